@@ -1,0 +1,64 @@
+# The targets people use; `make help` lists them. Everything runs from .venv, which makes itself.
+
+# Not ?=, because some shells and tools have a HOST of their own in the environment.
+HOST := 127.0.0.1
+PORT ?= 8000
+PUBLIC_HOST ?=
+ARGS ?=
+PYTHON ?=
+
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+# A version manager's shims exist and fail, and Debian's python3 may come without ensurepip: so each
+# is tried, with what we need of it.
+USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+# Touched when all else is done, so an interrupted setup is done again.
+STAMP := .venv/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format openapi clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
+
+setup: $(STAMP) ## Make .venv, or bring it up to date. PYTHON=python3.12 chooses which; make clean first.
+	@:
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@python=; for each in $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); do \
+	  if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then python=$$each; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "make setup: no Python 3.11 or newer that can make a virtualenv; tried: $(or $(PYTHON),$(PYTHONS)). Choose one: make setup PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Making .venv with $$("$$python" --version); it takes a minute, once."; \
+	"$$python" -m venv --clear .venv
+	@$(PIP) install --root-user-action=ignore -r requirements-dev.txt
+	@touch $@
+
+run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUBLIC_HOST= say where.
+	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)'
+
+test: $(STAMP) ## Run the tests. ARGS='-k trash' picks some.
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/cfn-lint infra/template.yaml
+	@$(BIN)/python -m pytest
+
+format: $(STAMP) ## Format the code, and mend what the linter can.
+	@$(BIN)/python -m ruff check --fix --quiet . || true
+	@$(BIN)/python -m ruff format .
+
+openapi: $(STAMP) ## Write docs/openapi.json from the code.
+	@$(BIN)/python -m local.openapi > docs/openapi.json.new
+	@mv docs/openapi.json.new docs/openapi.json
+
+clean: ## Remove what make and the tools made.
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
