@@ -1,0 +1,172 @@
+"""The template says what S3 and DynamoDB must do where no emulator does it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+
+from chalicelib.settings import Settings
+from local.backend import TEMPLATE
+
+BUCKETS = ["UploadsBucket", "RecordingsBucket"]
+
+template: dict[str, Any] = cfn_yaml.load(str(TEMPLATE))
+resources = template["Resources"]
+
+
+def properties(resource: str) -> Any:
+    """What the template asks of a resource."""
+    return resources[resource]["Properties"]
+
+
+def the_rule(bucket: str) -> Any:
+    """The one lifecycle rule of a bucket, which covers all of it."""
+    (rule,) = properties(bucket)["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert not rule.keys() & {"Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan"}
+    return rule
+
+
+@pytest.mark.parametrize("resource", ["Table", *BUCKETS])
+def test_data_outlives_the_stack(resource: str) -> None:
+    assert resources[resource]["DeletionPolicy"] == "Retain"
+    assert resources[resource]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_table_cannot_be_deleted_in_prod_and_can_elsewhere() -> None:
+    assert properties("Table")["DeletionProtectionEnabled"] == {"Fn::If": ["IsProd", True, False]}
+    assert template["Conditions"]["IsProd"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
+
+
+def test_the_table_forgets_an_item_when_its_ttl_is_over() -> None:
+    ttl = properties("Table")["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_the_table_can_be_restored_to_any_second() -> None:
+    recovery = properties("Table")["PointInTimeRecoverySpecification"]
+    assert recovery == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_table_is_encrypted() -> None:
+    assert properties("Table")["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_the_table_is_paid_for_by_the_request() -> None:
+    assert properties("Table")["BillingMode"] == "PAY_PER_REQUEST"
+
+
+@pytest.mark.parametrize("index", ["shelf", "changes"])
+def test_lists_are_read_from_an_index_that_holds_whole_items(index: str) -> None:
+    (found,) = [
+        each for each in properties("Table")["LocalSecondaryIndexes"] if each["IndexName"] == index
+    ]
+    assert [key["AttributeName"] for key in found["KeySchema"]] == ["pk", index]
+    assert found["Projection"] == {"ProjectionType": "ALL"}
+
+
+def test_what_is_due_is_found_by_its_keys_alone() -> None:
+    (index,) = properties("Table")["GlobalSecondaryIndexes"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["due_shard", "due_at"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_a_bucket_is_encrypted(bucket: str) -> None:
+    (rule,) = properties(bucket)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_a_bucket_is_closed_to_the_public(bucket: str) -> None:
+    assert properties(bucket)["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "BlockPublicPolicy": True,
+        "IgnorePublicAcls": True,
+        "RestrictPublicBuckets": True,
+    }
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_a_bucket_has_no_acls(bucket: str) -> None:
+    assert properties(bucket)["OwnershipControls"] == {
+        "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    }
+
+
+@pytest.mark.parametrize("bucket", BUCKETS)
+def test_a_bucket_refuses_whoever_comes_without_tls(bucket: str) -> None:
+    policy = properties(f"{bucket}Policy")
+    assert policy["Bucket"] == {"Ref": bucket}
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Action"] == "s3:*"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [
+        {"Fn::GetAtt": [bucket, "Arn"]},
+        {"Fn::Sub": f"${{{bucket}.Arn}}/*"},
+    ]
+
+
+def test_uploads_are_gone_a_day_after_they_can_no_longer_be_completed() -> None:
+    rule = the_rule("UploadsBucket")
+    assert rule["ExpirationInDays"] == {"Ref": "StagingDays"}
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": {"Ref": "StagingDays"}}
+
+
+def test_staging_lasts_a_day_longer_than_an_upload_may_take() -> None:
+    upload_days = Settings(backend="embedded").upload_days
+    assert template["Parameters"]["StagingDays"]["Default"] == upload_days + 1
+
+
+def test_the_uploads_bucket_keeps_no_versions() -> None:
+    assert "VersioningConfiguration" not in properties("UploadsBucket")
+
+
+def test_the_uploads_bucket_tells_of_what_arrives() -> None:
+    assert properties("UploadsBucket")["NotificationConfiguration"] == {
+        "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+    }
+
+
+def test_a_browser_may_send_an_upload_and_read_its_etag() -> None:
+    (rule,) = properties("UploadsBucket")["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedOrigins"] == [{"Ref": "CorsOrigin"}]
+    assert rule["AllowedMethods"] == ["PUT", "POST"]
+    assert rule["AllowedHeaders"] == ["*"]
+    assert rule["ExposedHeaders"] == ["ETag"]
+
+
+def test_the_recordings_bucket_keeps_what_was_overwritten_for_30_days() -> None:
+    assert properties("RecordingsBucket")["VersioningConfiguration"] == {"Status": "Enabled"}
+    rule = the_rule("RecordingsBucket")
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+    assert rule["ExpiredObjectDeleteMarker"] is True
+
+
+def test_no_rule_expires_a_recording() -> None:
+    assert not the_rule("RecordingsBucket").keys() & {"ExpirationInDays", "ExpirationDate"}
+
+
+def test_a_browser_may_play_a_recording_and_seek_in_it() -> None:
+    (rule,) = properties("RecordingsBucket")["CorsConfiguration"]["CorsRules"]
+    assert rule["AllowedOrigins"] == [{"Ref": "CorsOrigin"}]
+    assert rule["AllowedMethods"] == ["GET", "HEAD"]
+    assert {"Accept-Ranges", "Content-Range"} <= set(rule["ExposedHeaders"])
+
+
+def test_the_longest_bucket_name_is_one_that_s3_takes() -> None:
+    pattern = template["Parameters"]["Stage"]["AllowedPattern"]
+    assert pattern == "^[a-z][a-z0-9-]{0,14}$"
+    name = properties("RecordingsBucket")["BucketName"]["Fn::Sub"]
+    parts = {"Stage": "s" * 15, "AWS::AccountId": "1" * 12, "AWS::Region": "ap-southeast-1"}
+    for part, value in parts.items():
+        name = name.replace(f"${{{part}}}", value)
+    assert len(name) <= 63
+
+
+def test_the_outputs_name_what_the_app_is_configured_with() -> None:
+    outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
+    assert outputs == {name: {"Ref": name} for name in ["Table", *BUCKETS]}
