@@ -1,0 +1,22 @@
+"""Builds the Chalice app: registers the blueprints, nothing else."""
+
+from chalice.app import Chalice, CORSConfig
+
+from chalicelib import settings
+from chalicelib.api import accounts, docs, recordings, uploads
+from chalicelib.api.http import refusals_of_our_own
+from chalicelib.models import AUDIO_TYPES
+
+# An environment of its own: Chalice would write to the process's.
+app = Chalice(app_name="recorder", env={})
+app.api.cors = CORSConfig(
+    allow_origin=settings.load().cors_origin,
+    allow_headers=["If-Match"],
+    expose_headers=["ETag", "Retry-After", "WWW-Authenticate"],
+    max_age=600,
+)
+# What API Gateway hands on as bytes rather than as text that it has spoilt.
+app.api.binary_types = list(AUDIO_TYPES)
+app.register_middleware(refusals_of_our_own(app.api.cors), "http")
+for blueprint in (accounts.blueprint, uploads.blueprint, recordings.blueprint, docs.blueprint):
+    app.register_blueprint(blueprint)

@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out: a view parses, calls one use case, presents."""

@@ -1,0 +1,30 @@
+"""That the API is alive, and how it is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalicelib import __version__
+from chalicelib.api import openapi, swagger
+from chalicelib.api.http import Blueprint, Reply
+from chalicelib.models import Health
+
+blueprint = Blueprint(__name__, tag="Open")
+
+
+@blueprint.endpoint("GET", "/health", Health, auth=False)
+def health() -> Health:
+    """That the API answers, and which version of it."""
+    return Health(status="ok", version=__version__)
+
+
+@blueprint.endpoint("GET", "/openapi.json", dict[str, Any], auth=False)
+def openapi_document() -> dict[str, Any]:
+    """This description of the API, in OpenAPI 3.1."""
+    return openapi.document(blueprint.current_app)
+
+
+@blueprint.endpoint("GET", "/docs", str, auth=False)
+def docs() -> Reply:
+    """This description of the API, as a page to read and try."""
+    return Reply(swagger.PAGE, headers={"Content-Security-Policy": swagger.CONTENT_SECURITY_POLICY})

@@ -1,0 +1,277 @@
+"""The Blueprint that every route is declared with.
+
+One declaration says what a route needs and gives. From it the request is parsed, the errors are
+answered, and the OpenAPI document is built, so that none of them can differ from the others.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from chalice.app import Blueprint as ChaliceBlueprint
+from chalice.app import CORSConfig, HeadersType, Request, Response
+from msgspec import Struct
+
+from chalicelib import wiring
+from chalicelib.errors import (
+    FieldError,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAuthenticated,
+    RecorderError,
+    TokenExpired,
+    Unavailable,
+)
+from chalicelib.models import InvalidField, RecordingId
+
+log = logging.getLogger(__name__)
+
+# What is answered is one person's, and is what its content type says.
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
+
+View = Callable[..., object]
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """What went wrong (RFC 9457). `code` is stable; apps switch on it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] = []
+
+
+class Reply(Struct, frozen=True):
+    """An answer that is not just the first of the declared statuses and a body."""
+
+    value: object
+    status: int | None = None
+    headers: dict[str, str] = {}
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """What is declared of a route."""
+
+    method: str
+    path: str
+    answer: Any
+    """The type of what a view returns; None for an empty answer, `str` for a page of HTML."""
+    statuses: tuple[int, ...]
+    auth: bool = True
+    body: type[Struct] | None = None
+    body_types: tuple[str, ...] = ()
+    """The content types of a body that is taken as it is, as bytes."""
+    body_optional: bool = False
+    query: type[Struct] | None = None
+    headers: dict[str, str] = {}
+    """Request headers that the view reads, and what they are for."""
+    raises: tuple[type[RecorderError], ...] = ()
+    tag: str
+    name: str
+    text: str
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names in the path; each stands for an id."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def errors(self) -> tuple[type[RecorderError], ...]:
+        """Everything that can go wrong: what the view raises, and what the declaration implies."""
+        errors: list[type[RecorderError]] = []
+        if self.parameters or self.query or self.body or self.body_types:
+            errors.append(InvalidRequest)
+        if self.auth:
+            errors += [NotAuthenticated, TokenExpired]
+        return (*dict.fromkeys([*errors, *self.raises]), InternalError, Unavailable)
+
+
+class Blueprint(ChaliceBlueprint):
+    """Routes that belong together; `tag` is what the documentation calls them."""
+
+    def __init__(self, import_name: str, tag: str) -> None:
+        """Begin with no routes."""
+        super().__init__(import_name)
+        self._tag = tag
+
+    def endpoint(
+        self, method: str, path: str, answer: Any = None, *statuses: int, **declared: Any
+    ) -> Callable[[View], Endpoint]:
+        """Declare a route; see Route for what can be declared.
+
+        The first of `statuses` is what a view's answer gets, unless it returns a Reply that
+        names another of them. The view is called with what it needs, by name: `caller` unless
+        `auth` is off, `body`, `query`, `headers`, and the ids of the path.
+        """
+
+        def register(view: View) -> Endpoint:
+            route = Route(
+                method=method,
+                path=path,
+                answer=answer,
+                statuses=statuses or (200,),
+                tag=self._tag,
+                name=view.__name__,
+                text=view.__doc__ or "",
+                **declared,
+            )
+            endpoint = Endpoint(self, route, view)
+            # No content types: Chalice would refuse others in its own words, not as a problem.
+            self.route(path, methods=[method], content_types=[])(endpoint)
+            return endpoint
+
+        return register
+
+
+class Endpoint:
+    """A view behind its declaration: what Chalice calls for a request."""
+
+    def __init__(self, blueprint: Blueprint, route: Route, view: View) -> None:
+        """Look like the view, as Chalice names handlers after it."""
+        functools.update_wrapper(self, view)
+        self._blueprint = blueprint
+        self._view = view
+        self.route = route
+
+    def __call__(self, **path: str) -> Response:
+        """Answer the current request; whatever goes wrong is answered as a problem."""
+        request = self._blueprint.current_request
+        try:
+            return self._present(self._view(**self._arguments(request, path)))
+        except RecorderError as error:
+            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.exception("%s: %s", _request_id(request), error.detail)
+            return refuse(error, request)
+        except Exception:
+            log.exception("%s: unforeseen", _request_id(request))
+            return refuse(InternalError("The fault is on our side"), request)
+
+    def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
+        route = self.route
+        arguments: dict[str, Any] = {}
+        if route.auth:
+            arguments["caller"] = wiring.services().tokens.verify(_bearer_token(request))
+        for name in route.parameters:
+            arguments[name] = _convert({name: path[name]}, dict[str, RecordingId])[name].lower()
+        if route.query:
+            arguments["query"] = _convert(_query(request), route.query)
+        if route.body:
+            arguments["body"] = self._body(request, route.body)
+        if route.body_types:
+            arguments["body"] = request.raw_body
+            arguments["content_type"] = request.headers.get("content-type", "")
+        for header in route.headers:
+            arguments[header.lower().replace("-", "_")] = request.headers.get(header)
+        return arguments
+
+    def _body(self, request: Request, kind: type[Struct]) -> Struct:
+        raw = request.raw_body
+        if not raw and self.route.body_optional:
+            return kind()
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError as error:
+            raise _invalid(error) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
+
+    def _present(self, answer: object) -> Response:
+        reply = answer if isinstance(answer, Reply) else Reply(answer)
+        status = reply.status or self.route.statuses[0]
+        if status not in self.route.statuses:
+            raise RuntimeError(f"{self.route.name} answers {status}, which it does not declare")
+        if isinstance(reply.value, str):
+            return _response(
+                reply.value, status, {"Content-Type": "text/html; charset=utf-8"} | reply.headers
+            )
+        body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
+        return _response(body, status, {"Content-Type": "application/json"} | reply.headers)
+
+
+def refuse(error: RecorderError, request: Request | None) -> Response:
+    """An error, as it is answered."""
+    ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    problem = Problem(
+        # RFC 9457: the type is no more than the status and the code say.
+        type="about:blank",
+        title=error.title,
+        status=error.status,
+        # What is behind a fault of ours is for the log.
+        detail=error.title if ours else error.detail,
+        code=error.code,
+        request_id=_request_id(request),
+        errors=error.errors,
+    )
+    headers = {"Content-Type": "application/problem+json", **error.headers}
+    return _response(msgspec.json.encode(problem).decode(), error.status, headers)
+
+
+def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., Any]], Response]:
+    """Middleware: what Chalice refuses before any view is answered in our form, CORS included."""
+
+    def middleware(request: Request, get_response: Callable[..., Any]) -> Response:
+        response: Response = get_response(request)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = response.headers["Allow"]
+            response = refuse(MethodNotAllowed(f"Use {allowed}"), request)
+            response.headers |= {"Allow": allowed} | cors.get_access_control_headers()
+        return response
+
+    return middleware
+
+
+def _response(body: str, status: int, headers: dict[str, str]) -> Response:
+    everything: HeadersType = {**HEADERS, **headers}
+    return Response(body=body, status_code=status, headers=everything)
+
+
+def _bearer_token(request: Request) -> str:
+    match = BEARER.fullmatch(request.headers.get("authorization", "").strip())
+    if not match:
+        raise NotAuthenticated("Send the header Authorization: Bearer <access token>")
+    return match[1]
+
+
+def _query(request: Request) -> dict[str, str]:
+    given = request.query_params
+    values = {name: given.getlist(name) for name in given} if given else {}
+    for name, listed in values.items():
+        if len(listed) > 1:
+            raise InvalidRequest("Given more than once", field=name)
+    return {name: listed[0] for name, listed in values.items()}
+
+
+def _convert(value: object, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
+    """Which field is wrong and how, from msgspec's message: `what - at `$.where``."""
+    message, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    if named := re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", message):
+        field = f"{field}.{named[2]}".lstrip(".")
+        message = "Required" if named[1] == "missing required" else "Unknown field"
+    elif isinstance(error.__cause__, InvalidField):
+        field = f"{field}.{error.__cause__.field}".lstrip(".")
+    elif "matching regex" in message:
+        message = "Does not have the documented form"
+    return InvalidRequest(message.replace("`", ""), field=field or "body")
+
+
+def _request_id(request: Request | None) -> str:
+    return str(getattr(getattr(request, "lambda_context", None), "aws_request_id", ""))

@@ -1,0 +1,80 @@
+"""Recordings over HTTP."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import UNSET
+
+from chalicelib.api.http import Blueprint, Reply
+from chalicelib.core.tokens import Caller
+from chalicelib.errors import InvalidRequest, NotFound, VersionConflict
+from chalicelib.models import (
+    DeletionQuery,
+    PlayableRecording,
+    Recording,
+    RecordingChange,
+    RecordingPage,
+    ShelfQuery,
+)
+from chalicelib.wiring import services
+
+blueprint = Blueprint(__name__, tag="Recordings")
+
+
+@blueprint.endpoint("GET", "/recordings", RecordingPage, query=ShelfQuery)
+def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
+    """One page of recordings, newest first unless `order` is `asc`.
+
+    `next` goes into `after` for the next page; it is null on the last one.
+    """
+    page, following = services().library.shelf(caller.user_id, query)
+    return RecordingPage(recordings=[recording.seen() for recording in page], next=following)
+
+
+@blueprint.endpoint("GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,))
+def find(caller: Caller, id: str) -> Reply:
+    """A recording, and where it plays when it is ready."""
+    library = services().library
+    recording = library.find(caller.user_id, id)
+    seen = msgspec.structs.asdict(recording.seen())
+    playable = PlayableRecording(**seen, audio=library.audio(recording) or UNSET)
+    return Reply(playable, headers=_version_header(playable))
+
+
+@blueprint.endpoint(
+    "PATCH",
+    "/recordings/{id}",
+    Recording,
+    body=RecordingChange,
+    headers={"If-Match": 'The version that is to be changed, as in `"3"`.'},
+    raises=(NotFound, VersionConflict),
+)
+def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None) -> Reply:
+    """Change a recording's file name, tags or notes; what is left out stays as it is."""
+    version = _version(if_match)
+    revised = services().library.revise(caller.user_id, id, body, version).seen()
+    return Reply(revised, headers=_version_header(revised))
+
+
+@blueprint.endpoint(
+    "DELETE", "/recordings/{id}", None, 204, query=DeletionQuery, raises=(NotFound,)
+)
+def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
+    """Delete a recording for good, or roll an upload back; again 204 when repeated."""
+    services().library.delete(caller.user_id, id)
+
+
+def _version(if_match: str | None) -> int | None:
+    """The version that If-Match names; None for any (RFC 9110, section 13.1.1)."""
+    if if_match in (None, "*"):
+        return None
+    match = re.fullmatch(r'"(\d{1,15})"', if_match, re.ASCII)
+    if not match:
+        raise InvalidRequest('Expected one version in quotes, such as "3"', field="If-Match")
+    return int(match[1])
+
+
+def _version_header(recording: Recording) -> dict[str, str]:
+    return {"ETag": f'"{recording.version}"'}

@@ -1,0 +1,96 @@
+"""The accounts, as the table holds them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from chalicelib.aws.table import (
+    ConditionFailed,
+    Item,
+    Table,
+    account_key,
+    identity_key,
+    session_key,
+    to_item,
+)
+from chalicelib.errors import EmailTaken, NotAuthenticated
+from chalicelib.models import Account, Session
+
+NEW = "attribute_not_exists(#pk)"
+THERE = "attribute_exists(#pk)"
+
+
+class AccountsTable:
+    """Stores accounts and sessions; see core/ports.py for what each method promises."""
+
+    def __init__(self, table: Table) -> None:
+        """Take the table."""
+        self._table = table
+
+    def open(self, account: Account, session: Session) -> None:
+        """Add an account with its first session, whole or not at all; EmailTaken."""
+        identity = identity_key(account.email) | {"user_id": account.id}
+        try:
+            self._table.transact(
+                self._table.adding(identity, NEW),
+                self._table.adding(account_key(account.id) | to_item(account), NEW),
+                self._table.adding(_session_item(session), NEW),
+            )
+        except ConditionFailed as error:
+            raise EmailTaken("Somebody already signed up with this address") from error
+
+    def find(self, user_id: str) -> Account | None:
+        """The account, as last written."""
+        item = self._table.get(account_key(user_id))
+        return msgspec.convert(item, Account) if item else None
+
+    def owner_of(self, email: str) -> str | None:
+        """The id of the user with this address, compared without case."""
+        item = self._table.get(identity_key(email))
+        return str(item["user_id"]) if item else None
+
+    def rename(self, user_id: str, name: str | None) -> Account:
+        """Set the name; NotAuthenticated when there is no such account."""
+        try:
+            item = self._table.update(account_key(user_id), {"name": name}, THERE)
+        except ConditionFailed as error:
+            raise NotAuthenticated("The account is gone") from error
+        return msgspec.convert(item, Account)
+
+    def add_session(self, session: Session) -> None:
+        """Add a session."""
+        self._table.put(_session_item(session))
+
+    def find_session(self, user_id: str, session_id: str) -> Session | None:
+        """The session, as last written; it may have expired."""
+        item = self._table.get(session_key(user_id, session_id))
+        return msgspec.convert(item, Session) if item else None
+
+    def rotate(self, session: Session) -> bool:
+        """Write a session's new token and times if its token still is the one now replaced."""
+        changes: dict[str, Any] = _session_item(session)
+        for key in session_key(session.user_id, session.id):
+            del changes[key]
+        try:
+            self._table.update(
+                session_key(session.user_id, session.id),
+                changes,
+                "#refresh_hash = :presented_hash",
+                presented_hash=session.replaced_hash,
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def end_session(self, user_id: str, session_id: str) -> None:
+        """Remove a session; one that is gone already is no error."""
+        self._table.delete(session_key(user_id, session_id))
+
+
+def _session_item(session: Session) -> Item:
+    # DynamoDB deletes within about two days of this, so the time itself still decides.
+    ttl = int((session.expires_at + timedelta(days=1)).timestamp())
+    return session_key(session.user_id, session.id) | to_item(session) | {"ttl": ttl}

@@ -1,0 +1,211 @@
+"""The bytes: the uploads bucket, where they arrive, and the recordings bucket, where they stay."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.aws.signing import Signer
+from chalicelib.errors import InternalError, ObjectExists
+from chalicelib.models import Store, StoredObject, StoredRecording
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+MISSING = {"404", "NoSuchKey"}
+# 412: the condition does not hold. 409: another write to the same key is under way.
+REFUSED = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+
+# How S3 names the one version of an object in a bucket that has no versions.
+UNVERSIONED = "null"
+
+
+class AudioBuckets:
+    """The two buckets; see core/ports.py for what each method promises."""
+
+    def __init__(
+        self, client: Callable[[], S3Client], signer: Signer, uploads: str, recordings: str
+    ) -> None:
+        """`client` is asked for when it is first needed, which is not for signing."""
+        self._client = client
+        self._signer = signer
+        self._buckets: dict[Store, str] = {"uploads": uploads, "recordings": recordings}
+
+    def sign_put(self, recording: StoredRecording, seconds: int) -> tuple[str, dict[str, str]]:
+        """URL and headers for one PUT of exactly this size, type and (if known) SHA-256."""
+        headers = {"Content-Type": recording.content_type, "Content-Length": str(recording.size)}
+        if recording.sha256:
+            headers["x-amz-checksum-sha256"] = _to_base64(recording.sha256)
+        url = self._signer.url(
+            "PUT", self._buckets["uploads"], _key(recording), seconds, headers=headers
+        )
+        return url, headers
+
+    def sign_post(self, recording: StoredRecording, seconds: int) -> tuple[str, dict[str, str]]:
+        """URL and fields of a form for exactly this size, type and (if known) SHA-256."""
+        fields = {"Content-Type": recording.content_type}
+        if recording.sha256:
+            fields["x-amz-checksum-algorithm"] = "SHA256"
+            fields["x-amz-checksum-sha256"] = _to_base64(recording.sha256)
+        return self._signer.form(
+            self._buckets["uploads"],
+            _key(recording),
+            seconds,
+            fields,
+            [["content-length-range", recording.size, recording.size]],
+        )
+
+    def sign_get(self, recording: StoredRecording, seconds: int) -> str:
+        """URL that plays the recording under its own file name and type."""
+        query = {
+            "response-cache-control": "private",
+            "response-content-disposition": content_disposition(recording.file_name),
+            "response-content-type": recording.content_type,
+        }
+        return self._signer.url(
+            "GET", self._buckets["recordings"], _key(recording), seconds, query=query
+        )
+
+    def uploaded(self, recording: StoredRecording) -> StoredObject | None:
+        """What has arrived in the uploads bucket."""
+        return self._head(recording, "uploads")
+
+    def kept(self, recording: StoredRecording) -> StoredObject | None:
+        """What stands in the recordings bucket."""
+        return self._head(recording, "recordings")
+
+    def promote(self, recording: StoredRecording, uploaded: StoredObject) -> StoredObject:
+        """Copy what was uploaded to the recordings bucket; says what the copy is.
+
+        S3 is asked for the SHA-256 of what it copies. That is the hash of the whole object
+        however it was uploaded, in parts too, and it costs no byte of ours.
+        """
+        with our_errors(), _write_once():
+            copy = self._client().copy_object(
+                Bucket=self._buckets["recordings"],
+                Key=_key(recording),
+                CopySource={"Bucket": self._buckets["uploads"], "Key": _key(recording)},
+                CopySourceIfMatch=uploaded.etag,
+                IfNoneMatch="*",
+                MetadataDirective="REPLACE",
+                ContentType=recording.content_type,
+                ChecksumAlgorithm="SHA256",
+            )
+        return StoredObject(
+            size=uploaded.size,
+            content_type=recording.content_type,
+            etag=copy["CopyObjectResult"]["ETag"],
+            sha256=_to_hex(copy["CopyObjectResult"].get("ChecksumSHA256")),
+            version_id=copy.get("VersionId", UNVERSIONED),
+        )
+
+    def keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
+        """Put bytes into the recordings bucket, verified; ObjectExists when there is an object."""
+        with our_errors(), _write_once():
+            self._client().put_object(
+                Bucket=self._buckets["recordings"],
+                Key=_key(recording),
+                Body=body,
+                IfNoneMatch="*",
+                ContentType=recording.content_type,
+                ChecksumSHA256=_to_base64(sha256),
+            )
+
+    def discard_upload(self, recording: StoredRecording, uploaded: StoredObject) -> None:
+        """Delete what was uploaded, unless it is something else by now."""
+        with our_errors():
+            try:
+                self._client().delete_object(
+                    Bucket=self._buckets["uploads"], Key=_key(recording), IfMatch=uploaded.etag
+                )
+            except ClientError as error:
+                if error_code(error) not in REFUSED | MISSING:
+                    raise
+
+    def discard_kept(self, recording: StoredRecording, kept: StoredObject) -> None:
+        """Delete exactly this version from the recordings bucket."""
+        with our_errors():
+            self._client().delete_object(
+                Bucket=self._buckets["recordings"],
+                Key=_key(recording),
+                VersionId=kept.version_id,
+            )
+
+    def erase(self, user_id: str, recording_id: str, store: Store) -> None:
+        """Delete every version of an object from one of the buckets, in a few calls."""
+        key = f"{user_id}/{recording_id}"
+        with our_errors():
+            if store == "uploads":
+                self._client().delete_object(Bucket=self._buckets[store], Key=key)
+                return
+            while versions := self._versions(self._buckets[store], key):
+                answer = self._client().delete_objects(
+                    Bucket=self._buckets[store], Delete={"Objects": versions, "Quiet": True}
+                )
+                if refused := answer.get("Errors"):
+                    raise InternalError(f"DeleteObjects was refused: {refused[0].get('Code')}")
+
+    def _versions(self, bucket: str, key: str) -> list[ObjectIdentifierTypeDef]:
+        """Up to 1,000 versions of an object, which is what one call deletes."""
+        answer = self._client().list_object_versions(Bucket=bucket, Prefix=key)
+        listed = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
+        return [
+            {"Key": key, "VersionId": version["VersionId"]}
+            for version in listed
+            if version["Key"] == key
+        ]
+
+    def _head(self, recording: StoredRecording, store: Store) -> StoredObject | None:
+        with our_errors():
+            try:
+                head = self._client().head_object(
+                    Bucket=self._buckets[store], Key=_key(recording), ChecksumMode="ENABLED"
+                )
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        # The checksum of an upload in parts is one of its parts' checksums: no use here.
+        whole = head.get("ChecksumType") != "COMPOSITE"
+        return StoredObject(
+            size=head["ContentLength"],
+            content_type=head["ContentType"],
+            etag=head["ETag"],
+            sha256=_to_hex(head.get("ChecksumSHA256")) if whole else None,
+            version_id=head.get("VersionId", UNVERSIONED),
+        )
+
+
+def content_disposition(file_name: str) -> str:
+    """The header that gives a download its name (RFC 6266): plain first, then in full."""
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in file_name)
+    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+
+
+@contextmanager
+def _write_once() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) in REFUSED:
+            raise ObjectExists from error
+        raise
+
+
+def _key(recording: StoredRecording) -> str:
+    return f"{recording.user_id}/{recording.id}"
+
+
+def _to_base64(sha256: str) -> str:
+    return base64.b64encode(bytes.fromhex(sha256)).decode()
+
+
+def _to_hex(checksum: str | None) -> str | None:
+    return base64.b64decode(checksum).hex() if checksum else None

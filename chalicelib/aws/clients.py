@@ -1,0 +1,105 @@
+"""How AWS is called: one botocore configuration, and its errors turned into ours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import InternalError, Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_s3.client import S3Client
+
+# API Gateway gives up at 29 s. Three tries of at most 8 s each leave room to say so ourselves.
+CONNECT_SECONDS = 2
+READ_SECONDS = 6
+TRIES = 3
+
+# Besides every 5xx: what DynamoDB and S3 answer when the same request may succeed later.
+BUSY = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "SlowDown",
+    "ThrottlingException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+}
+
+
+class Clients:
+    """The low-level clients, each built when it is first used.
+
+    boto3's default session is not safe to share between threads while it builds clients, so
+    this has one of its own and a lock. The clients themselves are safe to share.
+    """
+
+    def __init__(self, *, custom_s3: bool) -> None:
+        """`custom_s3`: S3 is not AWS's own, so buckets are paths rather than host names."""
+        self._lock = threading.Lock()
+        self._addressing: Literal["path", "virtual"] = "path" if custom_s3 else "virtual"
+
+    @cached_property
+    def session(self) -> boto3.session.Session:
+        """Where credentials and region come from."""
+        return boto3.session.Session()
+
+    @cached_property
+    def dynamodb(self) -> DynamoDBClient:
+        """The DynamoDB client."""
+        with self._lock:
+            return self.session.client("dynamodb", config=self._config())
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """The S3 client. Building it takes longer than anything else does: see aws/signing.py."""
+        with self._lock:
+            config = Config(
+                signature_version="s3v4",
+                s3={"addressing_style": self._addressing},
+                # We name the checksum where we want one; other S3s do not know the default one.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            )
+            return self.session.client("s3", config=self._config().merge(config))
+
+    def _config(self) -> Config:
+        return Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+        )
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Turn what botocore raises into Unavailable or InternalError, with the cause attached."""
+    try:
+        yield
+    except ClientError as error:
+        raise (Unavailable if _is_busy(error) else InternalError)(_summary(error)) from error
+    except BotoCoreError as error:
+        raise Unavailable("What this API stands on does not answer") from error
+
+
+def error_code(error: ClientError) -> str:
+    """The service's own code for what went wrong."""
+    return error.response["Error"]["Code"]
+
+
+def _is_busy(error: ClientError) -> bool:
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or error_code(error) in BUSY
+
+
+def _summary(error: ClientError) -> str:
+    return f"{error.operation_name} was refused: {error_code(error)}"

@@ -1,0 +1,90 @@
+"""Signed requests that phones send straight to S3.
+
+Signed with botocore's own signers but without its S3 client, which takes longer to build than
+everything else a request needs (benchmarks/signing.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import boto3
+from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import NoCredentialsError, NoRegionError
+
+from chalicelib.aws.clients import our_errors
+
+Conditions = list[dict[str, str] | list[str | int]]
+
+
+class Signer:
+    """Signs requests to S3 with the credentials of this process."""
+
+    def __init__(self, session: Callable[[], boto3.session.Session], address: str) -> None:
+        """`address` is where phones reach S3; empty means AWS itself."""
+        self._session = session
+        self._address = address.rstrip("/")
+
+    def url(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        seconds: int,
+        *,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> str:
+        """A URL for one method on one object; each of `headers` must be sent as it is given."""
+        url = f"{self._bucket_url(bucket)}/{key}"
+        if query:
+            url += f"?{urlencode(query)}"
+        request = AWSRequest(method=method, url=url, headers=headers or {})
+        with our_errors():
+            signer = S3SigV4QueryAuth(self._credentials(), "s3", self._region(), expires=seconds)
+            signer.add_auth(request)
+        return str(request.url)
+
+    def form(
+        self, bucket: str, key: str, seconds: int, fields: dict[str, str], conditions: Conditions
+    ) -> tuple[str, dict[str, str]]:
+        """URL and fields of a form that puts one object; each of `fields` is a condition too."""
+        expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
+        request = AWSRequest(method="POST", url=f"{self._bucket_url(bucket)}/")
+        # botocore's signer adds its own fields and conditions to these two.
+        request.context["s3-presign-post-fields"] = fields | {"key": key}
+        request.context["s3-presign-post-policy"] = {
+            "expiration": expires_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "conditions": [
+                {"bucket": bucket},
+                {"key": key},
+                *({name: value} for name, value in fields.items()),
+                *conditions,
+            ],
+        }
+        with our_errors():
+            S3SigV4PostAuth(self._credentials(), "s3", self._region()).add_auth(request)
+        return str(request.url), dict(request.context["s3-presign-post-fields"])
+
+    def _bucket_url(self, bucket: str) -> str:
+        if self._address:
+            return f"{self._address}/{bucket}"
+        region = self._region()
+        suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+        return f"https://{bucket}.s3.{region}.{suffix}"
+
+    def _region(self) -> str:
+        region = self._session().region_name
+        if not region:
+            raise NoRegionError
+        return region
+
+    def _credentials(self) -> ReadOnlyCredentials:
+        credentials = self._session().get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        return credentials.get_frozen_credentials()

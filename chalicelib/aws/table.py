@@ -1,0 +1,296 @@
+"""The key map of the one DynamoDB table, and how its items are read and written."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+import unicodedata
+import uuid
+import zlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+from msgspec import Struct
+
+from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.errors import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+
+Item = dict[str, Any]
+Key = dict[str, str]
+
+# Four partitions of the `due` index take 4,000 writes a second between them.
+DUE_SHARDS = 4
+# A transaction that met another on the same item is cancelled; trying again soon succeeds. With
+# 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s.
+CONFLICT_TRIES = 12
+CONFLICT_SECONDS = 0.02, 0.6
+
+
+class Increment(Struct, frozen=True):
+    """A change that adds to a number, whatever it is."""
+
+    by: int
+
+
+class ConditionFailed(Exception):
+    """The condition of a write did not hold; in a transaction `index` says whose."""
+
+    def __init__(self, index: int = 0) -> None:
+        """Say which of a transaction's writes failed."""
+        super().__init__(f"the condition of write {index} did not hold")
+        self.index = index
+
+
+def account_key(user_id: str) -> Key:
+    """Where an account stands."""
+    return {"pk": f"USER#{user_id}", "sk": "PROFILE"}
+
+
+def session_key(user_id: str, session_id: str) -> Key:
+    """Where a session stands."""
+    return {"pk": f"USER#{user_id}", "sk": f"SESSION#{session_id}"}
+
+
+def recording_key(user_id: str, recording_id: str) -> Key:
+    """Where a recording, or its tombstone, stands."""
+    return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
+
+
+def identity_key(email: str) -> Key:
+    """Where the owner of an address stands; the same for every spelling of its case."""
+    return {"pk": f"EMAIL#{unicodedata.normalize('NFC', email).casefold()}", "sk": "IDENTITY"}
+
+
+def shelf(status: str, recording_id: str) -> str:
+    """The sort key of the `shelf` index: each status is a shelf, in the order of the ids."""
+    return f"{status}#{recording_id}"
+
+
+def change(at: datetime, recording_id: str) -> str:
+    """The sort key of the `changes` index."""
+    return f"{timestamp(at)}#{recording_id}"
+
+
+def due_shard(recording_id: str) -> str:
+    """The partition of the `due` index that an item is found in."""
+    return f"DUE#{zlib.crc32(recording_id.encode()) % DUE_SHARDS}"
+
+
+def timestamp(at: datetime) -> str:
+    """A time as the table holds it: of one length, so that text sorts as time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Table:
+    """One DynamoDB table: items as plain dicts, conditions that do not hold as ConditionFailed.
+
+    An expression names attributes as `#name` and values as `:name`. `#names` stand for the
+    attributes of that very name, since DynamoDB reserves some 570 words.
+    """
+
+    def __init__(self, client: Callable[[], DynamoDBClient], name: str) -> None:
+        """`client` is asked for whenever it is needed."""
+        self._client = client
+        self._name = name
+
+    def get(self, key: Key) -> Item | None:
+        """The item, as last written."""
+        with our_errors():
+            answer = self._client().get_item(
+                TableName=self._name, Key=to_attributes(key), ConsistentRead=True
+            )
+        return from_attributes(answer["Item"]) if "Item" in answer else None
+
+    def put(self, item: Item) -> None:
+        """Write an item, whatever stood there."""
+        with our_errors():
+            self._client().put_item(TableName=self._name, Item=to_attributes(item))
+
+    def delete(self, key: Key) -> None:
+        """Remove an item; none there is no error."""
+        with our_errors():
+            self._client().delete_item(TableName=self._name, Key=to_attributes(key))
+
+    def update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item:
+        """Set or (None) remove attributes if `condition` holds; the item as it is then.
+
+        A change that is an Increment adds to what is there. Raises ConditionFailed, and writes
+        nothing, if the condition does not hold.
+        """
+        expression, changed = _update_expression(changes)
+        with our_errors():
+            try:
+                answer = self._client().update_item(
+                    TableName=self._name,
+                    Key=to_attributes(key),
+                    UpdateExpression=expression,
+                    ConditionExpression=condition,
+                    ReturnValues="ALL_NEW",
+                    **_placeholders(expression + condition, changed | values),
+                )
+            except ClientError as error:
+                if error_code(error) == "ConditionalCheckFailedException":
+                    raise ConditionFailed from error
+                raise
+        return from_attributes(answer["Attributes"])
+
+    def adding(self, item: Item, condition: str, **values: Any) -> TransactWriteItemTypeDef:
+        """A part of a transaction: write an item if `condition` holds."""
+        put: Any = {
+            "TableName": self._name,
+            "Item": to_attributes(item),
+            "ConditionExpression": condition,
+            **_placeholders(condition, values),
+        }
+        return {"Put": put}
+
+    def updating(
+        self, key: Key, changes: Item, condition: str, **values: Any
+    ) -> TransactWriteItemTypeDef:
+        """A part of a transaction: change an item, as `update` does, if `condition` holds."""
+        expression, changed = _update_expression(changes)
+        update: Any = {
+            "TableName": self._name,
+            "Key": to_attributes(key),
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            **_placeholders(expression + condition, changed | values),
+        }
+        return {"Update": update}
+
+    def transact(self, *writes: TransactWriteItemTypeDef) -> None:
+        """Do all of the writes or none; ConditionFailed says which would not.
+
+        Being simultaneous with another transaction is no failure: botocore does not try those
+        again, so this does. Each try is the same request to DynamoDB, by its token.
+        """
+        token = str(uuid.uuid4())
+        for attempt in range(CONFLICT_TRIES):
+            time.sleep(_back_off(attempt))
+            with our_errors():
+                try:
+                    self._client().transact_write_items(
+                        TransactItems=writes, ClientRequestToken=token
+                    )
+                except ClientError as error:
+                    if not _met_another(error):
+                        raise
+                else:
+                    return
+        raise Unavailable("Too many writes at the same moment")
+
+    def query(
+        self,
+        *,
+        index: str,
+        condition: str,
+        limit: int,
+        forward: bool,
+        start: Key | None,
+        **values: Any,
+    ) -> tuple[list[Item], Key | None]:
+        """A page of a query: up to `limit` items, or 1 MB of them, and where the next begins.
+
+        As last written, which only the table's own (local) indexes can promise.
+        """
+        arguments: Any = {
+            "TableName": self._name,
+            "IndexName": index,
+            "KeyConditionExpression": condition,
+            "Limit": limit,
+            "ScanIndexForward": forward,
+            "ConsistentRead": True,
+            **_placeholders(condition, values),
+        }
+        if start:
+            arguments["ExclusiveStartKey"] = to_attributes(start)
+        with our_errors():
+            answer = self._client().query(**arguments)
+        items = [from_attributes(item) for item in answer["Items"]]
+        return items, from_attributes(answer.get("LastEvaluatedKey", {})) or None
+
+
+def to_item(entity: Struct) -> Item:
+    """An entity's fields as the table holds them; those that are None are left out."""
+    builtins = msgspec.structs.asdict(entity)
+    return {
+        field: timestamp(value) if isinstance(value, datetime) else value
+        for field, value in builtins.items()
+        if value is not None
+    }
+
+
+def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
+    """An item as DynamoDB's API spells it."""
+    return {name: _serializer.serialize(value) for name, value in item.items()}
+
+
+def from_attributes(attributes: Mapping[str, AttributeValueTypeDef]) -> Item:
+    """An item as DynamoDB's API spells it, read."""
+    return {name: _deserializer.deserialize(value) for name, value in attributes.items()}
+
+
+class _Deserializer(TypeDeserializer):
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)  # The table holds whole numbers only; boto3 would make them Decimals.
+
+
+_serializer = TypeSerializer()
+_deserializer = _Deserializer()
+
+
+def _update_expression(changes: Item) -> tuple[str, Item]:
+    clauses: dict[str, list[str]] = {"SET": [], "ADD": [], "REMOVE": []}
+    values: Item = {}
+    for name, value in changes.items():
+        if value is None:
+            clauses["REMOVE"].append(f"#{name}")
+        elif isinstance(value, Increment):
+            clauses["ADD"].append(f"#{name} :{name}")
+            values[name] = value.by
+        else:
+            clauses["SET"].append(f"#{name} = :{name}")
+            values[name] = value
+    expression = " ".join(f"{verb} {', '.join(what)}" for verb, what in clauses.items() if what)
+    return expression, values
+
+
+def _placeholders(expressions: str, values: Item) -> Item:
+    names = {f"#{name}": name for name in re.findall(r"#(\w+)", expressions)}
+    placeholders: dict[str, Any] = {}
+    if names:
+        placeholders["ExpressionAttributeNames"] = names
+    if values:
+        placeholders["ExpressionAttributeValues"] = {
+            f":{name}": value for name, value in to_attributes(values).items()
+        }
+    return placeholders
+
+
+def _met_another(error: ClientError) -> bool:
+    """Whether a transaction was cancelled for being simultaneous; ConditionFailed if not so."""
+    if error_code(error) == "TransactionInProgressException":
+        return True
+    if error_code(error) != "TransactionCanceledException":
+        return False
+    reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+    if "ConditionalCheckFailed" in reasons:
+        raise ConditionFailed(reasons.index("ConditionalCheckFailed")) from error
+    return "TransactionConflict" in reasons
+
+
+def _back_off(attempt: int) -> float:
+    """Seconds to wait before an attempt: none before the first, then a random part of more."""
+    if attempt == 0:
+        return 0
+    first, most = CONFLICT_SECONDS
+    return random.uniform(0, min(most, first * 2**attempt))  # noqa: S311 - spreads load

@@ -1,0 +1,184 @@
+"""Accounts: signing up, logging in, staying logged in."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from hmac import compare_digest
+
+import bcrypt
+import msgspec
+
+from chalicelib.core.ports import AccountStore, Clock, NewId
+from chalicelib.core.tokens import AccessTokens, Caller, RefreshSecret
+from chalicelib.errors import InvalidCredentials, NotAuthenticated, RefreshTokenReused
+from chalicelib.models import Account, Credentials, Session, SignedIn, SignUp, Usage, User
+from chalicelib.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# A phone that lost the answer to a refresh asks again with the same token.
+REUSE_GRACE = timedelta(seconds=60)
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+
+class Accounts:
+    """The use cases of accounts."""
+
+    def __init__(
+        self,
+        store: AccountStore,
+        tokens: AccessTokens,
+        settings: Settings,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        """Take what the use cases stand on."""
+        self._store = store
+        self._tokens = tokens
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+
+    def sign_up(self, new: SignUp) -> SignedIn:
+        """Open an account and a first session; EmailTaken."""
+        account = Account(
+            id=self._new_id(),
+            email=new.email,
+            name=new.name,
+            password_hash=self._hash(new.password),
+            created_at=self._clock(),
+        )
+        session, secret = self._new_session(account.id, device=None)
+        self._store.open(account, session)
+        return self._signed_in(account, secret)
+
+    def log_in(self, credentials: Credentials) -> SignedIn:
+        """Begin a session on a device.
+
+        InvalidCredentials for an unknown address as for a wrong password, after the same work.
+        """
+        user_id = self._store.owner_of(credentials.email)
+        account = self._store.find(user_id or NOBODY)
+        password_hash = account.password_hash if account else self._nobodys_hash()
+        matches = bcrypt.checkpw(credentials.password.encode(), password_hash.encode())
+        if not (account and matches):
+            raise InvalidCredentials("No account has this address and this password")
+        session, secret = self._new_session(account.id, credentials.device)
+        self._store.add_session(session)
+        return self._signed_in(account, secret)
+
+    def refresh(self, token: str) -> SignedIn:
+        """Replace a refresh token, and give a new access token with it.
+
+        NotAuthenticated when the session is over. For REUSE_GRACE the token that was replaced
+        last is answered with its replacement again, since that answer may have been lost. After
+        that somebody else must have it, so the session ends: RefreshTokenReused.
+        """
+        presented = RefreshSecret.parse(token)
+        session = self._current_session(presented)
+        if compare_digest(presented.hash, session.refresh_hash):
+            replacement = RefreshSecret.new(session.user_id, session.id)
+            if not self._rotate(session, presented, replacement):
+                return self.refresh(token)  # Another refresh was quicker: give its answer.
+        else:
+            replacement = self._replacement_again(session, presented)
+        return self._signed_in(self.profile(session.user_id), replacement)
+
+    def log_out(self, token: str) -> None:
+        """End the session that a refresh token belongs to; one that is over is no error."""
+        try:
+            presented = RefreshSecret.parse(token)
+            session = self._current_session(presented)
+        except NotAuthenticated:
+            return
+        if presented.hash in (session.refresh_hash, session.replaced_hash):
+            self._store.end_session(session.user_id, session.id)
+
+    def profile(self, user_id: str) -> Account:
+        """The account of somebody who is logged in; NotAuthenticated when it is gone."""
+        account = self._store.find(user_id)
+        if account is None:
+            raise NotAuthenticated("The account is gone")
+        return account
+
+    def rename(self, user_id: str, name: str | None) -> Account:
+        """Give the account another name, or none; NotAuthenticated when it is gone."""
+        return self._store.rename(user_id, name)
+
+    def seen(self, account: Account) -> User:
+        """The account as its user sees it."""
+        usage = Usage(
+            bytes=account.bytes_used,
+            recordings=account.recordings_used,
+            quota_bytes=self._settings.quota_bytes,
+        )
+        return User(
+            id=account.id,
+            email=account.email,
+            name=account.name,
+            created_at=account.created_at,
+            usage=usage,
+        )
+
+    def _signed_in(self, account: Account, secret: RefreshSecret) -> SignedIn:
+        caller = Caller(account.id, secret.session_id)
+        return SignedIn(
+            user=self.seen(account),
+            access_token=self._tokens.issue(caller, self._clock()),
+            refresh_token=str(secret),
+            expires_in=self._tokens.seconds,
+        )
+
+    def _new_session(self, user_id: str, device: str | None) -> tuple[Session, RefreshSecret]:
+        now = self._clock()
+        secret = RefreshSecret.new(user_id, self._new_id())
+        session = Session(
+            id=secret.session_id,
+            user_id=user_id,
+            refresh_hash=secret.hash,
+            device=device,
+            created_at=now,
+            last_used_at=now,
+            expires_at=self._expiry(),
+        )
+        return session, secret
+
+    def _current_session(self, presented: RefreshSecret) -> Session:
+        session = self._store.find_session(presented.user_id, presented.session_id)
+        if session is None or session.expires_at <= self._clock():
+            raise NotAuthenticated("The session is over")
+        return session
+
+    def _rotate(
+        self, session: Session, presented: RefreshSecret, replacement: RefreshSecret
+    ) -> bool:
+        rotated = msgspec.structs.replace(
+            session,
+            refresh_hash=replacement.hash,
+            replaced_hash=presented.hash,
+            sealed_replacement=presented.seal(replacement),
+            last_used_at=self._clock(),
+            expires_at=self._expiry(),
+        )
+        return self._store.rotate(rotated)
+
+    def _replacement_again(self, session: Session, presented: RefreshSecret) -> RefreshSecret:
+        if not compare_digest(presented.hash, session.replaced_hash or ""):
+            raise NotAuthenticated("The refresh token is not valid")
+        if self._clock() - session.last_used_at > REUSE_GRACE:
+            self._store.end_session(session.user_id, session.id)
+            log.warning("session %s ended: a replaced refresh token was used", session.id)
+            raise RefreshTokenReused("The refresh token was replaced before; the session is over")
+        return presented.unseal(session.sealed_replacement or "")
+
+    def _expiry(self) -> datetime:
+        return self._clock() + timedelta(days=self._settings.refresh_token_days)
+
+    def _hash(self, password: str) -> str:
+        salt = bcrypt.gensalt(self._settings.bcrypt_cost)
+        return bcrypt.hashpw(password.encode(), salt).decode()
+
+    def _nobodys_hash(self) -> str:
+        # Well-formed, so that comparing with it costs what comparing with a real one does.
+        return f"$2b${self._settings.bcrypt_cost:02d}$" + "." * 53

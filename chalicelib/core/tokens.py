@@ -1,0 +1,121 @@
+"""Tokens: JWTs for access, random secrets for refreshing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from datetime import datetime, timedelta
+
+import jwt
+from msgspec import Struct
+
+from chalicelib.errors import NotAuthenticated, TokenExpired
+
+ALGORITHM = "HS256"
+REQUIRED_CLAIMS = ["iss", "sub", "sid", "iat", "exp"]
+
+
+class Caller(Struct, frozen=True):
+    """Who calls: a user, in one of their sessions."""
+
+    user_id: str
+    session_id: str
+
+
+class AccessTokens:
+    """Issues and verifies access tokens.
+
+    `keys` maps key ids to secrets: the first signs, each of them verifies, so a key is replaced
+    by putting a new one in front.
+    """
+
+    def __init__(self, keys: dict[str, str], issuer: str, seconds: int) -> None:
+        """Take the keys, who issues, and how long a token lasts."""
+        self._keys = keys
+        self._issuer = issuer
+        self.seconds = seconds
+
+    def issue(self, caller: Caller, now: datetime) -> str:
+        """A token by which `caller` is known from now on."""
+        key_id, secret = next(iter(self._keys.items()))
+        claims = {
+            "iss": self._issuer,
+            "sub": caller.user_id,
+            "sid": caller.session_id,
+            "iat": now,
+            "exp": now + timedelta(seconds=self.seconds),
+        }
+        return jwt.encode(claims, secret, algorithm=ALGORITHM, headers={"kid": key_id})
+
+    def verify(self, token: str) -> Caller:
+        """Who calls with this token; TokenExpired, or NotAuthenticated for any other flaw."""
+        try:
+            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
+            claims = jwt.decode(
+                token,
+                secret,
+                algorithms=[ALGORITHM],
+                issuer=self._issuer,
+                # `iat` may be some seconds ahead of us: another Lambda's clock set it.
+                options={"require": REQUIRED_CLAIMS, "verify_iat": False},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise TokenExpired("Refresh the access token, then send the request again") from error
+        except (jwt.InvalidTokenError, KeyError) as error:
+            raise NotAuthenticated("The access token is not valid") from error
+        return Caller(claims["sub"], claims["sid"])
+
+
+class RefreshSecret(Struct, frozen=True):
+    """A refresh token: whose session it belongs to, and 256 bits that prove it."""
+
+    user_id: str
+    session_id: str
+    secret: str
+
+    @classmethod
+    def new(cls, user_id: str, session_id: str) -> RefreshSecret:
+        """A fresh one."""
+        return cls(user_id, session_id, secrets.token_urlsafe(32))
+
+    @classmethod
+    def parse(cls, token: str) -> RefreshSecret:
+        """The parts of a token; NotAuthenticated when it is none of ours."""
+        match = re.fullmatch(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{43})", token, re.ASCII)
+        if not match:
+            raise NotAuthenticated("The refresh token is not valid")
+        return cls(*match.groups())
+
+    def __str__(self) -> str:
+        """The token as the app keeps it."""
+        return f"{self.user_id}.{self.session_id}.{self.secret}"
+
+    def seal(self, replacement: RefreshSecret) -> str:
+        """`replacement`'s secret, to be read only with this token.
+
+        Both are 256 random bits and this one seals once, so XOR with its hash is a one-time pad.
+        """
+        return _xor(_bytes(replacement.secret), self._pad()).hex()
+
+    def unseal(self, sealed: str) -> RefreshSecret:
+        """The replacement that this token sealed."""
+        secret = base64.urlsafe_b64encode(_xor(bytes.fromhex(sealed), self._pad()))
+        return RefreshSecret(self.user_id, self.session_id, secret.decode().rstrip("="))
+
+    def _pad(self) -> bytes:
+        return hashlib.sha256(b"seal:" + self.secret.encode()).digest()
+
+    @property
+    def hash(self) -> str:
+        """What is stored of it. The secret is random, so a plain hash cannot be guessed back."""
+        return hashlib.sha256(self.secret.encode()).hexdigest()
+
+
+def _bytes(secret: str) -> bytes:
+    return base64.urlsafe_b64decode(secret + "=")
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right, strict=True))

@@ -1,0 +1,262 @@
+"""Uploads: from an announcement to a ready recording, whichever call gets lost on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from datetime import timedelta
+
+import msgspec
+
+from chalicelib.core.ports import (
+    AudioStore,
+    Clock,
+    NewId,
+    RecordingStore,
+)
+from chalicelib.errors import (
+    IdConflict,
+    InternalError,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    ObjectExists,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+    UploadIncomplete,
+    UploadMismatch,
+)
+from chalicelib.models import (
+    AUDIO_TYPES,
+    NewRecording,
+    PostUpload,
+    PutUpload,
+    StoredObject,
+    StoredRecording,
+    Tombstone,
+    Upload,
+)
+from chalicelib.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Each attempt past the first means that the client or another completion changed an object
+# between two of our calls. Nobody honest does that three times running.
+PROMOTION_ATTEMPTS = 4
+
+
+class Uploads:
+    """The use cases of uploads."""
+
+    def __init__(
+        self,
+        recordings: RecordingStore,
+        audio: AudioStore,
+        settings: Settings,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        """Take what the use cases stand on."""
+        self._recordings = recordings
+        self._audio = audio
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+
+    def begin(self, user_id: str, new: NewRecording) -> tuple[StoredRecording, bool]:
+        """Announce a recording; says also whether that is news.
+
+        The same announcement again finds the recording it made. IdConflict when the id belongs
+        to something else, NotFound when its recording was deleted; UnsupportedMediaType,
+        TooLarge, QuotaExceeded.
+        """
+        _check_type(new.content_type)
+        if new.size > self._settings.max_recording_bytes:
+            raise TooLarge(
+                f"A recording has at most {self._settings.max_recording_bytes} bytes", field="size"
+            )
+        recording = self._announced(user_id, new)
+        standing = self._add(recording)
+        if standing is None:
+            return recording, True
+        if standing.fingerprint != recording.fingerprint:
+            raise IdConflict("Another recording has this id", field="id")
+        return standing, False
+
+    def instructions(self, recording: StoredRecording) -> Upload | None:
+        """How to send the recording's bytes, from now on; None when they have arrived."""
+        if recording.status != "uploading":
+            return None
+        seconds = self._settings.upload_url_seconds
+        expires_at = self._clock() + timedelta(seconds=seconds)
+        if recording.upload_method == "post":
+            url, fields = self._audio.sign_post(recording, seconds)
+            return PostUpload(url=url, fields=fields, expires_at=expires_at)
+        url, headers = self._audio.sign_put(recording, seconds)
+        return PutUpload(url=url, headers=headers, expires_at=expires_at)
+
+    def complete(self, user_id: str, recording_id: str) -> StoredRecording:
+        """Check the bytes that arrived, move them to where recordings stay, mark it ready.
+
+        Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
+        UploadMismatch when they are not what was announced; either way the upload can go on.
+        """
+        recording = self._standing(user_id, recording_id)
+        if recording.status == "uploading":
+            kept = self._promote(recording)
+            recording = self._mark_ready(recording, kept.sha256)
+        if recording.status != "ready":
+            raise NotReady("The recording is in the trash")
+        return recording
+
+    def receive(
+        self, user_id: str, recording_id: str, file_name: str, content_type: str, body: bytes
+    ) -> tuple[StoredRecording, bool]:
+        """Take a small recording whole; says also whether that made it ready.
+
+        The same bytes again find the recording they made. IdConflict when the id belongs to
+        other bytes, NotFound when its recording was deleted; UnsupportedMediaType, TooLarge,
+        QuotaExceeded, and InvalidRequest for no bytes.
+        """
+        _check_type(content_type)
+        self._check_body(body)
+        sha256 = hashlib.sha256(body).hexdigest()
+        new = NewRecording(
+            id=recording_id,
+            file_name=file_name,
+            content_type=content_type,
+            size=len(body),
+            sha256=sha256,
+        )
+        recording = msgspec.structs.replace(self._announced(user_id, new), upload_method="direct")
+        recording = self._add(recording) or recording
+        if (recording.sha256, recording.size) != (sha256, len(body)):
+            raise IdConflict("Another recording has this id", field="id")
+        if recording.status != "uploading":
+            return recording, False
+        self._keep(recording, body, sha256)
+        return self._mark_ready(recording, sha256), True
+
+    def _announced(self, user_id: str, new: NewRecording) -> StoredRecording:
+        now = self._clock()
+        return StoredRecording(
+            id=new.id or self._new_id(),
+            user_id=user_id,
+            file_name=new.file_name,
+            content_type=new.content_type,
+            size=new.size,
+            sha256=new.sha256,
+            duration_ms=new.duration_ms,
+            recorded_at=new.recorded_at,
+            tags=new.tags,
+            notes=new.notes,
+            upload_method=new.upload_method,
+            fingerprint=hashlib.sha256(msgspec.json.encode(new)).hexdigest(),
+            status="uploading",
+            created_at=now,
+            updated_at=now,
+            upload_expires_at=now + timedelta(days=self._settings.upload_days),
+            version=1,
+        )
+
+    def _add(self, recording: StoredRecording) -> StoredRecording | None:
+        """Add a recording; what stood under its id already, if anything did."""
+        try:
+            self._recordings.add(recording, self._settings.quota_bytes)
+        except IdConflict:
+            return self._standing(recording.user_id, recording.id)
+        return None
+
+    def _standing(self, user_id: str, recording_id: str) -> StoredRecording:
+        recording = self._recordings.find(user_id, recording_id)
+        if recording is None or isinstance(recording, Tombstone):
+            raise NotFound("There is no such recording")
+        return recording
+
+    def _promote(self, recording: StoredRecording) -> StoredObject:
+        for _ in range(PROMOTION_ATTEMPTS):
+            uploaded = self._audio.uploaded(recording)
+            if uploaded is None:
+                return self._left_behind(recording)
+            if difference := _difference(recording, uploaded):
+                self._audio.discard_upload(recording, uploaded)
+                raise UploadMismatch(difference)
+            try:
+                kept = self._audio.promote(recording, uploaded)
+            except ObjectExists:
+                if there := self._kept_by_another(recording):
+                    return there
+                continue  # The client sent its bytes again: look at what is there now.
+            if difference := _difference(recording, kept):
+                self._audio.discard_kept(recording, kept)
+                self._audio.discard_upload(recording, uploaded)
+                raise UploadMismatch(difference)
+            return kept
+        raise Unavailable("The upload keeps changing")
+
+    def _left_behind(self, recording: StoredRecording) -> StoredObject:
+        kept = self._kept_by_another(recording)
+        if kept is None:
+            raise UploadIncomplete("The bytes have not arrived yet")
+        return kept
+
+    def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
+        """What a completion that died half-way, or is under way, has kept of this recording."""
+        kept = self._audio.kept(recording)
+        if kept and _difference(recording, kept):
+            self._audio.discard_kept(recording, kept)
+            return None
+        return kept
+
+    def _keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
+        for _ in range(PROMOTION_ATTEMPTS):
+            try:
+                return self._audio.keep(recording, body, sha256)
+            except ObjectExists:
+                if self._kept_by_another(recording):
+                    return None
+        raise Unavailable("The upload keeps changing")
+
+    def _mark_ready(self, recording: StoredRecording, sha256: str | None) -> StoredRecording:
+        ready = self._recordings.mark_ready(recording, sha256, self._clock())
+        if ready is None:
+            # Completed by somebody else, or deleted: then its tombstone owes what we kept.
+            return self._standing(recording.user_id, recording.id)
+        if recording.upload_method != "direct":
+            self._tidy(recording)
+        return ready
+
+    def _tidy(self, recording: StoredRecording) -> None:
+        try:
+            self._audio.erase(recording.user_id, recording.id, "uploads")
+        except (Unavailable, InternalError) as error:
+            log.warning("%s stays in the uploads bucket until it expires: %s", recording.id, error)
+
+    def _check_body(self, body: bytes) -> None:
+        if not body:
+            raise InvalidRequest("The body has no bytes", field="body")
+        if len(body) > self._settings.direct_upload_bytes:
+            raise TooLarge(
+                f"At most {self._settings.direct_upload_bytes} bytes are taken this way. Announce "
+                "a larger recording with POST /recordings and send it straight to S3",
+                field="body",
+            )
+
+
+def _check_type(content_type: str) -> None:
+    if content_type not in AUDIO_TYPES:
+        raise UnsupportedMediaType(
+            f"Use one of {', '.join(AUDIO_TYPES)}, without parameters", field="content_type"
+        )
+
+
+def _difference(recording: StoredRecording, there: StoredObject) -> str | None:
+    """What makes an object other than what was announced, as a sentence."""
+    if there.size != recording.size:
+        return f"{there.size} bytes arrived where {recording.size} were announced"
+    if there.content_type != recording.content_type:
+        return f"The bytes did not arrive as {recording.content_type}"
+    if recording.sha256 and there.sha256 and there.sha256 != recording.sha256:
+        return "The SHA-256 of what arrived is not the one announced"
+    return None

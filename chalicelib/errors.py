@@ -1,0 +1,168 @@
+"""The errors people can meet: each a class with a status, a stable code and a title.
+
+The codes are part of the contract: apps switch on them, so one is never renamed or reused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from msgspec import Struct
+
+
+class FieldError(Struct, frozen=True):
+    """One thing wrong with a request: which field, and what about it."""
+
+    field: str
+    message: str
+
+
+class RecorderError(Exception):
+    """Base of every error that is answered to the caller as it is.
+
+    `detail` is a sentence for people. It never carries a secret, nor input that was refused.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    title: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def __init__(self, detail: str, *, field: str | None = None) -> None:
+        """Say what happened; `field` names the part of the request that is to blame."""
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = [FieldError(field, detail)] if field else []
+
+
+class InvalidRequest(RecorderError):
+    """The request does not have the documented shape."""
+
+    status, code, title = 400, "invalid_request", "The request is not valid"
+
+
+class Unauthorized(RecorderError):
+    """Base of the 401s; RFC 9110 wants each to name the scheme that would help."""
+
+    status = 401
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class NotAuthenticated(Unauthorized):
+    """No token, or one that this API did not issue or no longer honours."""
+
+    code, title = "not_authenticated", "Log in first"
+
+
+class TokenExpired(Unauthorized):
+    """The access token was good once; a refresh gives another."""
+
+    code, title = "token_expired", "The access token has expired"
+
+
+class InvalidCredentials(Unauthorized):
+    """Address or password is wrong; which of them is not said."""
+
+    code, title = "invalid_credentials", "The address or the password is wrong"
+
+
+class RefreshTokenReused(Unauthorized):
+    """A refresh token that had long been replaced was used: its session is over."""
+
+    code, title = "refresh_token_reused", "The refresh token was used before"
+
+
+class QuotaExceeded(RecorderError):
+    """The recording does not fit into what is left of the user's quota."""
+
+    status, code, title = 403, "quota_exceeded", "The quota is used up"
+
+
+class NotFound(RecorderError):
+    """No such recording; also when it is somebody else's."""
+
+    status, code, title = 404, "not_found", "There is no such recording"
+
+
+class MethodNotAllowed(RecorderError):
+    """The path exists, but not for this method."""
+
+    status, code, title = 405, "method_not_allowed", "The method is not allowed here"
+
+
+class EmailTaken(RecorderError):
+    """Somebody already signed up with this address."""
+
+    status, code, title = 409, "email_taken", "The address is taken"
+
+
+class IdConflict(RecorderError):
+    """The id belongs to a recording with other contents."""
+
+    status, code, title = 409, "id_conflict", "The id is taken by another recording"
+
+
+class UploadIncomplete(RecorderError):
+    """The bytes have not arrived yet; the upload can go on."""
+
+    status, code, title = 409, "upload_incomplete", "The upload is not complete"
+
+
+class UploadMismatch(RecorderError):
+    """Other bytes arrived than were announced; the upload can be tried again."""
+
+    status, code, title = 409, "upload_mismatch", "The upload is not what was announced"
+
+
+class NotReady(RecorderError):
+    """The recording is not in a state in which this can be done."""
+
+    status, code, title = 409, "not_ready", "The recording is not ready"
+
+
+class VersionConflict(RecorderError):
+    """The recording changed since the version named in If-Match."""
+
+    status, code, title = 409, "version_conflict", "The recording has changed"
+
+
+class TooLarge(RecorderError):
+    """More bytes than are accepted this way, or at all."""
+
+    status, code, title = 413, "too_large", "The recording is too large"
+
+
+class UnsupportedMediaType(RecorderError):
+    """Not one of the audio types that are accepted."""
+
+    status, code, title = 415, "unsupported_media_type", "The content type is not supported"
+
+
+class InternalError(RecorderError):
+    """A fault of ours; the log has its cause under the request id."""
+
+    status, code, title = 500, "internal_error", "Something went wrong here"
+
+
+class Unavailable(RecorderError):
+    """What the API stands on refuses or does not answer; the same request may be sent again."""
+
+    status, code, title = 503, "unavailable", "Not available right now"
+    headers = MappingProxyType({"Retry-After": "2"})
+
+
+class ObjectExists(Exception):
+    """There is an object where one was to be written, or the source of a copy has changed.
+
+    Between the stores and the use cases only: nobody is answered with it.
+    """
+
+
+def catalogue(base: type[RecorderError] = RecorderError) -> Iterator[type[RecorderError]]:
+    """Every error class that has a code, in the order of this file."""
+    for error in base.__subclasses__():
+        if hasattr(error, "code"):
+            yield error
+        yield from catalogue(error)

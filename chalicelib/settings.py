@@ -1,0 +1,99 @@
+"""Settings: the environment, read once, as one frozen and typed struct.
+
+Every field is the variable RECORDER_<FIELD>. Nothing else in the app reads the environment,
+but for botocore, whose own variables say where its clients go and as whom.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$", max_length=2048)]
+# RFC 7518, section 3.2: an HS256 key has at least as many bits as the hash, which is 32 bytes.
+JwtKeys = Annotated[
+    str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}$", max_length=4096)
+]
+GIB = 1024**3
+
+
+class SettingsError(Exception):
+    """A variable is missing or has a value that cannot be used; the message names it."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an operator can set. Sizes are bytes; durations have their unit in their name."""
+
+    backend: Literal["embedded", "aws"]
+    """`embedded` keeps everything on this machine; `aws` goes where botocore is configured to."""
+    stage: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,14}$")] = "dev"
+    """The name of the deployment; tokens of one stage are worth nothing on another."""
+    table: str = ""
+    uploads_bucket: str = ""
+    recordings_bucket: str = ""
+    jwt_keys: JwtKeys | None = None
+    """`kid:secret`, several with commas: the first signs, each of them verifies."""
+    access_token_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 900
+    refresh_token_days: Annotated[int, Meta(ge=1, le=3650)] = 60
+    upload_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
+    download_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 900
+    upload_days: Annotated[int, Meta(ge=1, le=365)] = 7
+    """How long an upload may take; the uploads bucket keeps its bytes a day longer."""
+    # One CopyObject promotes an upload, and S3 copies at most 5 GB that way.
+    max_recording_bytes: Annotated[int, Meta(ge=1, le=5_000_000_000)] = 2 * GIB
+    # API Gateway hands Lambda at most 6 MB, and base64 takes a third of that.
+    direct_upload_bytes: Annotated[int, Meta(ge=1, le=4_500_000)] = 4_500_000
+    quota_bytes: Annotated[int, Meta(ge=0)] = 10 * GIB
+    """What one user may keep."""
+    cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)$")] = "*"
+    s3_public_url: Url | None = None
+    """The address of S3 that signed URLs carry, when phones reach it by another one than we do."""
+    bcrypt_cost: Annotated[int, Meta(ge=4, le=16)] = 12
+    s3_endpoint: Url | None = None
+    """Where S3 is, if not at AWS: botocore's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+
+
+# What an `aws` backend cannot run without. The embedded one brings its own.
+NEEDED_ON_AWS = ("table", "uploads_bucket", "recordings_bucket", "jwt_keys")
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ`, which is the process's own by default.
+
+    Outside Lambda the backend is embedded unless RECORDER_BACKEND says otherwise.
+    Raises SettingsError naming the variable that is missing or wrong.
+    """
+    environ = os.environ if environ is None else environ
+    given = {
+        field: environ[variable(field)]
+        for field in Settings.__struct_fields__
+        if environ.get(variable(field))
+    }
+    given.setdefault("backend", "aws" if "AWS_LAMBDA_FUNCTION_NAME" in environ else "embedded")
+    if "s3_endpoint" not in given and environ.get("AWS_ENDPOINT_URL"):
+        given["s3_endpoint"] = environ["AWS_ENDPOINT_URL"]
+    try:
+        settings = msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error))) from error
+    if settings.backend == "aws":
+        for field in NEEDED_ON_AWS:
+            if not getattr(settings, field):
+                raise SettingsError(f"{variable(field)}: is not set")
+    return settings
+
+
+def variable(field: str) -> str:
+    """The environment variable that a field of Settings is read from."""
+    return "AWS_ENDPOINT_URL_S3" if field == "s3_endpoint" else f"RECORDER_{field.upper()}"
+
+
+def _explain(message: str) -> str:
+    what, _, path = message.partition(" - at `$.")
+    if "matching regex" in what:
+        what = "does not have the documented form"
+    return f"{variable(path.rstrip('`'))}: {what[0].lower()}{what[1:]}"
