@@ -1,0 +1,1 @@
+"""What development needs on one machine. Never packaged: nothing here reaches Lambda."""

@@ -1,0 +1,73 @@
+"""`chalice local` as a child process that can be restarted."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+# Requests that are under way get this long; developers wait for it after every edit.
+STOP_SECONDS = 3
+
+
+class Child:
+    """One `chalice local` at a time, on one address."""
+
+    def __init__(self, root: Path, host: str, port: int, environ: Mapping[str, str]) -> None:
+        """Start nothing yet. `root` is the project's folder."""
+        self._root = root
+        self._host = host
+        self._port = port
+        # Unbuffered, so that its log and the supervisor's lines come in order, into a pipe too.
+        self._environ = {**environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._tether: tuple[int, int] | None = None
+
+    def start(self) -> None:
+        """Start the server; it inherits our terminal, so breakpoint() works in it."""
+        self._tether = os.pipe()
+        end = self._tether[0]
+        # A stage of its own: what a deployment wrote for its stage, such as the name of its table,
+        # must not override what the server is given here.
+        arguments = ["local", "--no-autoreload", "--stage", "local"]
+        arguments += ["--host", self._host, "--port", str(self._port)]
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, and no shell
+            [sys.executable, "-m", "local.tethered", str(end), *arguments],
+            cwd=self._root,
+            env=self._environ,
+            pass_fds=(end,),
+        )
+
+    def stop(self) -> None:
+        """End the server, at the latest after STOP_SECONDS. Does nothing when it has ended."""
+        if self._process is None or self._tether is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for end in self._tether:
+            os.close(end)
+        self._process = self._tether = None
+
+    def ended(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def answers(self) -> bool:
+        """Whether the server answers a request, with whatever status."""
+        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104 - compared with
+        connection = http.client.HTTPConnection(host, self._port, timeout=1)
+        try:
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True

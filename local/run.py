@@ -1,0 +1,190 @@
+"""What `make run` runs: the embedded backend, and beside it a server that follows the code.
+
+The backend lives in this process and the server in a child, so an edit restarts the server and
+leaves the data alone. Errors a person can mend are one line on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchfiles import Change, watch
+
+from chalicelib import settings
+from local import backend
+from local.child import Child
+
+ROOT = Path(__file__).resolve().parent.parent
+# How long the loop waits for an edit before it looks after the child.
+TICK_MS = 200
+LAST_PORT = 65535
+SIGNUP = """curl -s {url}/auth/signup -H 'Content-Type: application/json' \\
+                -d '{{"email": "you@example.com", "password": "correct horse battery"}}'"""
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where to listen, and the name by which phones know this machine, if it is another one."""
+
+    host: str
+    port: int
+    public_host: str | None
+
+    @property
+    def url(self) -> str:
+        """The address to open on this machine."""
+        host = "127.0.0.1" if self.host == backend.EVERY_ADDRESS else self.host
+        return f"http://{host}:{self.port}"
+
+
+def main() -> int:
+    """Serve until a signal says to stop; return the process's exit code."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        options = _options()
+        environ = dict(os.environ)
+        embedded = _is_embedded(environ)
+        _check_address(options)
+    except Refused as refusal:
+        print(f"make run: {refusal}", file=sys.stderr)
+        return 2
+    data = backend.start(options.host, options.public_host) if embedded else None
+    if data:
+        backend.apply(data.environment(), environ)
+    child = Child(ROOT, options.host, options.port, environ)
+    try:
+        return _supervise(child, stop, _banner(options, data))
+    finally:
+        child.stop()
+        if data:
+            data.stop()
+
+
+def _supervise(child: Child, stop: threading.Event, banner: str) -> int:
+    """Keep the server running and in step with the code; return when there is nothing to keep."""
+    child.start()
+    greeted = reported = False
+    for edited in _edits(stop):
+        if edited:
+            print(f"make run: {', '.join(edited)} changed, starting again", flush=True)
+            child.stop()
+            child.start()
+            reported = False
+        elif (code := child.ended()) is not None:
+            if not greeted:
+                # It has said why, and an edit may well not be the remedy.
+                return code or 1
+            if not reported:
+                print("make run: the server ended; waiting for an edit", flush=True)
+            reported = True
+        elif not greeted and child.answers():
+            print(banner, flush=True)
+            greeted = True
+    return 0
+
+
+def _edits(stop: threading.Event) -> Iterator[list[str]]:
+    """Yield the names of the files that were edited, or an empty list at every tick."""
+    while not stop.is_set():
+        folders = _folders()
+        # Folders, because an editor that saves by renaming takes a watched file away; and not the
+        # whole project, because .venv has thousands of them.
+        for changes in watch(
+            *folders,
+            watch_filter=_is_code,
+            stop_event=stop,
+            rust_timeout=TICK_MS,
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            yield sorted({str(Path(path).relative_to(ROOT)) for _, path in changes})
+            if changes and _folders() != folders:
+                break
+
+
+def _folders() -> list[Path]:
+    packages = (ROOT / "chalicelib").glob("**/")
+    return [ROOT, ROOT / ".chalice", *(each for each in packages if each.name != "__pycache__")]
+
+
+def _is_code(_: Change, path: str) -> bool:
+    file = Path(path)
+    if file.parent == ROOT:
+        return file.name == "app.py"
+    # Editors keep locks and backups under names that begin with a dot.
+    return file.suffix in {".py", ".json"} and not file.name.startswith(".")
+
+
+def _options() -> Options:
+    parser = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
+    parser.add_argument("--port", default="8000", help="the port to listen on")
+    parser.add_argument("--public-host", help="the name by which phones reach this machine")
+    given = parser.parse_args()
+    # Five digits at most, because int() refuses thousands of them in its own words.
+    if not re.fullmatch(r"[0-9]{1,5}", given.port) or not 1 <= int(given.port) <= LAST_PORT:
+        raise Refused(f"PORT is a number from 1 to {LAST_PORT}, not {given.port!r}")
+    # To a socket an empty name means every address.
+    if not given.host:
+        raise Refused("HOST is empty")
+    if given.public_host and not re.fullmatch(r"[A-Za-z0-9._-]+", given.public_host):
+        raise Refused(f"PUBLIC_HOST is a name or an address alone, not {given.public_host!r}")
+    return Options(given.host, int(given.port), given.public_host)
+
+
+def _is_embedded(environ: dict[str, str]) -> bool:
+    """Whether the backend is ours to start. Raises Refused naming a setting that is wrong."""
+    if environ.get("RECORDER_BACKEND") != "aws":
+        # The AWS settings of this machine are then no concern of ours, not even their mistakes.
+        backend.forget_aws(environ)
+    try:
+        return settings.load(environ).backend == "embedded"
+    except settings.SettingsError as error:
+        raise Refused(str(error)) from error
+
+
+def _check_address(options: Options) -> None:
+    """Find out before anything is started what the server would fail with. Raises Refused."""
+    another = f"Choose another: make run PORT={min(options.port + 1, LAST_PORT)}"
+    try:
+        with socket.create_server((options.host, options.port)):
+            pass
+    except PermissionError:
+        raise Refused(f"port {options.port} needs privileges. {another}") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            where = f"port {options.port} on {options.host}"
+            raise Refused(f"{where} is in use. {another}") from None
+        raise Refused(f"HOST is an IPv4 address of this machine, not {options.host!r}") from None
+
+
+def _banner(options: Options, data: backend.Backend | None) -> str:
+    """What to know and to try first, once the server answers."""
+    lines = ["", f"  The API       {options.url}", f"  Its docs      {options.url}/docs"]
+    if data:
+        lines.append(f"  Its S3        {data.url} (embedded: the data lasts until this stops)")
+        if options.host == backend.EVERY_ADDRESS and not options.public_host:
+            lines.append("                (for phones, say PUBLIC_HOST=<this machine's address>)")
+    else:
+        lines.append("  Its data      in AWS, because RECORDER_BACKEND is aws")
+    return "\n".join([*lines, "", "  Try           " + SIGNUP.format(url=options.url), ""])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

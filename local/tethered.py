@@ -1,0 +1,34 @@
+"""Chalice's command line, tethered to the process that started it.
+
+`python -m local.tethered FD ARGUMENTS...` runs `chalice ARGUMENTS...` until FD, the reading end of
+a pipe, comes to its end. That happens when nobody holds the writing end any longer, so even a
+supervisor that was killed outright leaves no server behind, on Linux and macOS alike.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from chalice import cli
+
+
+def main() -> None:
+    """Run chalice, for as long as the tether holds."""
+    _, tether, *arguments = sys.argv
+    # Ctrl-C reaches the whole process group. The supervisor answers it, and ends us in good order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(int(tether),), daemon=True).start()
+    sys.argv = ["chalice", *arguments]
+    cli.main()
+
+
+def _end_with(tether: int) -> None:
+    os.read(tether, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
