@@ -1,0 +1,80 @@
+"""Faults: calls to AWS that fail before they happen, or whose answer is lost afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import EndpointConnectionError
+
+from chalicelib.aws.clients import Clients
+
+
+class Faults:
+    """Injects faults into the clients, by botocore's own events, until cleared.
+
+    `times` is how many calls fail before they succeed again; botocore's retries are over by
+    then, so one fault is one failed call of the app's.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = {"s3": clients.s3, "dynamodb": clients.dynamodb}
+        self._registered: list[tuple[str, str, Callable[..., Any]]] = []
+        self.met = 0
+
+    def refuse(
+        self,
+        service: str,
+        operation: str,
+        code: str = "InternalError",
+        status: int = 500,
+        times: int = 1000,
+        **extra: Any,
+    ) -> None:
+        """Have the service answer an error, and do nothing."""
+        error = {
+            "Error": {"Code": code, "Message": code},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+            **extra,
+        }
+
+        def answer(**_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+            if self.met >= times:
+                return None
+            self.met += 1
+            return AWSResponse("", status, HTTPHeaders(), None), error
+
+        self._register(service, f"before-call.{service}.{operation}", answer)
+
+    def lose_the_answer(self, service: str, operation: str, times: int = 1000) -> None:
+        """Have the service do what was asked, and the connection break before it says so."""
+
+        def lose(**_: Any) -> None:
+            if self.met < times:
+                self.met += 1
+                raise EndpointConnectionError(endpoint_url="http://gone")
+
+        self._register(service, f"after-call.{service}.{operation}", lose)
+
+    def meanwhile(self, service: str, operation: str, what: Callable[[], object]) -> None:
+        """Have something else happen just before the next such call."""
+
+        def happen(**_: Any) -> None:
+            if self.met == 0:
+                self.met = 1
+                what()
+
+        self._register(service, f"before-call.{service}.{operation}", happen)
+
+    def clear(self) -> None:
+        """Let every call through again."""
+        for service, event, handler in self._registered:
+            self._clients[service].meta.events.unregister(event, handler)
+        self._registered.clear()
+        self.met = 0
+
+    def _register(self, service: str, event: str, handler: Callable[..., Any]) -> None:
+        self._clients[service].meta.events.register_first(event, handler)
+        self._registered.append((service, event, handler))

@@ -1,0 +1,189 @@
+"""A phone: the small client that the tests speak through.
+
+Every answer it gets is held against the OpenAPI document: a status, a code or a body that the
+document does not know fails the test that met it.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+from chalice.test import Client
+from jsonschema import Draft202012Validator
+
+from app import app
+from chalicelib.api import openapi
+from chalicelib.core.ids import uuid7
+
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Answer:
+    """What the API answered."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """The code of a problem."""
+        return str(self.json["code"])
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that a problem blames."""
+        return [error["field"] for error in self.json.get("errors", [])]
+
+
+class Phone:
+    """Talks to the app in this process as an app would over HTTP."""
+
+    def __init__(self) -> None:
+        self._http = Client(app).http
+        self.email = f"ann{next(_numbers)}@example.com"
+        self.tokens: dict[str, Any] = {}
+
+    @property
+    def user_id(self) -> str:
+        return str(self.tokens["user"]["id"])
+
+    def sign_up(self) -> Phone:
+        self.tokens = self.call(
+            "POST", "/auth/signup", {"email": self.email, "password": PASSWORD}
+        ).json
+        return self
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """One request. A body is sent as JSON, but for bytes, which are sent as they are."""
+        sent = {"Content-Type": "application/json", "Host": "testserver"}
+        if self.tokens:
+            sent["Authorization"] = f"Bearer {self.tokens['access_token']}"
+        if query:
+            path += "?" + urlencode(query)
+        if not isinstance(body, bytes):
+            body = b"" if body is None else json.dumps(body).encode()
+        response = self._http.request(method, path, sent | (headers or {}), body)
+        headers_answered = {name.lower(): value for name, value in response.headers.items()}
+        answer = Answer(response.status_code, headers_answered, response.body.decode())
+        check_documented(method, urlsplit(path).path, answer)
+        return answer
+
+    def get(self, path: str, **arguments: Any) -> Answer:
+        return self.call("GET", path, **arguments)
+
+    def post(self, path: str, body: object = None, **arguments: Any) -> Answer:
+        return self.call("POST", path, body, **arguments)
+
+    def patch(self, path: str, body: object = None, **arguments: Any) -> Answer:
+        return self.call("PATCH", path, body, **arguments)
+
+    def delete(self, path: str, **arguments: Any) -> Answer:
+        return self.call("DELETE", path, **arguments)
+
+    def put_audio(
+        self,
+        recording_id: str,
+        data: bytes,
+        *,
+        file_name: str = "clip.m4a",
+        content_type: str = "audio/mp4",
+    ) -> Answer:
+        """A direct upload."""
+        return self.call(
+            "PUT",
+            f"/recordings/{recording_id}/audio",
+            data,
+            query={"file_name": file_name},
+            headers={"Content-Type": content_type},
+        )
+
+    def announce(self, data: bytes, **fields: Any) -> Answer:
+        """Announce a recording with these bytes."""
+        announced = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": len(data)}
+        return self.post("/recordings", announced | fields)
+
+    def upload(self, data: bytes, **fields: Any) -> str:
+        """Announce, send and complete a recording; its id."""
+        begun = self.announce(data, **fields).json
+        send(begun["upload"], data)
+        completed = self.post(f"/recordings/{begun['recording']['id']}/complete")
+        assert completed.status == 200, completed.text
+        return str(begun["recording"]["id"])
+
+    def upload_directly(self, data: bytes, recording_id: str | None = None) -> str:
+        """Upload a recording in one request; its id."""
+        recording_id = recording_id or uuid7()
+        assert self.put_audio(recording_id, data).status == 201
+        return recording_id
+
+    def listed(self, **query: object) -> list[str]:
+        """The ids on one page of a shelf."""
+        return [
+            recording["id"] for recording in self.get("/recordings", query=query).json["recordings"]
+        ]
+
+    def download(self, recording_id: str, **headers: str) -> httpx.Response:
+        """The bytes, from where the API says they are."""
+        audio = self.get(f"/recordings/{recording_id}").json["audio"]
+        return httpx.get(audio["url"], headers=headers)
+
+
+def send(upload: dict[str, Any], data: bytes) -> None:
+    """Send bytes to S3 as `upload` says."""
+    if upload["method"] == "put":
+        answer = httpx.put(upload["url"], headers=upload["headers"], content=data)
+    else:
+        answer = httpx.post(upload["url"], data=upload["fields"], files={"file": ("x", data)})
+    assert answer.is_success, answer.text
+
+
+@functools.cache
+def _document() -> Any:
+    return json.loads(json.dumps(openapi.document(app)))
+
+
+def check_documented(method: str, path: str, answer: Answer) -> None:
+    """Fail if the document does not know this answer of this route."""
+    operation = _operation(method, path)
+    if operation is None:
+        assert answer.status in {403, 405}, f"{method} {path} is not documented"
+        return
+    documented = operation["responses"].get(str(answer.status))
+    assert documented, f"{method} {path}: {answer.status} is not documented"
+    for media_type, content in documented.get("content", {}).items():
+        assert answer.headers["content-type"].startswith(media_type)
+        if media_type.endswith("json"):
+            schema = {**content["schema"], "components": _document()["components"]}
+            Draft202012Validator(schema).validate(answer.json)
+
+
+def _operation(method: str, path: str) -> Any:
+    parts = path.split("/")
+    for template, operations in _document()["paths"].items():
+        known = template.split("/")
+        if len(known) == len(parts) and all(
+            there == here or there.startswith("{") for there, here in zip(known, parts, strict=True)
+        ):
+            return operations.get(method.lower())
+    return None
