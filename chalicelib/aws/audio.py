@@ -184,9 +184,16 @@ class AudioBuckets:
 
 
 def content_disposition(file_name: str) -> str:
-    """The header that gives a download its name (RFC 6266): plain first, then in full."""
-    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in file_name)
-    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(file_name, safe='')}"
+    """The header that gives a download its name (RFC 6266).
+
+    In full for every name, and plain where plain says the same: a fallback of another name would
+    be preferred by parsers that know both, such as Python's own.
+    """
+    full = f"filename*=UTF-8''{quote(file_name, safe='')}"
+    if not file_name.isascii():
+        return f"inline; {full}"
+    escaped = file_name.replace('"', r"\"")
+    return f'inline; filename="{escaped}"; {full}'
 
 
 @contextmanager

@@ -1,0 +1,285 @@
+"""The API as people start it, over real HTTP, with real audio."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chalicelib.wiring import Services
+from tests.server import (
+    BIN,
+    OTHERS_SETTINGS,
+    ROOT,
+    Server,
+    answers,
+    copy_of_the_project,
+    eventually,
+    free_port,
+    http,
+    running,
+)
+
+DATA = ROOT / "tests" / "data"
+AUDIO = [
+    ("meeting.m4a", "audio/mp4"),
+    ("lecture.ogg", "audio/ogg"),
+    ("song.wav", "audio/wav"),
+]
+WAYS = ["put", "post", "direct"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`make run`, on a machine that is configured for AWS."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("run") / "log"
+    with running(
+        "make", "run", f"PORT={port}", log=log, port=port, environ=OTHERS_SETTINGS
+    ) as started:
+        yield started
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("file_name", "content_type"), AUDIO)
+def test_real_audio_comes_back_byte_for_byte(
+    server: Server, file_name: str, content_type: str, way: str
+) -> None:
+    data = (DATA / file_name).read_bytes()
+    user = server.sign_up()
+
+    if way == "direct":
+        recording_id = user.upload_directly(data, file_name, content_type)
+    else:
+        recording_id = user.upload(data, file_name, content_type, way)
+
+    played = user.play(recording_id)
+    assert played.content == data
+    assert played.headers["Content-Type"] == content_type
+    assert _file_name(played) == file_name
+
+
+def test_recordings_are_listed_newest_first(server: Server) -> None:
+    user = server.sign_up()
+    ids = [user.upload(b"sound", f"{way}.m4a", "audio/mp4", way) for way in ("put", "post", "put")]
+    ids.append(user.upload_directly(b"sound", "direct.m4a", "audio/mp4"))
+
+    listed = user.ask("GET", "/recordings").json()["recordings"]
+
+    assert [recording["id"] for recording in listed] == ids[::-1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("file_name", ["회의 녹음.m4a", 'a"b;c.m4a', "100%.m4a", "a'b*c=.m4a"])
+def test_a_recording_plays_under_its_own_name(server: Server, file_name: str, way: str) -> None:
+    user = server.sign_up()
+
+    if way == "direct":
+        recording_id = user.upload_directly(b"sound", file_name, "audio/x-m4a")
+    else:
+        recording_id = user.upload(b"sound", file_name, "audio/x-m4a", way)
+
+    played = user.play(recording_id)
+    assert _file_name(played) == file_name
+    assert played.headers["Content-Type"] == "audio/x-m4a"
+
+
+def test_a_player_can_seek(server: Server) -> None:
+    data = (DATA / "song.wav").read_bytes()
+    user = server.sign_up()
+    recording_id = user.upload(data, "song.wav", "audio/wav", "put")
+
+    part = user.play(recording_id, Range="bytes=1000-1999")
+
+    assert part.status_code == 206
+    assert part.content == data[1000:2000]
+
+
+def test_refusals_carry_cors_headers(server: Server) -> None:
+    answer = http.get(f"{server.url}/me", headers={"Origin": "https://x.test"})
+
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "not_authenticated"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_the_docs_are_served(server: Server) -> None:
+    page = http.get(f"{server.url}/docs")
+    document = http.get(f"{server.url}/openapi.json")
+
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert document.json()["openapi"] == "3.1.0"
+
+
+def test_make_run_prints_where_it_is_and_what_to_try(server: Server) -> None:
+    assert eventually(lambda: f"{server.url}/docs" in server.printed())
+    assert f"curl -s {server.url}/auth/signup" in server.printed()
+
+
+def test_a_port_in_use_is_a_one_line_error(server: Server) -> None:
+    port = server.url.rpartition(":")[2]
+
+    ended = subprocess.run(
+        [BIN / "python", "-m", "local.run", "--port", port],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines() == [
+        f"make run: port {port} on 127.0.0.1 is in use. "
+        f"Choose another: make run PORT={int(port) + 1}"
+    ]
+
+
+def test_a_wrong_setting_is_a_one_line_error() -> None:
+    ended = subprocess.run(
+        [BIN / "python", "-m", "local.run", "--port", str(free_port())],
+        cwd=ROOT,
+        env={"RECORDER_BCRYPT_COST": "many"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("make run: RECORDER_BCRYPT_COST: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_second_one_runs_beside_the_first_and_knows_nothing_of_it(
+    server: Server, tmp_path: Path
+) -> None:
+    port = free_port()
+    user = server.sign_up()
+    with running("make", "run", f"PORT={port}", log=tmp_path / "log", port=port) as second:
+        answer = http.get(f"{second.url}/me", headers={"Authorization": f"Bearer {user.token}"})
+
+    assert answer.status_code == 401
+
+
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    port = free_port()
+    with running("make", "run", f"PORT={port}", log=tmp_path / "log", port=port) as server:
+        assert eventually(lambda: "Its S3" in server.printed())
+        server.signal_all(signal.SIGINT)
+
+        assert server.leaves_nothing()
+        assert "Traceback" not in server.printed()
+
+
+def test_an_edit_reloads_the_app_and_keeps_the_data(tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path)
+    port = free_port()
+    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
+    with running(*command, log=tmp_path / "log", port=port, cwd=project) as server:
+        user = server.sign_up()
+        recording_id = user.upload(b"sound", "a.m4a", "audio/mp4", "put")
+        version = project / "chalicelib" / "__init__.py"
+        version.write_text(version.read_text().replace("0.1.0", "9.9.9"))
+
+        assert eventually(lambda: _version(server) == "9.9.9")
+        assert user.play(recording_id).content == b"sound"
+
+
+def test_a_syntax_error_waits_for_its_repair(tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path)
+    port = free_port()
+    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
+    with running(*command, log=tmp_path / "log", port=port, cwd=project) as server:
+        assert eventually(lambda: "Its S3" in server.printed())
+        app = project / "app.py"
+        whole = app.read_text()
+        app.write_text(whole + "\nthis is not Python")
+        assert eventually(lambda: not answers(server.url))
+
+        app.write_text(whole)
+
+        assert eventually(lambda: answers(server.url))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "host"),
+    [(["PUBLIC_HOST=10.0.2.2"], "10.0.2.2"), (["HOST=0.0.0.0", "PUBLIC_HOST=192.168.1.20"], None)],
+)
+def test_signed_urls_name_the_public_host(
+    tmp_path: Path, arguments: list[str], host: str | None
+) -> None:
+    port = free_port()
+    with running(
+        "make", "run", f"PORT={port}", *arguments, log=tmp_path / "log", port=port
+    ) as server:
+        announced = {"file_name": "a.m4a", "content_type": "audio/mp4", "size": 5}
+        upload = server.sign_up().ask("POST", "/recordings", json=announced).json()["upload"]
+
+    url = httpx.URL(upload["url"])
+    assert url.host == (host or "192.168.1.20")
+
+
+def test_a_bare_chalice_local_has_its_backend_inside(tmp_path: Path) -> None:
+    port = free_port()
+    command = [str(BIN / "chalice"), "local", "--port", str(port)]
+    with running(*command, log=tmp_path / "log", port=port, environ=OTHERS_SETTINGS) as server:
+        user = server.sign_up()
+        recording_id = user.upload(b"sound", "a.m4a", "audio/mp4", "put")
+
+        assert user.play(recording_id).content == b"sound"
+
+
+def test_with_the_aws_backend_botocores_own_variables_decide(
+    tmp_path: Path, services: Services
+) -> None:
+    """They lead to the backend of this test run here, as they could to any other."""
+    ours = {name: os.environ[name] for name in os.environ if name.startswith(("AWS_", "RECORDER_"))}
+    port = free_port()
+    with running(
+        "make", "run", f"PORT={port}", log=tmp_path / "log", port=port, environ=ours
+    ) as server:
+        user_id = server.sign_up().ask("GET", "/me").json()["id"]
+
+    assert services.accounts.profile(user_id).id == user_id
+
+
+def test_the_readmes_first_session_works_word_for_word(server: Server, tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    session = re.search(r"```bash\n(.*?)```", readme, re.DOTALL)
+    assert session
+    assert "API=http://127.0.0.1:8000" in session[1]
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", session[1].replace("http://127.0.0.1:8000", server.url)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert "byte for byte" in ended.stdout
+    assert ended.stdout.count('"status":"ready"') == 3
+    assert [left.name for left in tmp_path.iterdir()] == ["tests"]
+
+
+def _version(server: Server) -> str | None:
+    try:
+        return str(http.get(f"{server.url}/health").json()["version"])
+    except httpx.HTTPError:
+        return None
+
+
+def _file_name(played: httpx.Response) -> str | None:
+    """The name that a download is saved under, as a parser of the header sees it."""
+    message = Message()
+    message["Content-Disposition"] = played.headers["Content-Disposition"]
+    return message.get_filename()
