@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from datetime import UTC, datetime
 from functools import cached_property
@@ -93,10 +94,16 @@ def services() -> Services:
         if _services is None:
             settings = settings_module.load()
             if settings.backend == "embedded":
-                # Never packaged, so it is there on a developer's machine only.
-                from local import backend
-
-                backend.start_in_process()
+                _start_embedded_backend()
                 settings = settings_module.load()
             _services = Services(settings)
         return _services
+
+
+def _start_embedded_backend() -> None:
+    # Chalice's reloader takes a fresh .pyc for an edit, and the data would be lost to it.
+    sys.dont_write_bytecode = True
+    # Never packaged, so it is there on a developer's machine only.
+    from local import backend
+
+    backend.start_in_process()

@@ -124,7 +124,8 @@ def start_in_process() -> Backend:
     This is what a bare `chalice local` does.
     """
     # Chalice's reloader watches the whole project folder, .venv too, and takes a fresh .pyc for an
-    # edit: it would restart the process and lose the data that lives in it.
+    # edit: it would restart the process and lose the data that lives in it. Importing this module
+    # writes one already, so whoever imports it late does the same before.
     sys.dont_write_bytecode = True
     backend = start()
     apply(backend.environment(), os.environ)
