@@ -30,6 +30,8 @@ AUDIO_TYPES = (
 )
 # bcrypt looks at 72 bytes and no further.
 PASSWORD_BYTES = 72
+# RFC 5321, section 4.5.3.1.3: a path has 256 octets, of which its brackets take two.
+EMAIL_BYTES = 254
 # The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
 LARGEST_INTEGER = 2**53 - 1
 
@@ -40,7 +42,7 @@ _PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 Email = Annotated[
     str,
     Meta(
-        max_length=254,
+        max_length=EMAIL_BYTES,
         pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+" + _END,
         description="Compared without case.",
         examples=["ann@example.com"],
@@ -80,7 +82,7 @@ FileName = Annotated[
     ),
 ]
 # Any other string is answered with 415 rather than 400, so the type alone does not refuse it.
-ContentType = Annotated[str, Meta(max_length=255, extra_json_schema={"enum": list(AUDIO_TYPES)})]
+ContentType = Annotated[str, Meta(extra_json_schema={"enum": list(AUDIO_TYPES)})]
 Size = Annotated[int, Meta(ge=1, description="Bytes.")]
 Sha256 = Annotated[
     str,
@@ -117,8 +119,9 @@ class SignUp(Request):
     name: Name | None = None
 
     def __post_init__(self) -> None:
-        """Bring the password into the one form that is hashed."""
-        self.password = _password(self.password)
+        """Bring address and password into the one form that is kept of each."""
+        self.email = _normal("email", self.email, EMAIL_BYTES)
+        self.password = _normal("password", self.password, PASSWORD_BYTES)
 
 
 class Credentials(Request):
@@ -129,8 +132,9 @@ class Credentials(Request):
     device: Device | None = None
 
     def __post_init__(self) -> None:
-        """Bring the password into the one form that is hashed."""
-        self.password = _password(self.password)
+        """Bring address and password into the one form that is kept of each."""
+        self.email = _normal("email", self.email, EMAIL_BYTES)
+        self.password = _normal("password", self.password, PASSWORD_BYTES)
 
 
 class RefreshToken(Request):
@@ -397,11 +401,11 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     version_id: str
 
 
-def _password(value: str) -> str:
-    # The same word typed on two keyboards may differ in code points: RFC 8265 hashes NFC.
+def _normal(field: str, value: str, most_bytes: int) -> str:
+    # The same word typed on two keyboards may differ in code points: RFC 8265 has NFC for both.
     value = unicodedata.normalize("NFC", value)
-    if len(value.encode()) > PASSWORD_BYTES:
-        raise InvalidField("password", f"Longer than {PASSWORD_BYTES} bytes in UTF-8")
+    if len(value.encode()) > most_bytes:
+        raise InvalidField(field, f"Longer than {most_bytes} bytes in UTF-8")
     return value
 
 

@@ -163,7 +163,7 @@ class Endpoint:
         if route.auth:
             arguments["caller"] = wiring.services().tokens.verify(_bearer_token(request))
         for name in route.parameters:
-            arguments[name] = _convert({name: path[name]}, dict[str, RecordingId])[name].lower()
+            arguments[name] = _convert(path[name], RecordingId, whole=name).lower()
         if route.query:
             arguments["query"] = _convert(_query(request), route.query)
         if route.body:
@@ -252,15 +252,18 @@ def _query(request: Request) -> dict[str, str]:
     return {name: listed[0] for name, listed in values.items()}
 
 
-def _convert(value: object, kind: Any) -> Any:
+def _convert(value: object, kind: Any, whole: str = "query") -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from error
+        raise _invalid(error, whole) from error
 
 
-def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
-    """Which field is wrong and how, from msgspec's message: `what - at `$.where``."""
+def _invalid(error: msgspec.ValidationError, whole: str = "body") -> InvalidRequest:
+    """Which field is wrong and how, from msgspec's message: `what - at `$.where``.
+
+    `whole` is what to name when it is no field but all of it.
+    """
     message, _, path = str(error).partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
     if named := re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", message):
@@ -270,7 +273,7 @@ def _invalid(error: msgspec.ValidationError) -> InvalidRequest:
         field = f"{field}.{error.__cause__.field}".lstrip(".")
     elif "matching regex" in message:
         message = "Does not have the documented form"
-    return InvalidRequest(message.replace("`", ""), field=field or "body")
+    return InvalidRequest(message.replace("`", ""), field=field or whole)
 
 
 def _request_id(request: Request | None) -> str:
