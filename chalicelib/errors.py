@@ -153,8 +153,8 @@ class Unavailable(RecorderError):
     headers = MappingProxyType({"Retry-After": "2"})
 
 
-class ObjectExists(Exception):
-    """There is an object where one was to be written, or the source of a copy has changed.
+class ObjectChanged(Exception):
+    """An object is not what it was taken for: it exists after all, is gone, or is another one.
 
     Between the stores and the use cases only: nobody is answered with it.
     """

@@ -30,6 +30,7 @@ AUDIO_TYPES = (
 )
 # bcrypt looks at 72 bytes and no further.
 PASSWORD_BYTES = 72
+PASSWORD_CHARACTERS = 8
 # RFC 5321, section 4.5.3.1.3: a path has 256 octets, of which its brackets take two.
 EMAIL_BYTES = 254
 # The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
@@ -48,12 +49,14 @@ Email = Annotated[
         examples=["ann@example.com"],
     ),
 ]
-Password = Annotated[str, Meta(min_length=1, max_length=PASSWORD_BYTES)]
+# Before it is composed, a character may be several: the bytes are counted afterwards.
+_MOST_CODE_POINTS = 4 * PASSWORD_BYTES
+Password = Annotated[str, Meta(min_length=1, max_length=_MOST_CODE_POINTS)]
 NewPassword = Annotated[
     str,
     Meta(
-        min_length=8,
-        max_length=PASSWORD_BYTES,
+        min_length=PASSWORD_CHARACTERS,
+        max_length=_MOST_CODE_POINTS,
         description="8 characters to 72 bytes in UTF-8.",
         examples=["correct horse battery"],
     ),
@@ -122,6 +125,8 @@ class SignUp(Request):
         """Bring address and password into the one form that is kept of each."""
         self.email = _normal("email", self.email, EMAIL_BYTES)
         self.password = _normal("password", self.password, PASSWORD_BYTES)
+        if len(self.password) < PASSWORD_CHARACTERS:
+            raise InvalidField("password", f"Shorter than {PASSWORD_CHARACTERS} characters")
 
 
 class Credentials(Request):
@@ -333,6 +338,8 @@ class Session(Struct, kw_only=True, frozen=True):
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
+    family_hash: str
+    """The hash of what all of the session's refresh tokens have in common."""
     device: str | None = None
     replaced_hash: str | None = None
     """The hash of the token that was replaced last."""

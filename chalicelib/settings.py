@@ -13,10 +13,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*$", max_length=2048)]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)]
 # RFC 7518, section 3.2: an HS256 key has at least as many bits as the hash, which is 32 bytes.
 JwtKeys = Annotated[
-    str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}$", max_length=4096)
+    str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}\Z", max_length=4096)
 ]
 GIB = 1024**3
 
@@ -30,7 +30,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     backend: Literal["embedded", "aws"]
     """`embedded` keeps everything on this machine; `aws` goes where botocore is configured to."""
-    stage: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,14}$")] = "dev"
+    stage: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,14}\Z")] = "dev"
     """The name of the deployment; tokens of one stage are worth nothing on another."""
     table: str = ""
     uploads_bucket: str = ""
@@ -49,12 +49,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     direct_upload_bytes: Annotated[int, Meta(ge=1, le=4_500_000)] = 4_500_000
     quota_bytes: Annotated[int, Meta(ge=0)] = 10 * GIB
     """What one user may keep."""
-    cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)$")] = "*"
+    cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")] = "*"
     s3_public_url: Url | None = None
     """The address of S3 that signed URLs carry, when phones reach it by another one than we do."""
     bcrypt_cost: Annotated[int, Meta(ge=4, le=16)] = 12
     s3_endpoint: Url | None = None
     """Where S3 is, if not at AWS: botocore's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The JWT keys, by kid; the first signs."""
+        return dict(key.split(":", 1) for key in (self.jwt_keys or "").split(",") if key)
 
 
 # What an `aws` backend cannot run without. The embedded one brings its own.
@@ -68,22 +73,19 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError naming the variable that is missing or wrong.
     """
     environ = os.environ if environ is None else environ
-    given = {
-        field: environ[variable(field)]
-        for field in Settings.__struct_fields__
-        if environ.get(variable(field))
-    }
+    names = {field: variable(field) for field in Settings.__struct_fields__}
+    if not environ.get(names["s3_endpoint"]):
+        names["s3_endpoint"] = "AWS_ENDPOINT_URL"
+    given = {field: environ[name] for field, name in names.items() if environ.get(name)}
     given.setdefault("backend", "aws" if "AWS_LAMBDA_FUNCTION_NAME" in environ else "embedded")
-    if "s3_endpoint" not in given and environ.get("AWS_ENDPOINT_URL"):
-        given["s3_endpoint"] = environ["AWS_ENDPOINT_URL"]
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(_explain(str(error))) from error
-    if settings.backend == "aws":
-        for field in NEEDED_ON_AWS:
-            if not getattr(settings, field):
-                raise SettingsError(f"{variable(field)}: is not set")
+        what, _, path = str(error).partition(" - at `$.")
+        if "matching regex" in what:
+            what = "does not have the documented form"
+        raise SettingsError(f"{names[path.rstrip('`')]}: {what[0].lower()}{what[1:]}") from error
+    _check(settings)
     return settings
 
 
@@ -92,8 +94,10 @@ def variable(field: str) -> str:
     return "AWS_ENDPOINT_URL_S3" if field == "s3_endpoint" else f"RECORDER_{field.upper()}"
 
 
-def _explain(message: str) -> str:
-    what, _, path = message.partition(" - at `$.")
-    if "matching regex" in what:
-        what = "does not have the documented form"
-    return f"{variable(path.rstrip('`'))}: {what[0].lower()}{what[1:]}"
+def _check(settings: Settings) -> None:
+    if settings.backend == "aws":
+        for field in NEEDED_ON_AWS:
+            if not getattr(settings, field):
+                raise SettingsError(f"{variable(field)}: is not set")
+    if settings.jwt_keys and len(settings.keys) <= settings.jwt_keys.count(","):
+        raise SettingsError(f"{variable('jwt_keys')}: two keys have the same kid")

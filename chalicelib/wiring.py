@@ -43,10 +43,8 @@ class Services:
     @cached_property
     def tokens(self) -> AccessTokens:
         """Access tokens."""
-        keys = dict(key.split(":", 1) for key in (self.settings.jwt_keys or "").split(","))
-        return AccessTokens(
-            keys, f"recorder-{self.settings.stage}", self.settings.access_token_seconds
-        )
+        issuer = f"recorder-{self.settings.stage}"
+        return AccessTokens(self.settings.keys, issuer, self.settings.access_token_seconds)
 
     @cached_property
     def accounts(self) -> Accounts:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
 
 from chalicelib.aws.clients import Clients
+
+
+class Call(NamedTuple):
+    """A call to AWS: its name, such as `s3.CopyObject`, and the headers it was sent with."""
+
+    name: str
+    headers: dict[str, str]
+
+
+class Died(BaseException):
+    """The process ended: no code of the app's runs after this."""
 
 
 class Faults:
@@ -67,6 +79,29 @@ class Faults:
                 what()
 
         self._register(service, f"before-call.{service}.{operation}", happen)
+
+    def fail_at(self, number: int, error: BaseException, *, done: bool) -> None:
+        """Have one call fail, counted from 0; `done` says whether it did what was asked."""
+        numbers = itertools.count()
+
+        def fail(**_: Any) -> None:
+            if next(numbers) == number:
+                self.met += 1
+                raise error
+
+        for service in self._clients:
+            self._register(service, "after-call" if done else "before-call", fail)
+
+    def record(self) -> list[Call]:
+        """A list that grows by every call from now on."""
+        calls: list[Call] = []
+
+        def note(event_name: str, params: dict[str, Any], **_: Any) -> None:
+            calls.append(Call(event_name.removeprefix("before-call."), dict(params["headers"])))
+
+        for service in self._clients:
+            self._register(service, "before-call", note)
+        return calls
 
     def clear(self) -> None:
         """Let every call through again."""

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.aws.signing import Signer
-from chalicelib.errors import InternalError, ObjectExists
+from chalicelib.errors import InternalError, ObjectChanged
 from chalicelib.models import Store, StoredObject, StoredRecording
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class AudioBuckets:
         )
 
     def keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
-        """Put bytes into the recordings bucket, verified; ObjectExists when there is an object."""
+        """Put bytes into the recordings bucket, verified; ObjectChanged when there is an object."""
         with our_errors(), _write_once():
             self._client().put_object(
                 Bucket=self._buckets["recordings"],
@@ -201,8 +201,8 @@ def _write_once() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if error_code(error) in REFUSED:
-            raise ObjectExists from error
+        if error_code(error) in REFUSED | MISSING:
+            raise ObjectChanged from error
         raise
 
 

@@ -24,15 +24,18 @@ CONNECT_SECONDS = 2
 READ_SECONDS = 6
 TRIES = 3
 
-# Besides every 5xx: what DynamoDB and S3 answer when the same request may succeed later.
+# Besides every 5xx: what DynamoDB and S3 answer, and why DynamoDB cancels a transaction, when the
+# same request may succeed later.
 BUSY = {
+    "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "RequestTimeout",
     "SlowDown",
+    "ThrottlingError",
     "ThrottlingException",
+    "TransactionConflict",
     "TransactionConflictException",
-    "TransactionInProgressException",
 }
 
 

@@ -125,8 +125,10 @@ class RecordingsTable:
                     "attribute_exists(#pk)",
                 ),
             )
-        except ConditionFailed:
-            return False
+        except ConditionFailed as error:
+            if error.index == 0:
+                return False
+            raise NotAuthenticated("The account is gone") from error
         return True
 
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> None:

@@ -16,7 +16,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.aws.clients import BUSY, error_code, our_errors
 from chalicelib.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Table:
                     UpdateExpression=expression,
                     ConditionExpression=condition,
                     ReturnValues="ALL_NEW",
-                    **_placeholders(expression + condition, changed | values),
+                    **_placeholders(f"{expression} {condition}", changed | values),
                 )
             except ClientError as error:
                 if error_code(error) == "ConditionalCheckFailedException":
@@ -163,7 +163,7 @@ class Table:
             "Key": to_attributes(key),
             "UpdateExpression": expression,
             "ConditionExpression": condition,
-            **_placeholders(expression + condition, changed | values),
+            **_placeholders(f"{expression} {condition}", changed | values),
         }
         return {"Update": update}
 
@@ -182,8 +182,7 @@ class Table:
                         TransactItems=writes, ClientRequestToken=token
                     )
                 except ClientError as error:
-                    if not _met_another(error):
-                        raise
+                    _check_cancelled(error)
                 else:
                     return
         raise Unavailable("Too many writes at the same moment")
@@ -276,16 +275,15 @@ def _placeholders(expressions: str, values: Item) -> Item:
     return placeholders
 
 
-def _met_another(error: ClientError) -> bool:
-    """Whether a transaction was cancelled for being simultaneous; ConditionFailed if not so."""
+def _check_cancelled(error: ClientError) -> None:
+    """Return if the transaction may succeed the next time; raise why it did not, if it may not."""
     if error_code(error) == "TransactionInProgressException":
-        return True
-    if error_code(error) != "TransactionCanceledException":
-        return False
+        return
     reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
     if "ConditionalCheckFailed" in reasons:
         raise ConditionFailed(reasons.index("ConditionalCheckFailed")) from error
-    return "TransactionConflict" in reasons
+    if not BUSY.intersection(reasons):
+        raise error
 
 
 def _back_off(attempt: int) -> float:

@@ -72,13 +72,14 @@ class Accounts:
         """Replace a refresh token, and give a new access token with it.
 
         NotAuthenticated when the session is over. For REUSE_GRACE the token that was replaced
-        last is answered with its replacement again, since that answer may have been lost. After
-        that somebody else must have it, so the session ends: RefreshTokenReused.
+        last is answered with its replacement again, since that answer may have been lost. Any
+        other use of a token that was replaced is somebody else's, so the session ends:
+        RefreshTokenReused.
         """
         presented = RefreshSecret.parse(token)
         session = self._current_session(presented)
         if compare_digest(presented.hash, session.refresh_hash):
-            replacement = RefreshSecret.new(session.user_id, session.id)
+            replacement = presented.successor()
             if not self._rotate(session, presented, replacement):
                 return self.refresh(token)  # Another refresh was quicker: give its answer.
         else:
@@ -92,8 +93,7 @@ class Accounts:
             session = self._current_session(presented)
         except NotAuthenticated:
             return
-        if presented.hash in (session.refresh_hash, session.replaced_hash):
-            self._store.end_session(session.user_id, session.id)
+        self._store.end_session(session.user_id, session.id)
 
     def profile(self, user_id: str) -> Account:
         """The account of somebody who is logged in; NotAuthenticated when it is gone."""
@@ -136,6 +136,7 @@ class Accounts:
         session = Session(
             id=secret.session_id,
             user_id=user_id,
+            family_hash=secret.family_hash,
             refresh_hash=secret.hash,
             device=device,
             created_at=now,
@@ -148,6 +149,8 @@ class Accounts:
         session = self._store.find_session(presented.user_id, presented.session_id)
         if session is None or session.expires_at <= self._clock():
             raise NotAuthenticated("The session is over")
+        if not compare_digest(presented.family_hash, session.family_hash):
+            raise NotAuthenticated("The refresh token is not valid")
         return session
 
     def _rotate(
@@ -164,9 +167,8 @@ class Accounts:
         return self._store.rotate(rotated)
 
     def _replacement_again(self, session: Session, presented: RefreshSecret) -> RefreshSecret:
-        if not compare_digest(presented.hash, session.replaced_hash or ""):
-            raise NotAuthenticated("The refresh token is not valid")
-        if self._clock() - session.last_used_at > REUSE_GRACE:
+        just_replaced = compare_digest(presented.hash, session.replaced_hash or "")
+        if not just_replaced or self._clock() - session.last_used_at > REUSE_GRACE:
             self._store.end_session(session.user_id, session.id)
             log.warning("session %s ended: a replaced refresh token was used", session.id)
             raise RefreshTokenReused("The refresh token was replaced before; the session is over")

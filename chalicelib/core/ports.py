@@ -85,7 +85,8 @@ class RecordingStore(Protocol):
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither.
 
-        False when the recording is no longer at the version given.
+        False when the recording is no longer at the version given; NotAuthenticated when there is
+        no such account.
         """
 
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> None:
@@ -122,12 +123,12 @@ class AudioStore(Protocol):
     def promote(self, recording: StoredRecording, uploaded: StoredObject) -> StoredObject:
         """Copy what was uploaded to the recordings bucket; says what the copy is.
 
-        ObjectExists, and nothing copied, when something else was uploaded meanwhile or when
-        there already is an object.
+        ObjectChanged, and nothing copied, when what was uploaded is gone or is something else by
+        now, or when there already is an object in the recordings bucket.
         """
 
     def keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
-        """Put bytes into the recordings bucket, verified; ObjectExists when there is an object."""
+        """Put bytes into the recordings bucket, verified; ObjectChanged when there is an object."""
 
     def discard_upload(self, recording: StoredRecording, uploaded: StoredObject) -> None:
         """Delete what was uploaded, unless it is something else by now."""

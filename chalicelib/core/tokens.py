@@ -9,12 +9,15 @@ import secrets
 from datetime import datetime, timedelta
 
 import jwt
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chalicelib.errors import NotAuthenticated, TokenExpired
 
 ALGORITHM = "HS256"
 REQUIRED_CLAIMS = ["iss", "sub", "sid", "iat", "exp"]
+
+
+_TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{22})\.([\w-]{43})", re.ASCII)
 
 
 class Caller(Struct, frozen=True):
@@ -69,28 +72,37 @@ class AccessTokens:
 
 
 class RefreshSecret(Struct, frozen=True):
-    """A refresh token: whose session it belongs to, and 256 bits that prove it."""
+    """A refresh token: whose session it is of, and the proof of it.
+
+    `family` is the same in all tokens of a session, 128 random bits: it tells one that was
+    replaced long ago from one that was made up. `secret` is each token's own, 256 random bits.
+    """
 
     user_id: str
     session_id: str
+    family: str
     secret: str
 
     @classmethod
     def new(cls, user_id: str, session_id: str) -> RefreshSecret:
-        """A fresh one."""
-        return cls(user_id, session_id, secrets.token_urlsafe(32))
+        """The first token of a session."""
+        return cls(user_id, session_id, secrets.token_urlsafe(16), secrets.token_urlsafe(32))
 
     @classmethod
     def parse(cls, token: str) -> RefreshSecret:
         """The parts of a token; NotAuthenticated when it is none of ours."""
-        match = re.fullmatch(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{43})", token, re.ASCII)
+        match = _TOKEN.fullmatch(token)
         if not match:
             raise NotAuthenticated("The refresh token is not valid")
         return cls(*match.groups())
 
     def __str__(self) -> str:
         """The token as the app keeps it."""
-        return f"{self.user_id}.{self.session_id}.{self.secret}"
+        return f"{self.user_id}.{self.session_id}.{self.family}.{self.secret}"
+
+    def successor(self) -> RefreshSecret:
+        """The token to replace this one."""
+        return structs.replace(self, secret=secrets.token_urlsafe(32))
 
     def seal(self, replacement: RefreshSecret) -> str:
         """`replacement`'s secret, to be read only with this token.
@@ -102,15 +114,20 @@ class RefreshSecret(Struct, frozen=True):
     def unseal(self, sealed: str) -> RefreshSecret:
         """The replacement that this token sealed."""
         secret = base64.urlsafe_b64encode(_xor(bytes.fromhex(sealed), self._pad()))
-        return RefreshSecret(self.user_id, self.session_id, secret.decode().rstrip("="))
+        return structs.replace(self, secret=secret.decode().rstrip("="))
 
     def _pad(self) -> bytes:
         return hashlib.sha256(b"seal:" + self.secret.encode()).digest()
 
     @property
     def hash(self) -> str:
-        """What is stored of it. The secret is random, so a plain hash cannot be guessed back."""
+        """What is stored of the secret. It is random, so a plain hash cannot be guessed back."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
+
+    @property
+    def family_hash(self) -> str:
+        """What is stored of the family, likewise."""
+        return hashlib.sha256(self.family.encode()).hexdigest()
 
 
 def _bytes(secret: str) -> bytes:

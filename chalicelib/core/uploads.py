@@ -20,7 +20,7 @@ from chalicelib.errors import (
     InvalidRequest,
     NotFound,
     NotReady,
-    ObjectExists,
+    ObjectChanged,
     TooLarge,
     Unavailable,
     UnsupportedMediaType,
@@ -184,7 +184,7 @@ class Uploads:
                 raise UploadMismatch(difference)
             try:
                 kept = self._audio.promote(recording, uploaded)
-            except ObjectExists:
+            except ObjectChanged:
                 if there := self._kept_by_another(recording):
                     return there
                 continue  # The client sent its bytes again: look at what is there now.
@@ -213,7 +213,7 @@ class Uploads:
         for _ in range(PROMOTION_ATTEMPTS):
             try:
                 return self._audio.keep(recording, body, sha256)
-            except ObjectExists:
+            except ObjectChanged:
                 if self._kept_by_another(recording):
                     return None
         raise Unavailable("The upload keeps changing")
