@@ -338,8 +338,8 @@ class Session(Struct, kw_only=True, frozen=True):
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
-    family_hash: str
-    """The hash of what all of the session's refresh tokens have in common."""
+    token_key: str
+    """What its refresh tokens are tagged with, to know an old one from one that was made up."""
     device: str | None = None
     replaced_hash: str | None = None
     """The hash of the token that was replaced last."""

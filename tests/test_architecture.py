@@ -168,8 +168,9 @@ def watched(self, key):
     frame = sys._getframe(1)
     while frame.f_code.co_filename.endswith(passed_through):
         frame = frame.f_back
-    if frame.f_code.co_filename.startswith(root) and "site-packages" not in frame.f_code.co_filename:
-        reads.append([os.path.relpath(frame.f_code.co_filename, root), key])
+    file = frame.f_code.co_filename
+    if file.startswith(root) and "site-packages" not in file:
+        reads.append([os.path.relpath(file, root), key])
     return read(self, key)
 os._Environ.__getitem__ = watched
 before = dict(os.environ)

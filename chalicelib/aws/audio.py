@@ -145,22 +145,25 @@ class AudioBuckets:
             if store == "uploads":
                 self._client().delete_object(Bucket=self._buckets[store], Key=key)
                 return
-            while versions := self._versions(self._buckets[store], key):
+            for versions in self._versions(self._buckets[store], key):
                 answer = self._client().delete_objects(
                     Bucket=self._buckets[store], Delete={"Objects": versions, "Quiet": True}
                 )
                 if refused := answer.get("Errors"):
                     raise InternalError(f"DeleteObjects was refused: {refused[0].get('Code')}")
 
-    def _versions(self, bucket: str, key: str) -> list[ObjectIdentifierTypeDef]:
-        """Up to 1,000 versions of an object, which is what one call deletes."""
-        answer = self._client().list_object_versions(Bucket=bucket, Prefix=key)
-        listed = [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]
-        return [
-            {"Key": key, "VersionId": version["VersionId"]}
-            for version in listed
-            if version["Key"] == key
-        ]
+    def _versions(self, bucket: str, key: str) -> Iterator[list[ObjectIdentifierTypeDef]]:
+        """The versions of an object, by the 1,000 that one call lists and one call deletes."""
+        pages = self._client().get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=bucket, Prefix=key):
+            listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            versions: list[ObjectIdentifierTypeDef] = [
+                {"Key": key, "VersionId": version["VersionId"]}
+                for version in listed
+                if version["Key"] == key
+            ]
+            if versions:
+                yield versions
 
     def _head(self, recording: StoredRecording, store: Store) -> StoredObject | None:
         with our_errors():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from datetime import datetime, timedelta
 from hmac import compare_digest
 
@@ -51,7 +52,7 @@ class Accounts:
         )
         session, secret = self._new_session(account.id, device=None)
         self._store.open(account, session)
-        return self._signed_in(account, secret)
+        return self._signed_in(account, session, secret)
 
     def log_in(self, credentials: Credentials) -> SignedIn:
         """Begin a session on a device.
@@ -66,7 +67,7 @@ class Accounts:
             raise InvalidCredentials("No account has this address and this password")
         session, secret = self._new_session(account.id, credentials.device)
         self._store.add_session(session)
-        return self._signed_in(account, secret)
+        return self._signed_in(account, session, secret)
 
     def refresh(self, token: str) -> SignedIn:
         """Replace a refresh token, and give a new access token with it.
@@ -76,21 +77,19 @@ class Accounts:
         other use of a token that was replaced is somebody else's, so the session ends:
         RefreshTokenReused.
         """
-        presented = RefreshSecret.parse(token)
-        session = self._current_session(presented)
+        session, presented = self._session_of(token)
         if compare_digest(presented.hash, session.refresh_hash):
-            replacement = presented.successor()
+            replacement = RefreshSecret.new(session.user_id, session.id)
             if not self._rotate(session, presented, replacement):
                 return self.refresh(token)  # Another refresh was quicker: give its answer.
         else:
             replacement = self._replacement_again(session, presented)
-        return self._signed_in(self.profile(session.user_id), replacement)
+        return self._signed_in(self.profile(session.user_id), session, replacement)
 
     def log_out(self, token: str) -> None:
         """End the session that a refresh token belongs to; one that is over is no error."""
         try:
-            presented = RefreshSecret.parse(token)
-            session = self._current_session(presented)
+            session, _ = self._session_of(token)
         except NotAuthenticated:
             return
         self._store.end_session(session.user_id, session.id)
@@ -121,12 +120,12 @@ class Accounts:
             usage=usage,
         )
 
-    def _signed_in(self, account: Account, secret: RefreshSecret) -> SignedIn:
-        caller = Caller(account.id, secret.session_id)
+    def _signed_in(self, account: Account, session: Session, secret: RefreshSecret) -> SignedIn:
+        caller = Caller(account.id, session.id)
         return SignedIn(
             user=self.seen(account),
             access_token=self._tokens.issue(caller, self._clock()),
-            refresh_token=str(secret),
+            refresh_token=secret.token(session.token_key),
             expires_in=self._tokens.seconds,
         )
 
@@ -136,7 +135,7 @@ class Accounts:
         session = Session(
             id=secret.session_id,
             user_id=user_id,
-            family_hash=secret.family_hash,
+            token_key=secrets.token_urlsafe(32),
             refresh_hash=secret.hash,
             device=device,
             created_at=now,
@@ -145,13 +144,15 @@ class Accounts:
         )
         return session, secret
 
-    def _current_session(self, presented: RefreshSecret) -> Session:
+    def _session_of(self, token: str) -> tuple[Session, RefreshSecret]:
+        """The session that issued a token, now or earlier, and the secret in the token."""
+        presented, tag = RefreshSecret.parse(token)
         session = self._store.find_session(presented.user_id, presented.session_id)
         if session is None or session.expires_at <= self._clock():
             raise NotAuthenticated("The session is over")
-        if not compare_digest(presented.family_hash, session.family_hash):
+        if not compare_digest(tag, presented.tag(session.token_key)):
             raise NotAuthenticated("The refresh token is not valid")
-        return session
+        return session, presented
 
     def _rotate(
         self, session: Session, presented: RefreshSecret, replacement: RefreshSecret

@@ -65,7 +65,8 @@ class Library:
         seconds = self._settings.download_url_seconds
         return Audio(
             url=self._audio.sign_get(recording, seconds),
-            expires_at=self._clock() + timedelta(seconds=seconds),
+            # A signature has whole seconds.
+            expires_at=self._clock().replace(microsecond=0) + timedelta(seconds=seconds),
         )
 
     def revise(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import re
 import secrets
 from datetime import datetime, timedelta
 
 import jwt
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from chalicelib.errors import NotAuthenticated, TokenExpired
 
@@ -17,7 +18,7 @@ ALGORITHM = "HS256"
 REQUIRED_CLAIMS = ["iss", "sub", "sid", "iat", "exp"]
 
 
-_TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{22})\.([\w-]{43})", re.ASCII)
+_TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{43})\.([\w-]{22})", re.ASCII)
 
 
 class Caller(Struct, frozen=True):
@@ -72,37 +73,38 @@ class AccessTokens:
 
 
 class RefreshSecret(Struct, frozen=True):
-    """A refresh token: whose session it is of, and the proof of it.
+    """What a refresh token proves: 256 random bits, in one session of one user.
 
-    `family` is the same in all tokens of a session, 128 random bits: it tells one that was
-    replaced long ago from one that was made up. `secret` is each token's own, 256 random bits.
+    The token also has a tag, which a key of the session's own gives to each of its secrets. It
+    tells a token that was replaced long ago from one that was made up or garbled, without a list.
     """
 
     user_id: str
     session_id: str
-    family: str
     secret: str
 
     @classmethod
     def new(cls, user_id: str, session_id: str) -> RefreshSecret:
-        """The first token of a session."""
-        return cls(user_id, session_id, secrets.token_urlsafe(16), secrets.token_urlsafe(32))
+        """A fresh one."""
+        return cls(user_id, session_id, secrets.token_urlsafe(32))
 
     @classmethod
-    def parse(cls, token: str) -> RefreshSecret:
-        """The parts of a token; NotAuthenticated when it is none of ours."""
+    def parse(cls, token: str) -> tuple[RefreshSecret, str]:
+        """The secret in a token and its tag; NotAuthenticated when it cannot be one of ours."""
         match = _TOKEN.fullmatch(token)
         if not match:
             raise NotAuthenticated("The refresh token is not valid")
-        return cls(*match.groups())
+        user_id, session_id, secret, tag = match.groups()
+        return cls(user_id, session_id, secret), tag
 
-    def __str__(self) -> str:
+    def token(self, key: str) -> str:
         """The token as the app keeps it."""
-        return f"{self.user_id}.{self.session_id}.{self.family}.{self.secret}"
+        return f"{self.user_id}.{self.session_id}.{self.secret}.{self.tag(key)}"
 
-    def successor(self) -> RefreshSecret:
-        """The token to replace this one."""
-        return structs.replace(self, secret=secrets.token_urlsafe(32))
+    def tag(self, key: str) -> str:
+        """Proof that the session with this key issued the secret, in 128 bits."""
+        digest = hmac.digest(key.encode(), self.secret.encode(), "sha256")
+        return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
     def seal(self, replacement: RefreshSecret) -> str:
         """`replacement`'s secret, to be read only with this token.
@@ -114,7 +116,7 @@ class RefreshSecret(Struct, frozen=True):
     def unseal(self, sealed: str) -> RefreshSecret:
         """The replacement that this token sealed."""
         secret = base64.urlsafe_b64encode(_xor(bytes.fromhex(sealed), self._pad()))
-        return structs.replace(self, secret=secret.decode().rstrip("="))
+        return RefreshSecret(self.user_id, self.session_id, secret.decode().rstrip("="))
 
     def _pad(self) -> bytes:
         return hashlib.sha256(b"seal:" + self.secret.encode()).digest()
@@ -123,11 +125,6 @@ class RefreshSecret(Struct, frozen=True):
     def hash(self) -> str:
         """What is stored of the secret. It is random, so a plain hash cannot be guessed back."""
         return hashlib.sha256(self.secret.encode()).hexdigest()
-
-    @property
-    def family_hash(self) -> str:
-        """What is stored of the family, likewise."""
-        return hashlib.sha256(self.family.encode()).hexdigest()
 
 
 def _bytes(secret: str) -> bytes:

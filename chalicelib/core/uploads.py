@@ -89,7 +89,8 @@ class Uploads:
         if recording.status != "uploading":
             return None
         seconds = self._settings.upload_url_seconds
-        expires_at = self._clock() + timedelta(seconds=seconds)
+        # A signature has whole seconds.
+        expires_at = self._clock().replace(microsecond=0) + timedelta(seconds=seconds)
         if recording.upload_method == "post":
             url, fields = self._audio.sign_post(recording, seconds)
             return PostUpload(url=url, fields=fields, expires_at=expires_at)
@@ -105,7 +106,9 @@ class Uploads:
         recording = self._standing(user_id, recording_id)
         if recording.status == "uploading":
             kept = self._promote(recording)
-            recording = self._mark_ready(recording, kept.sha256)
+            # A store other than S3 may not hash; then what was announced is all that is known.
+            recording = self._mark_ready(recording, kept.sha256 or recording.sha256)
+            self._tidy(recording)
         if recording.status != "ready":
             raise NotReady("The recording is in the trash")
         return recording
@@ -130,13 +133,17 @@ class Uploads:
             sha256=sha256,
         )
         recording = msgspec.structs.replace(self._announced(user_id, new), upload_method="direct")
-        recording = self._add(recording) or recording
+        standing = self._add(recording)
+        recording = standing or recording
         if (recording.sha256, recording.size) != (sha256, len(body)):
             raise IdConflict("Another recording has this id", field="id")
         if recording.status != "uploading":
             return recording, False
         self._keep(recording, body, sha256)
-        return self._mark_ready(recording, sha256), True
+        ready = self._mark_ready(recording, sha256)
+        if standing:
+            self._tidy(ready)
+        return ready, True
 
     def _announced(self, user_id: str, new: NewRecording) -> StoredRecording:
         now = self._clock()
@@ -198,6 +205,7 @@ class Uploads:
     def _left_behind(self, recording: StoredRecording) -> StoredObject:
         kept = self._kept_by_another(recording)
         if kept is None:
+            self._standing(recording.user_id, recording.id)  # Deleted meanwhile is NotFound.
             raise UploadIncomplete("The bytes have not arrived yet")
         return kept
 
@@ -220,12 +228,8 @@ class Uploads:
 
     def _mark_ready(self, recording: StoredRecording, sha256: str | None) -> StoredRecording:
         ready = self._recordings.mark_ready(recording, sha256, self._clock())
-        if ready is None:
-            # Completed by somebody else, or deleted: then its tombstone owes what we kept.
-            return self._standing(recording.user_id, recording.id)
-        if recording.upload_method != "direct":
-            self._tidy(recording)
-        return ready
+        # None: completed by somebody else, or deleted, and then its tombstone owes what we kept.
+        return ready or self._standing(recording.user_id, recording.id)
 
     def _tidy(self, recording: StoredRecording) -> None:
         try:
