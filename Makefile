@@ -13,6 +13,9 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+# A worker for each core, up to where starting another costs more than it saves. A file's tests stay
+# on one, since they share a server.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 # Touched when all else is done, so an interrupted setup is done again.
 STAMP := .venv/.complete
 
@@ -42,14 +45,14 @@ run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUB
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)'
 
 test: $(STAMP) ## Run the tests. ARGS='-k trash' picks some.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/cfn-lint infra/template.yaml
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true
