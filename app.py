@@ -4,8 +4,8 @@ from chalice.app import Chalice, CORSConfig
 
 from chalicelib import settings
 from chalicelib.api import accounts, docs, recordings, uploads
-from chalicelib.api.http import refusals_of_our_own
-from chalicelib.models import AUDIO_TYPES
+from chalicelib.api.problems import refusals_of_our_own
+from chalicelib.models.fields import AUDIO_TYPES
 
 # An environment of its own: Chalice would write to the process's.
 app = Chalice(app_name="recorder", env={})

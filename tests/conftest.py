@@ -15,8 +15,8 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.table import Item, from_attributes, to_attributes
-from chalicelib.models import Store
+from chalicelib.aws.items import Item, from_attributes, to_attributes
+from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from local import backend

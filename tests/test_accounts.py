@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.table import Item, account_key, to_attributes
+from chalicelib.aws.items import Item, account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import InvalidCredentials
-from chalicelib.models import Credentials, SignUp
+from chalicelib.models.requests import Credentials, SignUp
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app import app
 from chalicelib.api.http import Endpoint, Route
-from chalicelib.aws.table import Item
+from chalicelib.aws.items import Item
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from tests.phone import Answer, Phone

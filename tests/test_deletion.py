@@ -11,7 +11,7 @@ import pytest
 from app import app
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.table import (
+from chalicelib.aws.items import (
     DUE_SHARDS,
     Item,
     account_key,

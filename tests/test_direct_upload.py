@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.aws.table import Item, account_key
+from chalicelib.aws.items import Item, account_key
 from chalicelib.core.ids import uuid7
 from tests.faults import Faults
 from tests.invariants import Held

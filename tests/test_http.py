@@ -18,7 +18,8 @@ from chalice.config import Config
 from chalice.local import LambdaEventConverter, LocalGateway, RouteMatcher
 
 from app import app
-from chalicelib.api.http import Blueprint, Reply, refusals_of_our_own
+from chalicelib.api.http import Blueprint, Reply
+from chalicelib.api.problems import refusals_of_our_own
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import NotFound, RecorderError, catalogue
 from tests.faults import Faults

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.table import account_key, to_attributes
+from chalicelib.aws.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from tests.conftest import Clock

@@ -18,10 +18,10 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
+from chalicelib.aws.items import Item, account_key
 from chalicelib.aws.signing import Signer
-from chalicelib.aws.table import Item, account_key
 from chalicelib.core.ids import uuid7
-from chalicelib.models import StoredRecording
+from chalicelib.models.entities import StoredRecording
 from chalicelib.settings import Settings
 from tests.faults import Faults
 from tests.invariants import Held, Invariants

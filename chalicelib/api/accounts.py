@@ -5,7 +5,8 @@ from __future__ import annotations
 from chalicelib.api.http import Blueprint
 from chalicelib.core.tokens import Caller
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, RefreshTokenReused
-from chalicelib.models import Credentials, ProfileChange, RefreshToken, SignedIn, SignUp, User
+from chalicelib.models.answers import SignedIn, User
+from chalicelib.models.requests import Credentials, ProfileChange, RefreshToken, SignUp
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Accounts")

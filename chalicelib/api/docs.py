@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib import __version__
 from chalicelib.api import openapi, swagger
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.models import Health
+from chalicelib.models.answers import Health
 
 blueprint = Blueprint(__name__, tag="Open")
 

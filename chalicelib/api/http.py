@@ -15,41 +15,26 @@ from typing import Any
 
 import msgspec
 from chalice.app import Blueprint as ChaliceBlueprint
-from chalice.app import CORSConfig, HeadersType, Request, Response
+from chalice.app import Request, Response
 from msgspec import Struct
 
 from chalicelib import wiring
+from chalicelib.api.problems import refuse, request_id, respond
 from chalicelib.errors import (
-    FieldError,
     InternalError,
     InvalidRequest,
-    MethodNotAllowed,
     NotAuthenticated,
     RecorderError,
     TokenExpired,
     Unavailable,
 )
-from chalicelib.models import InvalidField, RecordingId
+from chalicelib.models.fields import InvalidField, RecordingId
 
 log = logging.getLogger(__name__)
 
-# What is answered is one person's, and is what its content type says.
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
 
 View = Callable[..., object]
-
-
-class Problem(Struct, kw_only=True, omit_defaults=True):
-    """What went wrong (RFC 9457). `code` is stable; apps switch on it."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[FieldError] = []
 
 
 class Reply(Struct, frozen=True):
@@ -151,10 +136,10 @@ class Endpoint:
             return self._present(self._view(**self._arguments(request, path)))
         except RecorderError as error:
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                log.exception("%s: %s", _request_id(request), error.detail)
+                log.exception("%s: %s", request_id(request), error.detail)
             return refuse(error, request)
         except Exception:
-            log.exception("%s: unforeseen", _request_id(request))
+            log.exception("%s: unforeseen", request_id(request))
             return refuse(InternalError("The fault is on our side"), request)
 
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
@@ -192,48 +177,11 @@ class Endpoint:
         if status not in self.route.statuses:
             raise RuntimeError(f"{self.route.name} answers {status}, which it does not declare")
         if isinstance(reply.value, str):
-            return _response(
+            return respond(
                 reply.value, status, {"Content-Type": "text/html; charset=utf-8"} | reply.headers
             )
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
-        return _response(body, status, {"Content-Type": "application/json"} | reply.headers)
-
-
-def refuse(error: RecorderError, request: Request | None) -> Response:
-    """An error, as it is answered."""
-    ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    problem = Problem(
-        # RFC 9457: the type is no more than the status and the code say.
-        type="about:blank",
-        title=error.title,
-        status=error.status,
-        # What is behind a fault of ours is for the log.
-        detail=error.title if ours else error.detail,
-        code=error.code,
-        request_id=_request_id(request),
-        errors=error.errors,
-    )
-    headers = {"Content-Type": "application/problem+json", **error.headers}
-    return _response(msgspec.json.encode(problem).decode(), error.status, headers)
-
-
-def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., Any]], Response]:
-    """Middleware: what Chalice refuses before any view is answered in our form, CORS included."""
-
-    def middleware(request: Request, get_response: Callable[..., Any]) -> Response:
-        response: Response = get_response(request)
-        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = response.headers["Allow"]
-            response = refuse(MethodNotAllowed(f"Use {allowed}"), request)
-            response.headers |= {"Allow": allowed} | cors.get_access_control_headers()
-        return response
-
-    return middleware
-
-
-def _response(body: str, status: int, headers: dict[str, str]) -> Response:
-    everything: HeadersType = {**HEADERS, **headers}
-    return Response(body=body, status_code=status, headers=everything)
+        return respond(body, status, {"Content-Type": "application/json"} | reply.headers)
 
 
 def _bearer_token(request: Request) -> str:
@@ -274,7 +222,3 @@ def _invalid(error: msgspec.ValidationError, whole: str = "body") -> InvalidRequ
     elif "matching regex" in message:
         message = "Does not have the documented form"
     return InvalidRequest(message.replace("`", ""), field=field or whole)
-
-
-def _request_id(request: Request | None) -> str:
-    return str(getattr(getattr(request, "lambda_context", None), "aws_request_id", ""))

@@ -11,9 +11,10 @@ import msgspec
 from chalice.app import Chalice
 
 from chalicelib import __version__
-from chalicelib.api.http import Endpoint, Problem, Route
+from chalicelib.api.http import Endpoint, Route
+from chalicelib.api.problems import Problem
 from chalicelib.errors import RecorderError, catalogue
-from chalicelib.models import RecordingId
+from chalicelib.models.fields import RecordingId
 
 DESCRIPTION = """\
 Records are private speech: every call but those marked open wants the header

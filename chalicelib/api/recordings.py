@@ -10,14 +10,8 @@ from msgspec import UNSET
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.core.tokens import Caller
 from chalicelib.errors import InvalidRequest, NotFound, VersionConflict
-from chalicelib.models import (
-    DeletionQuery,
-    PlayableRecording,
-    Recording,
-    RecordingChange,
-    RecordingPage,
-    ShelfQuery,
-)
+from chalicelib.models.answers import PlayableRecording, Recording, RecordingPage
+from chalicelib.models.requests import DeletionQuery, RecordingChange, ShelfQuery
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Recordings")

@@ -14,14 +14,9 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models import (
-    AUDIO_TYPES,
-    BegunUpload,
-    Completion,
-    DirectUpload,
-    NewRecording,
-    Recording,
-)
+from chalicelib.models.answers import BegunUpload, Recording
+from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.models.requests import Completion, DirectUpload, NewRecording
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Uploads")

@@ -7,17 +7,10 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.aws.table import (
-    ConditionFailed,
-    Item,
-    Table,
-    account_key,
-    identity_key,
-    session_key,
-    to_item,
-)
+from chalicelib.aws.items import Item, account_key, identity_key, session_key, to_item
+from chalicelib.aws.table import ConditionFailed, Table
 from chalicelib.errors import EmailTaken, NotAuthenticated
-from chalicelib.models import Account, Session
+from chalicelib.models.entities import Account, Session
 
 NEW = "attribute_not_exists(#pk)"
 THERE = "attribute_exists(#pk)"

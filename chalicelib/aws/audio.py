@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.aws.signing import Signer
 from chalicelib.errors import InternalError, ObjectChanged
-from chalicelib.models import Store, StoredObject, StoredRecording
+from chalicelib.models.entities import StoredObject, StoredRecording
+from chalicelib.models.fields import Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -7,12 +7,9 @@ from typing import Any
 
 import msgspec
 
-from chalicelib.aws.table import (
-    ConditionFailed,
-    Increment,
+from chalicelib.aws.items import (
     Item,
     Key,
-    Table,
     account_key,
     change,
     due_shard,
@@ -21,8 +18,10 @@ from chalicelib.aws.table import (
     timestamp,
     to_item,
 )
+from chalicelib.aws.table import ConditionFailed, Increment, Table
 from chalicelib.errors import IdConflict, NotAuthenticated, QuotaExceeded
-from chalicelib.models import Status, StoredRecording, Tombstone
+from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import Status
 
 # Being simultaneous and the quota both concern the account, so it is the account's condition
 # that fails for either; which it was is read afterwards.

@@ -1,4 +1,4 @@
-"""The key map of the one DynamoDB table, and how its items are read and written."""
+"""How the one DynamoDB table is read and written; aws/items.py says what is in it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,20 @@ import random
 import re
 import time
 import uuid
-import zlib
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from chalicelib.aws.clients import BUSY, error_code, our_errors
+from chalicelib.aws.items import Item, Key, from_attributes, to_attributes
 from chalicelib.errors import Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-Item = dict[str, Any]
-Key = dict[str, str]
-
-# Four partitions of the `due` index take 4,000 writes a second between them.
-DUE_SHARDS = 4
 # A transaction that met another on the same item is cancelled; trying again soon succeeds. With
 # 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s.
 CONFLICT_TRIES = 12
@@ -47,47 +39,6 @@ class ConditionFailed(Exception):
         """Say which of a transaction's writes failed."""
         super().__init__(f"the condition of write {index} did not hold")
         self.index = index
-
-
-def account_key(user_id: str) -> Key:
-    """Where an account stands."""
-    return {"pk": f"USER#{user_id}", "sk": "PROFILE"}
-
-
-def session_key(user_id: str, session_id: str) -> Key:
-    """Where a session stands."""
-    return {"pk": f"USER#{user_id}", "sk": f"SESSION#{session_id}"}
-
-
-def recording_key(user_id: str, recording_id: str) -> Key:
-    """Where a recording, or its tombstone, stands."""
-    return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
-
-
-def identity_key(email: str) -> Key:
-    """Where the owner of an address (in NFC) stands; the same for every spelling of its case."""
-    return {"pk": f"EMAIL#{email.casefold()}", "sk": "IDENTITY"}
-
-
-def shelf(status: str, recording_id: str) -> str:
-    """The sort key of the `shelf` index: each status is a shelf, in the order of the ids."""
-    return f"{status}#{recording_id}"
-
-
-def change(at: datetime, recording_id: str) -> str:
-    """The sort key of the `changes` index."""
-    return f"{timestamp(at)}#{recording_id}"
-
-
-def due_shard(recording_id: str) -> str:
-    """The partition of the `due` index that an item is found in."""
-    return f"DUE#{zlib.crc32(recording_id.encode()) % DUE_SHARDS}"
-
-
-def timestamp(at: datetime) -> str:
-    """A time as the table holds it: of one length, so that text sorts as time does."""
-    # Not strftime, which writes the year 999 in three digits.
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 class Table:
@@ -216,35 +167,6 @@ class Table:
             answer = self._client().query(**arguments)
         items = [from_attributes(item) for item in answer["Items"]]
         return items, from_attributes(answer.get("LastEvaluatedKey", {})) or None
-
-
-def to_item(entity: Struct) -> Item:
-    """An entity's fields as the table holds them; those that are None are left out."""
-    builtins = msgspec.structs.asdict(entity)
-    return {
-        field: timestamp(value) if isinstance(value, datetime) else value
-        for field, value in builtins.items()
-        if value is not None
-    }
-
-
-def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
-    """An item as DynamoDB's API spells it."""
-    return {name: _serializer.serialize(value) for name, value in item.items()}
-
-
-def from_attributes(attributes: Mapping[str, AttributeValueTypeDef]) -> Item:
-    """An item as DynamoDB's API spells it, read."""
-    return {name: _deserializer.deserialize(value) for name, value in attributes.items()}
-
-
-class _Deserializer(TypeDeserializer):
-    def _deserialize_n(self, value: str) -> int:
-        return int(value)  # The table holds whole numbers only; boto3 would make them Decimals.
-
-
-_serializer = TypeSerializer()
-_deserializer = _Deserializer()
 
 
 def _update_expression(changes: Item) -> tuple[str, Item]:

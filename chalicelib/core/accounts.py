@@ -13,7 +13,9 @@ import msgspec
 from chalicelib.core.ports import AccountStore, Clock, NewId
 from chalicelib.core.tokens import AccessTokens, Caller, RefreshSecret
 from chalicelib.errors import InvalidCredentials, NotAuthenticated, RefreshTokenReused
-from chalicelib.models import Account, Credentials, Session, SignedIn, SignUp, Usage, User
+from chalicelib.models.answers import SignedIn, Usage, User
+from chalicelib.models.entities import Account, Session
+from chalicelib.models.requests import Credentials, SignUp
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)

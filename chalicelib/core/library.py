@@ -10,13 +10,9 @@ from msgspec import UNSET
 
 from chalicelib.core.ports import AudioStore, Clock, RecordingStore
 from chalicelib.errors import InternalError, NotFound, Unavailable, VersionConflict
-from chalicelib.models import (
-    Audio,
-    RecordingChange,
-    ShelfQuery,
-    StoredRecording,
-    Tombstone,
-)
+from chalicelib.models.answers import Audio
+from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)

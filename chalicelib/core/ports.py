@@ -11,15 +11,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from chalicelib.models import (
-    Account,
-    Session,
-    Status,
-    Store,
-    StoredObject,
-    StoredRecording,
-    Tombstone,
-)
+from chalicelib.models.entities import Account, Session, StoredObject, StoredRecording, Tombstone
+from chalicelib.models.fields import Status, Store
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]

@@ -8,42 +8,26 @@ from datetime import timedelta
 
 import msgspec
 
-from chalicelib.core.ports import (
-    AudioStore,
-    Clock,
-    NewId,
-    RecordingStore,
-)
+from chalicelib.core.ports import AudioStore, Clock, NewId, RecordingStore
+from chalicelib.core.promotion import Promotion
 from chalicelib.errors import (
     IdConflict,
     InternalError,
     InvalidRequest,
     NotFound,
     NotReady,
-    ObjectChanged,
     TooLarge,
     Unavailable,
     UnsupportedMediaType,
     UploadIncomplete,
-    UploadMismatch,
 )
-from chalicelib.models import (
-    AUDIO_TYPES,
-    NewRecording,
-    PostUpload,
-    PutUpload,
-    StoredObject,
-    StoredRecording,
-    Tombstone,
-    Upload,
-)
+from chalicelib.models.answers import PostUpload, PutUpload, Upload
+from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.models.requests import NewRecording
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
-
-# Each attempt past the first means that the client or another completion changed an object
-# between two of our calls. Nobody honest does that three times running.
-PROMOTION_ATTEMPTS = 4
 
 
 class Uploads:
@@ -60,6 +44,7 @@ class Uploads:
         """Take what the use cases stand on."""
         self._recordings = recordings
         self._audio = audio
+        self._promotion = Promotion(audio)
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
@@ -105,7 +90,10 @@ class Uploads:
         """
         recording = self._standing(user_id, recording_id)
         if recording.status == "uploading":
-            kept = self._promote(recording)
+            kept = self._promotion.promote(recording)
+            if kept is None:
+                self._standing(user_id, recording_id)  # What was deleted meanwhile is NotFound.
+                raise UploadIncomplete("The bytes have not arrived yet")
             # A store other than S3 may not hash; then what was announced is all that is known.
             recording = self._mark_ready(recording, kept.sha256 or recording.sha256)
             self._tidy(recording)
@@ -139,7 +127,7 @@ class Uploads:
             raise IdConflict("Another recording has this id", field="id")
         if recording.status != "uploading":
             return recording, False
-        self._keep(recording, body, sha256)
+        self._promotion.keep(recording, body, sha256)
         ready = self._mark_ready(recording, sha256)
         if standing:
             self._tidy(ready)
@@ -181,51 +169,6 @@ class Uploads:
             raise NotFound("There is no such recording")
         return recording
 
-    def _promote(self, recording: StoredRecording) -> StoredObject:
-        for _ in range(PROMOTION_ATTEMPTS):
-            uploaded = self._audio.uploaded(recording)
-            if uploaded is None:
-                return self._left_behind(recording)
-            if difference := _difference(recording, uploaded):
-                self._audio.discard_upload(recording, uploaded)
-                raise UploadMismatch(difference)
-            try:
-                kept = self._audio.promote(recording, uploaded)
-            except ObjectChanged:
-                if there := self._kept_by_another(recording):
-                    return there
-                continue  # The client sent its bytes again: look at what is there now.
-            if difference := _difference(recording, kept):
-                self._audio.discard_kept(recording, kept)
-                self._audio.discard_upload(recording, uploaded)
-                raise UploadMismatch(difference)
-            return kept
-        raise Unavailable("The upload keeps changing")
-
-    def _left_behind(self, recording: StoredRecording) -> StoredObject:
-        kept = self._kept_by_another(recording)
-        if kept is None:
-            self._standing(recording.user_id, recording.id)  # Deleted meanwhile is NotFound.
-            raise UploadIncomplete("The bytes have not arrived yet")
-        return kept
-
-    def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
-        """What a completion that died half-way, or is under way, has kept of this recording."""
-        kept = self._audio.kept(recording)
-        if kept and _difference(recording, kept):
-            self._audio.discard_kept(recording, kept)
-            return None
-        return kept
-
-    def _keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
-        for _ in range(PROMOTION_ATTEMPTS):
-            try:
-                return self._audio.keep(recording, body, sha256)
-            except ObjectChanged:
-                if self._kept_by_another(recording):
-                    return None
-        raise Unavailable("The upload keeps changing")
-
     def _mark_ready(self, recording: StoredRecording, sha256: str | None) -> StoredRecording:
         ready = self._recordings.mark_ready(recording, sha256, self._clock())
         # None: completed by somebody else, or deleted, and then its tombstone owes what we kept.
@@ -253,14 +196,3 @@ def _check_type(content_type: str) -> None:
         raise UnsupportedMediaType(
             f"Use one of {', '.join(AUDIO_TYPES)}, without parameters", field="content_type"
         )
-
-
-def _difference(recording: StoredRecording, there: StoredObject) -> str | None:
-    """What makes an object other than what was announced, as a sentence."""
-    if there.size != recording.size:
-        return f"{there.size} bytes arrived where {recording.size} were announced"
-    if there.content_type != recording.content_type:
-        return f"The bytes did not arrive as {recording.content_type}"
-    if recording.sha256 and there.sha256 and there.sha256 != recording.sha256:
-        return "The SHA-256 of what arrived is not the one announced"
-    return None

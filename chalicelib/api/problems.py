@@ -1,0 +1,71 @@
+"""Answers, and above all refusals: errors as problems (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from chalice.app import CORSConfig, HeadersType, Request, Response
+from msgspec import Struct
+
+from chalicelib.errors import FieldError, MethodNotAllowed, RecorderError
+
+# What is answered is one person's, and is what its content type says.
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Problem(Struct, kw_only=True, omit_defaults=True):
+    """What went wrong (RFC 9457). `code` is stable; apps switch on it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] = []
+
+
+def refuse(error: RecorderError, request: Request | None) -> Response:
+    """An error, as it is answered."""
+    ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    problem = Problem(
+        # RFC 9457: the type is no more than the status and the code say.
+        type="about:blank",
+        title=error.title,
+        status=error.status,
+        # What is behind a fault of ours is for the log.
+        detail=error.title if ours else error.detail,
+        code=error.code,
+        request_id=request_id(request),
+        errors=error.errors,
+    )
+    headers = {"Content-Type": "application/problem+json", **error.headers}
+    return respond(msgspec.json.encode(problem).decode(), error.status, headers)
+
+
+def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., Any]], Response]:
+    """Middleware: what Chalice refuses before any view is answered in our form, CORS included."""
+
+    def middleware(request: Request, get_response: Callable[..., Any]) -> Response:
+        response: Response = get_response(request)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = response.headers["Allow"]
+            response = refuse(MethodNotAllowed(f"Use {allowed}"), request)
+            response.headers |= {"Allow": allowed} | cors.get_access_control_headers()
+        return response
+
+    return middleware
+
+
+def respond(body: str, status: int, headers: dict[str, str]) -> Response:
+    """A response, with the headers that every one has."""
+    everything: HeadersType = {**HEADERS, **headers}
+    return Response(body=body, status_code=status, headers=everything)
+
+
+def request_id(request: Request | None) -> str:
+    """What the log and the caller know a request by: Lambda's own id of it."""
+    return str(getattr(getattr(request, "lambda_context", None), "aws_request_id", ""))

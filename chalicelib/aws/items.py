@@ -1,0 +1,90 @@
+"""The key map of the one DynamoDB table, and its items as DynamoDB's API spells them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from msgspec import Struct, structs
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+Item = dict[str, Any]
+Key = dict[str, str]
+
+# Four partitions of the `due` index take 4,000 writes a second between them.
+DUE_SHARDS = 4
+
+
+def account_key(user_id: str) -> Key:
+    """Where an account stands."""
+    return {"pk": f"USER#{user_id}", "sk": "PROFILE"}
+
+
+def session_key(user_id: str, session_id: str) -> Key:
+    """Where a session stands."""
+    return {"pk": f"USER#{user_id}", "sk": f"SESSION#{session_id}"}
+
+
+def recording_key(user_id: str, recording_id: str) -> Key:
+    """Where a recording, or its tombstone, stands."""
+    return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
+
+
+def identity_key(email: str) -> Key:
+    """Where the owner of an address (in NFC) stands; the same for every spelling of its case."""
+    return {"pk": f"EMAIL#{email.casefold()}", "sk": "IDENTITY"}
+
+
+def shelf(status: str, recording_id: str) -> str:
+    """The sort key of the `shelf` index: each status is a shelf, in the order of the ids."""
+    return f"{status}#{recording_id}"
+
+
+def change(at: datetime, recording_id: str) -> str:
+    """The sort key of the `changes` index."""
+    return f"{timestamp(at)}#{recording_id}"
+
+
+def due_shard(recording_id: str) -> str:
+    """The partition of the `due` index that an item is found in."""
+    return f"DUE#{zlib.crc32(recording_id.encode()) % DUE_SHARDS}"
+
+
+def timestamp(at: datetime) -> str:
+    """A time as the table holds it: of one length, so that text sorts as time does."""
+    # Not strftime, which writes the year 999 in three digits.
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def to_item(entity: Struct) -> Item:
+    """An entity's fields as the table holds them; those that are None are left out."""
+    builtins = structs.asdict(entity)
+    return {
+        field: timestamp(value) if isinstance(value, datetime) else value
+        for field, value in builtins.items()
+        if value is not None
+    }
+
+
+def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
+    """An item as DynamoDB's API spells it."""
+    return {name: _serializer.serialize(value) for name, value in item.items()}
+
+
+def from_attributes(attributes: Mapping[str, AttributeValueTypeDef]) -> Item:
+    """An item as DynamoDB's API spells it, read."""
+    return {name: _deserializer.deserialize(value) for name, value in attributes.items()}
+
+
+class _Deserializer(TypeDeserializer):
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)  # The table holds whole numbers only; boto3 would make them Decimals.
+
+
+_serializer = TypeSerializer()
+_deserializer = _Deserializer()

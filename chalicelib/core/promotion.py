@@ -1,0 +1,78 @@
+"""Promotion: how a recording's bytes come to where they stay, exactly once.
+
+Whoever promotes may die between any two calls, and several may promote the same recording at once.
+So each write is conditional, and what another one left is verified before it is relied on.
+"""
+
+from __future__ import annotations
+
+from chalicelib.core.ports import AudioStore
+from chalicelib.errors import ObjectChanged, Unavailable, UploadMismatch
+from chalicelib.models.entities import StoredObject, StoredRecording
+
+# Each attempt past the first means that the client or another completion changed an object
+# between two of our calls. Nobody honest does that three times running.
+ATTEMPTS = 4
+
+
+class Promotion:
+    """Moves bytes into the recordings bucket."""
+
+    def __init__(self, audio: AudioStore) -> None:
+        """Take the buckets."""
+        self._audio = audio
+
+    def promote(self, recording: StoredRecording) -> StoredObject | None:
+        """Check what was uploaded, and copy it; says what the recordings bucket has then.
+
+        None when nothing was uploaded. UploadMismatch when it is not what was announced: it is
+        removed, and the upload can be tried again.
+        """
+        for _ in range(ATTEMPTS):
+            uploaded = self._audio.uploaded(recording)
+            if uploaded is None:
+                return self._kept_by_another(recording)
+            if difference := _difference(recording, uploaded):
+                self._audio.discard_upload(recording, uploaded)
+                raise UploadMismatch(difference)
+            try:
+                kept = self._audio.promote(recording, uploaded)
+            except ObjectChanged:
+                if there := self._kept_by_another(recording):
+                    return there
+                continue  # The client sent its bytes again: look at what is there now.
+            if difference := _difference(recording, kept):
+                self._audio.discard_kept(recording, kept)
+                self._audio.discard_upload(recording, uploaded)
+                raise UploadMismatch(difference)
+            return kept
+        raise Unavailable("The upload keeps changing")
+
+    def keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
+        """Put bytes that are known to be the recording's into the recordings bucket."""
+        for _ in range(ATTEMPTS):
+            try:
+                return self._audio.keep(recording, body, sha256)
+            except ObjectChanged:
+                if self._kept_by_another(recording):
+                    return None
+        raise Unavailable("The upload keeps changing")
+
+    def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
+        """What a completion that died half-way, or is under way, has kept of this recording."""
+        kept = self._audio.kept(recording)
+        if kept and _difference(recording, kept):
+            self._audio.discard_kept(recording, kept)
+            return None
+        return kept
+
+
+def _difference(recording: StoredRecording, there: StoredObject) -> str | None:
+    """What makes an object other than what was announced, as a sentence."""
+    if there.size != recording.size:
+        return f"{there.size} bytes arrived where {recording.size} were announced"
+    if there.content_type != recording.content_type:
+        return f"The bytes did not arrive as {recording.content_type}"
+    if recording.sha256 and there.sha256 and there.sha256 != recording.sha256:
+        return "The SHA-256 of what arrived is not the one announced"
+    return None

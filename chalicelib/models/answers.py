@@ -1,0 +1,110 @@
+"""What people are answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from chalicelib.models.fields import Instant, RecordingId, Status
+
+
+class Usage(Struct, kw_only=True, frozen=True):
+    """What a user keeps, and may keep."""
+
+    bytes: int
+    recordings: int
+    quota_bytes: int
+
+
+class User(Struct, kw_only=True, frozen=True):
+    """A user as they see themselves."""
+
+    id: str
+    email: str
+    name: str | None
+    created_at: Instant
+    usage: Usage
+
+
+class SignedIn(Struct, kw_only=True, frozen=True):
+    """A session's tokens, and whose they are."""
+
+    user: User
+    access_token: str
+    refresh_token: str
+    expires_in: Annotated[int, Meta(description="Seconds the access token lasts.")]
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+
+
+class Recording(Struct, kw_only=True, frozen=True):
+    """A recording as its owner sees it; what does not apply is left out."""
+
+    id: RecordingId
+    file_name: str
+    content_type: str
+    size: int
+    status: Status
+    created_at: Instant
+    updated_at: Instant
+    version: int
+    tags: list[str]
+    sha256: str | UnsetType = UNSET
+    duration_ms: int | UnsetType = UNSET
+    recorded_at: Instant | UnsetType = UNSET
+    notes: str | UnsetType = UNSET
+    upload_expires_at: Instant | UnsetType = UNSET
+    purge_at: Instant | UnsetType = UNSET
+
+
+class Audio(Struct, kw_only=True, frozen=True):
+    """Where the bytes are to be had; the URL answers Range requests."""
+
+    url: str
+    expires_at: Instant
+
+
+class PlayableRecording(Recording, kw_only=True, frozen=True):
+    """A recording, with its audio when it is ready."""
+
+    audio: Audio | UnsetType = UNSET
+
+
+class PutUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="put"):
+    """Send the file as the body, with exactly these headers."""
+
+    url: str
+    headers: dict[str, str]
+    expires_at: Instant
+
+
+class PostUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="post"):
+    """Send a multipart/form-data form: these fields, then the file as `file`."""
+
+    url: str
+    fields: dict[str, str]
+    expires_at: Instant
+
+
+Upload = PutUpload | PostUpload
+
+
+class BegunUpload(Struct, kw_only=True, frozen=True):
+    """A recording and how to send its bytes; `upload` is null once it is ready."""
+
+    recording: Recording
+    upload: Upload | None
+
+
+class RecordingPage(Struct, kw_only=True, frozen=True):
+    """A page of recordings; `next` is what `after` takes for the next one, null on the last."""
+
+    recordings: list[Recording]
+    next: str | None
+
+
+class Health(Struct, kw_only=True, frozen=True):
+    """That the API answers, and which version of it."""
+
+    status: Literal["ok"]
+    version: str

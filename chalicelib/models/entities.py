@@ -1,0 +1,99 @@
+"""What the stores hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from chalicelib.models.answers import Recording
+from chalicelib.models.fields import Status, Store
+
+
+class Account(Struct, kw_only=True, frozen=True):
+    """A user as the table holds them."""
+
+    id: str
+    email: str
+    password_hash: str
+    created_at: datetime
+    name: str | None = None
+    bytes_used: int = 0
+    recordings_used: int = 0
+
+
+class Session(Struct, kw_only=True, frozen=True):
+    """A logged-in device; no refresh token can be read from what is kept of them."""
+
+    id: str
+    user_id: str
+    refresh_hash: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    token_key: str
+    """What its refresh tokens are tagged with, to know an old one from one that was made up."""
+    device: str | None = None
+    replaced_hash: str | None = None
+    """The hash of the token that was replaced last."""
+    sealed_replacement: str | None = None
+    """The token that replaced it, encrypted under the one that was replaced."""
+
+
+class StoredRecording(Struct, kw_only=True, frozen=True):
+    """A recording as the table holds it: what its owner sees, and what moves it along."""
+
+    id: str
+    user_id: str
+    file_name: str
+    content_type: str
+    size: int
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    fingerprint: str
+    upload_method: Literal["put", "post", "direct"]
+    tags: list[str] = []
+    sha256: str | None = None
+    duration_ms: int | None = None
+    recorded_at: datetime | None = None
+    notes: str | None = None
+    upload_expires_at: datetime | None = None
+    completed_at: datetime | None = None
+    purge_at: datetime | None = None
+
+    def seen(self) -> Recording:
+        """The recording as its owner sees it."""
+        given = {
+            field: value
+            for field in Recording.__struct_fields__
+            if (value := getattr(self, field)) is not None
+        }
+        return Recording(**given)
+
+
+class Tombstone(Struct, kw_only=True, frozen=True):
+    """What is left of a deleted recording: its id, the time, and what is still owed to S3."""
+
+    id: str
+    user_id: str
+    updated_at: datetime
+    version: int
+    owes: list[Store] = []
+    """The buckets from which its bytes have yet to be deleted for certain."""
+    due_at: datetime | None = None
+    """When no function that was under way at the deletion can still be running."""
+    status: Literal["deleted"] = "deleted"
+
+
+class StoredObject(Struct, frozen=True, kw_only=True):
+    """What S3 says of an object."""
+
+    size: int
+    content_type: str
+    etag: str
+    sha256: str | None
+    """Lower-case hexadecimal; None when S3 was not asked to keep one."""
+    version_id: str

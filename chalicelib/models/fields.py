@@ -1,0 +1,122 @@
+"""What the fields of requests and answers may hold. Sizes are bytes, durations milliseconds."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+AUDIO_TYPES = (
+    "audio/mp4",
+    "audio/m4a",
+    "audio/x-m4a",
+    "audio/aac",
+    "audio/mpeg",
+    "audio/ogg",
+    "audio/opus",
+    "audio/webm",
+    "audio/wav",
+    "audio/x-wav",
+    "audio/flac",
+    "audio/3gpp",
+    "audio/amr",
+    "audio/x-caf",
+)
+# bcrypt looks at 72 bytes and no further.
+PASSWORD_BYTES = 72
+PASSWORD_CHARACTERS = 8
+# RFC 5321, section 4.5.3.1.3: a path has 256 octets, of which its brackets take two.
+EMAIL_BYTES = 254
+# The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
+LARGEST_INTEGER = 2**53 - 1
+
+# Python's `$` also matches before a final newline, which the lookahead rules out.
+_END = r"$(?!\n)"
+_PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
+
+Email = Annotated[
+    str,
+    Meta(
+        max_length=EMAIL_BYTES,
+        pattern=r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]+" + _END,
+        description="Compared without case.",
+        examples=["ann@example.com"],
+    ),
+]
+# Before it is composed, a character may be several: the bytes are counted afterwards.
+_MOST_CODE_POINTS = 4 * PASSWORD_BYTES
+Password = Annotated[str, Meta(min_length=1, max_length=_MOST_CODE_POINTS)]
+NewPassword = Annotated[
+    str,
+    Meta(
+        min_length=PASSWORD_CHARACTERS,
+        max_length=_MOST_CODE_POINTS,
+        description="8 characters to 72 bytes in UTF-8.",
+        examples=["correct horse battery"],
+    ),
+]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+Device = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+Token = Annotated[str, Meta(min_length=1, max_length=1000)]
+RecordingId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}"
+        r"-[0-9a-fA-F]{12}" + _END,
+        description="A UUIDv7 (RFC 9562).",
+        examples=["019a8f3e-7c1d-7f00-8a3b-5c6d7e8f9a0b"],
+    ),
+]
+FileName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=r"^(?!\.{1,2}$)[^\x00-\x1f\x7f-\x9f/\\]+" + _END,
+        description="No control characters, no path.",
+        examples=["meeting.m4a"],
+    ),
+]
+# Any other string is answered with 415 rather than 400, so the type alone does not refuse it.
+ContentType = Annotated[str, Meta(extra_json_schema={"enum": list(AUDIO_TYPES)})]
+Size = Annotated[int, Meta(ge=1, description="Bytes.")]
+Sha256 = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{64}" + _END, description="64 lower-case hexadecimal digits."),
+]
+Milliseconds = Annotated[int, Meta(ge=0, le=LARGEST_INTEGER, description="Milliseconds.")]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339.")]
+Tag = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+Tags = Annotated[list[Tag], Meta(max_length=50)]
+Notes = Annotated[str, Meta(max_length=4000)]
+UploadMethod = Literal["put", "post"]
+Store = Literal["uploads", "recordings"]
+Status = Literal["uploading", "ready", "trashed"]
+
+
+class InvalidField(ValueError):
+    """A rule that no type can state was broken; names the field within its struct."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """Say which field of the struct being parsed is wrong, and how."""
+        super().__init__(message)
+        self.field = field
+
+
+def normal_form(field: str, value: str, most_bytes: int) -> str:
+    """The value in NFC; InvalidField when that has more bytes in UTF-8 than allowed."""
+    # The same word typed on two keyboards may differ in code points: RFC 8265 has NFC for both.
+    value = unicodedata.normalize("NFC", value)
+    if len(value.encode()) > most_bytes:
+        raise InvalidField(field, f"Longer than {most_bytes} bytes in UTF-8")
+    return value
+
+
+def in_utc(field: str, value: datetime) -> datetime:
+    """The same instant in UTC; InvalidField when UTC has no such year."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidField(field, "Out of range") from error

@@ -1,0 +1,143 @@
+"""What people send.
+
+A request refuses unknown fields and values out of bounds while it is parsed, so what reaches a
+use case is whole.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from chalicelib.models.fields import (
+    EMAIL_BYTES,
+    PASSWORD_BYTES,
+    PASSWORD_CHARACTERS,
+    ContentType,
+    Device,
+    Email,
+    FileName,
+    Instant,
+    InvalidField,
+    Milliseconds,
+    Name,
+    NewPassword,
+    Notes,
+    Password,
+    RecordingId,
+    Sha256,
+    Size,
+    Status,
+    Tags,
+    Token,
+    UploadMethod,
+    in_utc,
+    normal_form,
+)
+
+
+class Request(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of what people send."""
+
+
+class SignUp(Request):
+    """A new account."""
+
+    email: Email
+    password: NewPassword
+    name: Name | None = None
+
+    def __post_init__(self) -> None:
+        """Bring address and password into the one form that is kept of each."""
+        self.email = normal_form("email", self.email, EMAIL_BYTES)
+        self.password = normal_form("password", self.password, PASSWORD_BYTES)
+        if len(self.password) < PASSWORD_CHARACTERS:
+            raise InvalidField("password", f"Shorter than {PASSWORD_CHARACTERS} characters")
+
+
+class Credentials(Request):
+    """Who wants to log in, and on which device."""
+
+    email: Email
+    password: Password
+    device: Device | None = None
+
+    def __post_init__(self) -> None:
+        """Bring address and password into the one form that is kept of each."""
+        self.email = normal_form("email", self.email, EMAIL_BYTES)
+        self.password = normal_form("password", self.password, PASSWORD_BYTES)
+
+
+class RefreshToken(Request):
+    """The refresh token that the last sign-up, log-in or refresh gave."""
+
+    refresh_token: Token
+
+
+class ProfileChange(Request):
+    """What people change about themselves; null takes the name away."""
+
+    name: Name | None
+
+
+class NewRecording(Request):
+    """A recording to be uploaded: what it is, before its bytes arrive."""
+
+    file_name: FileName
+    content_type: ContentType
+    size: Size
+    id: RecordingId | None = None
+    sha256: Sha256 | None = None
+    recorded_at: Instant | None = None
+    duration_ms: Milliseconds | None = None
+    tags: Tags = []
+    notes: Notes | None = None
+    upload_method: UploadMethod = "put"
+
+    def __post_init__(self) -> None:
+        """Write the id and the time in their one form."""
+        if self.id is not None:
+            self.id = self.id.lower()
+        if self.recorded_at is not None:
+            self.recorded_at = in_utc("recorded_at", self.recorded_at)
+
+
+class DirectUpload(Request):
+    """The query of a direct upload; its body is the bytes."""
+
+    file_name: FileName
+
+
+class Completion(Request):
+    """Nothing to say: the server looks at what arrived."""
+
+
+class RecordingChange(Request):
+    """What changes; what is left out stays, and null takes the notes away."""
+
+    file_name: FileName | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    notes: Notes | UnsetType | None = UNSET
+
+
+class ShelfQuery(Request):
+    """Which page of which shelf."""
+
+    status: Status = "ready"
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    after: RecordingId | UnsetType = UNSET
+    order: Literal["asc", "desc"] = "desc"
+
+    def __post_init__(self) -> None:
+        """Write the id in its one form."""
+        if self.after is not UNSET:
+            self.after = self.after.lower()
+
+
+class DeletionQuery(Request):
+    """How to delete."""
+
+    permanent: Annotated[
+        bool, Meta(description="Skip the trash. There is no trash yet: every deletion is for good.")
+    ] = False
