@@ -36,8 +36,8 @@ $(STAMP): requirements.txt requirements-dev.txt
 	  echo "make setup: no Python 3.11 or newer that can make a virtualenv; tried: $(or $(PYTHON),$(PYTHONS)). Choose one: make setup PYTHON=/path/to/python3" >&2; \
 	  exit 1; \
 	fi; \
-	echo "Making .venv with $$("$$python" --version); it takes a minute, once."; \
-	"$$python" -m venv --clear .venv
+	echo "Making .venv; it takes a minute, once."; \
+	$(BIN)/python -c '$(USABLE)' >/dev/null 2>&1 || "$$python" -m venv --clear .venv
 	@$(PIP) install --root-user-action=ignore -r requirements-dev.txt
 	@touch $@
 

@@ -34,7 +34,8 @@ class RecorderError(Exception):
         """Say what happened; `field` names the part of the request that is to blame."""
         super().__init__(detail)
         self.detail = detail
-        self.errors = [FieldError(field, detail)] if field else []
+        # A field that is unknown has whatever name the caller gave it.
+        self.errors = [FieldError(field[:100], detail)] if field else []
 
 
 class InvalidRequest(RecorderError):

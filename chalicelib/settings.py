@@ -82,9 +82,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$.")
-        if "matching regex" in what:
-            what = "does not have the documented form"
-        raise SettingsError(f"{names[path.rstrip('`')]}: {what[0].lower()}{what[1:]}") from error
+        raise SettingsError(f"{names[path.rstrip('`')]}: {_plainly(what)}") from error
     _check(settings)
     return settings
 
@@ -92,6 +90,15 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 def variable(field: str) -> str:
     """The environment variable that a field of Settings is read from."""
     return "AWS_ENDPOINT_URL_S3" if field == "s3_endpoint" else f"RECORDER_{field.upper()}"
+
+
+def _plainly(what: str) -> str:
+    """What msgspec says is wrong, in words that fit a variable."""
+    if "got `str`" in what:
+        return "is not a whole number"
+    if "matching regex" in what or what.startswith("Invalid enum value"):
+        return "does not have the documented form; see docs/settings.md"
+    return what[0].lower() + what[1:]
 
 
 def _check(settings: Settings) -> None:

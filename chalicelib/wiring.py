@@ -75,9 +75,12 @@ class Services:
         address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
         return AudioBuckets(
             lambda: self.clients.s3,
+            lambda: self.clients.s3_copying,
             Signer(lambda: self.clients.session, address),
-            self.settings.uploads_bucket,
-            self.settings.recordings_bucket,
+            {
+                "uploads": self.settings.uploads_bucket,
+                "recordings": self.settings.recordings_bucket,
+            },
         )
 
 

@@ -132,6 +132,8 @@ def start_in_process() -> Backend:
     sys.dont_write_bytecode = True
     backend = start()
     apply(backend.environment(), os.environ)
+    # botocore says where it found credentials and endpoints: always in what we gave it.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     return backend
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# Requests that are under way get this long; developers wait for it after every edit.
+# How long the server may take to end. Requests that are under way are cut: they can be repeated.
 STOP_SECONDS = 3
 
 

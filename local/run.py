@@ -113,9 +113,11 @@ def _edits(stop: threading.Event) -> Iterator[list[str]]:
             yield_on_timeout=True,
             recursive=False,
         ):
-            yield sorted({str(Path(path).relative_to(ROOT)) for _, path in changes})
-            if changes and _folders() != folders:
+            edited = sorted({str(Path(path).relative_to(ROOT)) for _, path in changes})
+            if _folders() != folders:
+                yield edited or ["chalicelib"]
                 break
+            yield edited
 
 
 def _folders() -> list[Path]:
@@ -177,6 +179,8 @@ def _check_address(options: Options) -> None:
 def _banner(options: Options, data: backend.Backend | None) -> str:
     """What to know and to try first, once the server answers."""
     lines = ["", f"  The API       {options.url}", f"  Its docs      {options.url}/docs"]
+    if options.public_host:
+        lines.append(f"  For phones    http://{options.public_host}:{options.port}")
     if data:
         lines.append(f"  Its S3        {data.url} (embedded: the data lasts until this stops)")
         if options.host == backend.EVERY_ADDRESS and not options.public_host:

@@ -7,6 +7,7 @@ supervisor that was killed outright leaves no server behind, on Linux and macOS 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ def main() -> None:
     # Ctrl-C reaches the whole process group. The supervisor answers it, and ends us in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(int(tether),), daemon=True).start()
+    # botocore says where it found credentials and endpoints: always in what we gave it.
+    logging.getLogger("botocore").setLevel(logging.WARNING)
     sys.argv = ["chalice", *arguments]
     cli.main()
 

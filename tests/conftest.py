@@ -58,7 +58,7 @@ def onlookers(settings: Settings) -> Clients:
 @pytest.fixture(scope="session", autouse=True)
 def _s3_rules(clients: Clients, onlookers: Clients) -> None:
     """The conditions of a copy, which S3 enforces and moto does not."""
-    s3_rules.enforce(clients.s3, looking_through=onlookers.s3)
+    s3_rules.enforce(clients.s3_copying, looking_through=onlookers.s3)
 
 
 class Clock:

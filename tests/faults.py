@@ -32,7 +32,10 @@ class Faults:
     """
 
     def __init__(self, clients: Clients) -> None:
-        self._clients = {"s3": clients.s3, "dynamodb": clients.dynamodb}
+        self._clients = {
+            "s3": (clients.s3, clients.s3_copying),
+            "dynamodb": (clients.dynamodb,),
+        }
         self._registered: list[tuple[str, str, Callable[..., Any]]] = []
         self.met = 0
 
@@ -106,10 +109,12 @@ class Faults:
     def clear(self) -> None:
         """Let every call through again."""
         for service, event, handler in self._registered:
-            self._clients[service].meta.events.unregister(event, handler)
+            for client in self._clients[service]:
+                client.meta.events.unregister(event, handler)
         self._registered.clear()
         self.met = 0
 
     def _register(self, service: str, event: str, handler: Callable[..., Any]) -> None:
-        self._clients[service].meta.events.register_first(event, handler)
+        for client in self._clients[service]:
+            client.meta.events.register_first(event, handler)
         self._registered.append((service, event, handler))

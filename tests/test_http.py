@@ -165,7 +165,15 @@ def test_an_answer_without_content_is_empty(phone: Phone) -> None:
     assert (answer["statusCode"], answer["body"]) == (204, "")
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "TRACE", "BREW"])
+def test_an_answer_to_head_has_no_body() -> None:
+    """What follows it would be taken for the next answer on the same connection."""
+    answer = invoke(app, "HEAD", "/me")
+
+    assert (answer["statusCode"], answer["body"]) == (405, "")
+    assert answer["headers"]["Allow"] == "GET, PATCH"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "TRACE", "BREW"])
 def test_a_method_that_a_path_has_not_is_a_problem(phone: Phone, method: str) -> None:
     answer = phone.call(method, "/me")
 

@@ -22,6 +22,7 @@ from chalicelib.aws.items import Item, account_key
 from chalicelib.aws.signing import Signer
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
+from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
@@ -282,7 +283,8 @@ def signers(endpoint: str, region: str) -> tuple[AudioBuckets, Any]:
     )
     client = session.client("s3", config=config, endpoint_url=endpoint or None)
     signer = Signer(lambda: session, endpoint)
-    return AudioBuckets(lambda: client, signer, "uploads", "recordings"), client
+    buckets: dict[Store, str] = {"uploads": "uploads", "recordings": "recordings"}
+    return AudioBuckets(lambda: client, lambda: client, signer, buckets), client
 
 
 def a_recording(**fields: Any) -> StoredRecording:
@@ -576,7 +578,7 @@ def test_this_s3_enforces_the_conditions_of_a_copy(
     itself = {"Bucket": settings.recordings_bucket, "Key": key}
 
     with pytest.raises(ClientError, match="PreconditionFailed"):
-        clients.s3.copy_object(**itself, CopySource=itself, **condition)  # type: ignore[arg-type]
+        clients.s3_copying.copy_object(**itself, CopySource=itself, **condition)  # type: ignore[arg-type]
 
 
 def test_bytes_that_arrive_between_the_check_and_the_copy_are_not_what_was_checked(

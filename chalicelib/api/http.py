@@ -154,8 +154,8 @@ class Endpoint:
         if route.body:
             arguments["body"] = self._body(request, route.body)
         if route.body_types:
-            arguments["body"] = request.raw_body
             arguments["content_type"] = request.headers.get("content-type", "")
+            arguments["body"] = self._bytes(request, arguments["content_type"])
         for header in route.headers:
             arguments[header.lower().replace("-", "_")] = request.headers.get(header)
         return arguments
@@ -170,6 +170,14 @@ class Endpoint:
             raise _invalid(error) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
+
+    def _bytes(self, request: Request, content_type: str) -> Any:
+        event = request.to_original_event()
+        as_text = isinstance(event["body"], str) and not event.get("isBase64Encoded")
+        if as_text and content_type in self.route.body_types:
+            # It was read as UTF-8 on its way, and what is not UTF-8 is lost.
+            raise InternalError(f"API Gateway does not know {content_type} as a binary type")
+        return request.raw_body
 
     def _present(self, answer: object) -> Response:
         reply = answer if isinstance(answer, Reply) else Reply(answer)
@@ -221,4 +229,6 @@ def _invalid(error: msgspec.ValidationError, whole: str = "body") -> InvalidRequ
         field = f"{field}.{error.__cause__.field}".lstrip(".")
     elif "matching regex" in message:
         message = "Does not have the documented form"
+    elif message.startswith("Invalid enum value"):
+        message = "Not one of the documented values"
     return InvalidRequest(message.replace("`", ""), field=field or whole)

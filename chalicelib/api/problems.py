@@ -55,6 +55,8 @@ def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., An
             allowed = response.headers["Allow"]
             response = refuse(MethodNotAllowed(f"Use {allowed}"), request)
             response.headers |= {"Allow": allowed} | cors.get_access_control_headers()
+            if request.method == "HEAD":
+                response.body = ""  # What follows it would be taken for the next answer.
         return response
 
     return middleware

@@ -32,12 +32,17 @@ class AudioBuckets:
     """The two buckets; see core/ports.py for what each method promises."""
 
     def __init__(
-        self, client: Callable[[], S3Client], signer: Signer, uploads: str, recordings: str
+        self,
+        client: Callable[[], S3Client],
+        copier: Callable[[], S3Client],
+        signer: Signer,
+        buckets: dict[Store, str],
     ) -> None:
-        """`client` is asked for when it is first needed, which is not for signing."""
+        """The clients are asked for when they are needed, which is not for signing."""
         self._client = client
+        self._copier = copier
         self._signer = signer
-        self._buckets: dict[Store, str] = {"uploads": uploads, "recordings": recordings}
+        self._buckets = buckets
 
     def sign_put(self, recording: StoredRecording, seconds: int) -> tuple[str, dict[str, str]]:
         """URL and headers for one PUT of exactly this size, type and (if known) SHA-256."""
@@ -89,7 +94,7 @@ class AudioBuckets:
         however it was uploaded, in parts too, and it costs no byte of ours.
         """
         with our_errors(), _write_once():
-            copy = self._client().copy_object(
+            copy = self._copier().copy_object(
                 Bucket=self._buckets["recordings"],
                 Key=_key(recording),
                 CopySource={"Bucket": self._buckets["uploads"], "Key": _key(recording)},

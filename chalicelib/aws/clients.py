@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 2
 READ_SECONDS = 6
 TRIES = 3
+# S3 may take its time over a copy, and goes on with it when we no longer wait. So one try, as long
+# as can be: another would only run beside it, while a repeated call finds what it made.
+COPY_READ_SECONDS = 20
+COPY_TRIES = 1
 
 # Besides every 5xx: what DynamoDB and S3 answer, and why DynamoDB cancels a transaction, when the
 # same request may succeed later.
@@ -60,27 +64,36 @@ class Clients:
     def dynamodb(self) -> DynamoDBClient:
         """The DynamoDB client."""
         with self._lock:
-            return self.session.client("dynamodb", config=self._config())
+            return self.session.client("dynamodb", config=_patience(READ_SECONDS, TRIES))
 
     @cached_property
     def s3(self) -> S3Client:
         """The S3 client. Building it takes longer than anything else does: see aws/signing.py."""
-        with self._lock:
-            config = Config(
-                signature_version="s3v4",
-                s3={"addressing_style": self._addressing},
-                # We name the checksum where we want one; other S3s do not know the default one.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            )
-            return self.session.client("s3", config=self._config().merge(config))
+        return self._s3(_patience(READ_SECONDS, TRIES))
 
-    def _config(self) -> Config:
-        return Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": TRIES},
+    @cached_property
+    def s3_copying(self) -> S3Client:
+        """The S3 client for copies."""
+        return self._s3(_patience(COPY_READ_SECONDS, COPY_TRIES))
+
+    def _s3(self, patience: Config) -> S3Client:
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": self._addressing},
+            # We name the checksum where we want one; other S3s do not know the default one.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
         )
+        with self._lock:
+            return self.session.client("s3", config=config.merge(patience))
+
+
+def _patience(read_seconds: float, tries: int) -> Config:
+    return Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=read_seconds,
+        retries={"mode": "standard", "total_max_attempts": tries},
+    )
 
 
 @contextmanager

@@ -92,22 +92,29 @@ class RecordingsTable:
 
     def revise(
         self,
-        recording: StoredRecording,
+        user_id: str,
+        recording_id: str,
         changes: dict[str, str | list[str] | None],
+        version: int | None,
         now: datetime,
     ) -> StoredRecording | None:
-        """Set or (None) remove fields; None when it is no longer at `recording`'s version."""
+        """Set or (None) remove fields of a recording, if it is at `version` where one is given."""
+        condition = "attribute_exists(#pk) AND #status <> :deleted"
+        values: dict[str, Any] = {"deleted": "deleted"}
+        if version is not None:
+            condition += " AND #version = :version_read"
+            values["version_read"] = version
         try:
             item = self._table.update(
-                recording_key(recording.user_id, recording.id),
+                recording_key(user_id, recording_id),
                 {
                     **changes,
                     "version": Increment(1),
                     "updated_at": timestamp(now),
-                    "changes": change(now, recording.id),
+                    "changes": change(now, recording_id),
                 },
-                UNCHANGED,
-                **_as_read(recording),
+                condition,
+                **values,
             )
         except ConditionFailed:
             return None

@@ -81,8 +81,9 @@ class Accounts:
         """
         session, presented = self._session_of(token)
         if compare_digest(presented.hash, session.refresh_hash):
-            replacement = RefreshSecret.new(session.user_id, session.id)
-            if not self._rotate(session, presented, replacement):
+            salt = secrets.token_urlsafe(32)
+            replacement = presented.replacement(self._server_keys()[0], salt)
+            if not self._rotate(session, presented, replacement, salt):
                 return self.refresh(token)  # Another refresh was quicker: give its answer.
         else:
             replacement = self._replacement_again(session, presented)
@@ -157,13 +158,13 @@ class Accounts:
         return session, presented
 
     def _rotate(
-        self, session: Session, presented: RefreshSecret, replacement: RefreshSecret
+        self, session: Session, presented: RefreshSecret, replacement: RefreshSecret, salt: str
     ) -> bool:
         rotated = msgspec.structs.replace(
             session,
             refresh_hash=replacement.hash,
             replaced_hash=presented.hash,
-            sealed_replacement=presented.seal(replacement),
+            replacement_salt=salt,
             last_used_at=self._clock(),
             expires_at=self._expiry(),
         )
@@ -175,7 +176,14 @@ class Accounts:
             self._store.end_session(session.user_id, session.id)
             log.warning("session %s ended: a replaced refresh token was used", session.id)
             raise RefreshTokenReused("The refresh token was replaced before; the session is over")
-        return presented.unseal(session.sealed_replacement or "")
+        for key in self._server_keys():
+            replacement = presented.replacement(key, session.replacement_salt or "")
+            if compare_digest(replacement.hash, session.refresh_hash):
+                return replacement
+        raise NotAuthenticated("The key that this session was refreshed with is gone")
+
+    def _server_keys(self) -> list[str]:
+        return list(self._settings.keys.values())
 
     def _expiry(self) -> datetime:
         return self._clock() + timedelta(days=self._settings.refresh_token_days)

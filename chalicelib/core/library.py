@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
 from msgspec import UNSET
@@ -23,7 +25,7 @@ LONGEST_FUNCTION = timedelta(minutes=15)
 # How long other devices can still learn that a recording was deleted.
 TOMBSTONE_LIFE = timedelta(days=90)
 # Each attempt past the first means that another device wrote between our read and our write.
-WRITE_ATTEMPTS = 5
+WRITE_ATTEMPTS = 10
 
 
 class Library:
@@ -77,16 +79,17 @@ class Library:
             for field in change.__struct_fields__
             if (value := getattr(change, field)) is not UNSET
         }
-        for _ in range(WRITE_ATTEMPTS):
-            recording = self.find(user_id, recording_id)
-            if version not in (None, recording.version):
-                raise VersionConflict(f"The recording is at version {recording.version}")
-            if not changes:
-                return recording
-            revised = self._recordings.revise(recording, changes, self._clock())
+        if changes:
+            now = self._clock()
+            revised = self._recordings.revise(user_id, recording_id, changes, version, now)
             if revised:
                 return revised
-        raise Unavailable("The recording keeps changing")
+        recording = self.find(user_id, recording_id)
+        if version not in (None, recording.version):
+            raise VersionConflict(f"The recording is at version {recording.version}")
+        if changes:
+            raise Unavailable("The recording keeps changing")
+        return recording
 
     def delete(self, user_id: str, recording_id: str) -> None:
         """Delete a recording for good, or roll an upload back; deleting again changes nothing.
@@ -126,10 +129,16 @@ class Library:
         Before `due_at` nothing is paid for certain, so the tombstone goes on owing until then.
         """
         now = self._clock()
-        try:
-            for store in tombstone.owes:
-                self._audio.erase(tombstone.user_id, tombstone.id, store)
-            if tombstone.due_at and tombstone.due_at <= now:
-                self._recordings.settle(tombstone, now + TOMBSTONE_LIFE)
-        except (Unavailable, InternalError) as error:
-            log.warning("%s is deleted but owes %s: %s", tombstone.id, tombstone.owes, error)
+        erase = partial(self._audio.erase, tombstone.user_id, tombstone.id)
+        paid = [_succeeds(partial(erase, store), tombstone) for store in tombstone.owes]
+        if all(paid) and tombstone.due_at and tombstone.due_at <= now:
+            _succeeds(partial(self._recordings.settle, tombstone, now + TOMBSTONE_LIFE), tombstone)
+
+
+def _succeeds(payment: Callable[[], None], tombstone: Tombstone) -> bool:
+    try:
+        payment()
+    except (Unavailable, InternalError) as error:
+        log.warning("%s is deleted but goes on owing: %s", tombstone.id, error)
+        return False
+    return True

@@ -69,11 +69,16 @@ class RecordingStore(Protocol):
 
     def revise(
         self,
-        recording: StoredRecording,
+        user_id: str,
+        recording_id: str,
         changes: dict[str, str | list[str] | None],
+        version: int | None,
         now: datetime,
     ) -> StoredRecording | None:
-        """Set or (None) remove fields; None when it is no longer at `recording`'s version."""
+        """Set or (None) remove fields of a recording, if it is at `version` where one is given.
+
+        None when it is not, or when there is no such recording.
+        """
 
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import re
 import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import jwt
 from msgspec import Struct
@@ -44,12 +45,14 @@ class AccessTokens:
     def issue(self, caller: Caller, now: datetime) -> str:
         """A token by which `caller` is known from now on."""
         key_id, secret = next(iter(self._keys.items()))
+        # A JWT has whole seconds: round up, so that it lasts for all that was promised.
+        issued_at = math.ceil(now.timestamp())
         claims = {
             "iss": self._issuer,
             "sub": caller.user_id,
             "sid": caller.session_id,
-            "iat": now,
-            "exp": now + timedelta(seconds=self.seconds),
+            "iat": issued_at,
+            "exp": issued_at + self.seconds,
         }
         return jwt.encode(claims, secret, algorithm=ALGORITHM, headers={"kid": key_id})
 
@@ -103,23 +106,16 @@ class RefreshSecret(Struct, frozen=True):
 
     def tag(self, key: str) -> str:
         """Proof that the session with this key issued the secret, in 128 bits."""
-        digest = hmac.digest(key.encode(), self.secret.encode(), "sha256")
-        return base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
+        return _base64(hmac.digest(key.encode(), self.secret.encode(), "sha256")[:16])
 
-    def seal(self, replacement: RefreshSecret) -> str:
-        """`replacement`'s secret, to be read only with this token.
+    def replacement(self, server_key: str, salt: str) -> RefreshSecret:
+        """The secret to replace this one, the same each time it is asked for.
 
-        Both are 256 random bits and this one seals once, so XOR with its hash is a one-time pad.
+        Nobody can make it without the server's key, nor without this secret, of which the server
+        keeps a hash only, nor without the salt, which is fresh for each replacement.
         """
-        return _xor(_bytes(replacement.secret), self._pad()).hex()
-
-    def unseal(self, sealed: str) -> RefreshSecret:
-        """The replacement that this token sealed."""
-        secret = base64.urlsafe_b64encode(_xor(bytes.fromhex(sealed), self._pad()))
-        return RefreshSecret(self.user_id, self.session_id, secret.decode().rstrip("="))
-
-    def _pad(self) -> bytes:
-        return hashlib.sha256(b"seal:" + self.secret.encode()).digest()
+        digest = hmac.digest(server_key.encode(), f"{salt}:{self.secret}".encode(), "sha256")
+        return RefreshSecret(self.user_id, self.session_id, _base64(digest))
 
     @property
     def hash(self) -> str:
@@ -127,9 +123,5 @@ class RefreshSecret(Struct, frozen=True):
         return hashlib.sha256(self.secret.encode()).hexdigest()
 
 
-def _bytes(secret: str) -> bytes:
-    return base64.urlsafe_b64decode(secret + "=")
-
-
-def _xor(left: bytes, right: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(left, right, strict=True))
+def _base64(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

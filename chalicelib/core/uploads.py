@@ -95,7 +95,7 @@ class Uploads:
                 self._standing(user_id, recording_id)  # What was deleted meanwhile is NotFound.
                 raise UploadIncomplete("The bytes have not arrived yet")
             # A store other than S3 may not hash; then what was announced is all that is known.
-            recording = self._mark_ready(recording, kept.sha256 or recording.sha256)
+            recording, _ = self._mark_ready(recording, kept.sha256 or recording.sha256)
             self._tidy(recording)
         if recording.status != "ready":
             raise NotReady("The recording is in the trash")
@@ -128,10 +128,10 @@ class Uploads:
         if recording.status != "uploading":
             return recording, False
         self._promotion.keep(recording, body, sha256)
-        ready = self._mark_ready(recording, sha256)
+        ready, is_news = self._mark_ready(recording, sha256)
         if standing:
             self._tidy(ready)
-        return ready, True
+        return ready, is_news
 
     def _announced(self, user_id: str, new: NewRecording) -> StoredRecording:
         now = self._clock()
@@ -144,9 +144,9 @@ class Uploads:
             sha256=new.sha256,
             duration_ms=new.duration_ms,
             recorded_at=new.recorded_at,
-            tags=new.tags,
+            tags=new.tags or [],
             notes=new.notes,
-            upload_method=new.upload_method,
+            upload_method=new.upload_method or "put",
             fingerprint=hashlib.sha256(msgspec.json.encode(new)).hexdigest(),
             status="uploading",
             created_at=now,
@@ -169,10 +169,14 @@ class Uploads:
             raise NotFound("There is no such recording")
         return recording
 
-    def _mark_ready(self, recording: StoredRecording, sha256: str | None) -> StoredRecording:
+    def _mark_ready(
+        self, recording: StoredRecording, sha256: str | None
+    ) -> tuple[StoredRecording, bool]:
         ready = self._recordings.mark_ready(recording, sha256, self._clock())
-        # None: completed by somebody else, or deleted, and then its tombstone owes what we kept.
-        return ready or self._standing(recording.user_id, recording.id)
+        if ready:
+            return ready, True
+        # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
+        return self._standing(recording.user_id, recording.id), False
 
     def _tidy(self, recording: StoredRecording) -> None:
         try:

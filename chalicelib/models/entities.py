@@ -37,8 +37,8 @@ class Session(Struct, kw_only=True, frozen=True):
     device: str | None = None
     replaced_hash: str | None = None
     """The hash of the token that was replaced last."""
-    sealed_replacement: str | None = None
-    """The token that replaced it, encrypted under the one that was replaced."""
+    replacement_salt: str | None = None
+    """What went into the making of the token that replaced it."""
 
 
 class StoredRecording(Struct, kw_only=True, frozen=True):

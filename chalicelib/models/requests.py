@@ -91,12 +91,14 @@ class NewRecording(Request):
     sha256: Sha256 | None = None
     recorded_at: Instant | None = None
     duration_ms: Milliseconds | None = None
-    tags: Tags = []
+    tags: Tags | None = None
     notes: Notes | None = None
-    upload_method: UploadMethod = "put"
+    upload_method: UploadMethod | None = None
 
     def __post_init__(self) -> None:
-        """Write the id and the time in their one form."""
+        """Write each in its one form, so that what is the same looks the same."""
+        self.tags = self.tags or []
+        self.upload_method = self.upload_method or "put"
         if self.id is not None:
             self.id = self.id.lower()
         if self.recorded_at is not None:
@@ -109,8 +111,17 @@ class DirectUpload(Request):
     file_name: FileName
 
 
+class Part(Request):
+    """A part of an upload, as S3 named it when it arrived."""
+
+    number: Annotated[int, Meta(ge=1, le=10_000)]
+    etag: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
 class Completion(Request):
-    """Nothing to say: the server looks at what arrived."""
+    """Nothing that needs saying: the server looks at what arrived."""
+
+    parts: Annotated[list[Part], Meta(max_length=10_000)] | None = None
 
 
 class RecordingChange(Request):
