@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.httpsession import URLLib3Session
 
 from chalicelib.aws.clients import Clients
 
@@ -73,6 +75,28 @@ class Faults:
 
         self._register(service, f"after-call.{service}.{operation}", lose)
 
+    def time_out(self, service: str, operation: str) -> None:
+        """Have the service do what was asked, but so slowly that the client gives up on it."""
+
+        def give_up(request: AWSPreparedRequest, **_: Any) -> None:
+            self.met += 1
+            URLLib3Session().send(request)
+            raise ReadTimeoutError(endpoint_url=request.url)
+
+        # After the conditions of s3_rules, and inside botocore's own tries.
+        self._register(service, f"before-send.{service}.{operation}", give_up)
+
+    def lag(self) -> None:
+        """Have DynamoDB lag, as it may: only who asks for what was last written finds anything."""
+
+        def answer(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+            if json.loads(params["body"]).get("ConsistentRead"):
+                return None
+            return AWSResponse("", 200, HTTPHeaders(), None), {"Items": []}
+
+        for operation in ("GetItem", "Query"):
+            self._register("dynamodb", f"before-call.dynamodb.{operation}", answer)
+
     def meanwhile(self, service: str, operation: str, what: Callable[[], object]) -> None:
         """Have something else happen just before the next such call."""
 
@@ -105,6 +129,16 @@ class Faults:
         for service in self._clients:
             self._register(service, "before-call", note)
         return calls
+
+    def asked(self, service: str, operation: str) -> list[dict[str, Any]]:
+        """The parameters of every such call from now on, also of those that are refused."""
+        asked: list[dict[str, Any]] = []
+
+        def note(params: dict[str, Any], **_: Any) -> None:
+            asked.append(params)
+
+        self._register(service, f"before-parameter-build.{service}.{operation}", note)
+        return asked
 
     def clear(self) -> None:
         """Let every call through again."""

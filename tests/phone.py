@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
+from chalice.local import LocalChalice
 from chalice.test import Client
 from jsonschema import Draft202012Validator
 
@@ -55,6 +56,8 @@ class Phone:
     """Talks to the app in this process as an app would over HTTP."""
 
     def __init__(self) -> None:
+        # As `chalice local` has it: threads that send different requests keep them apart.
+        app.__class__ = LocalChalice
         self._http = Client(app).http
         self.email = f"ann{next(_numbers)}@example.com"
         self.tokens: dict[str, Any] = {}

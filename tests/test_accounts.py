@@ -337,6 +337,28 @@ def test_within_a_minute_the_old_token_gives_the_same_new_one(phone: Phone, cloc
     assert refreshed(phone, token_of(phone)) == first
 
 
+def test_within_a_minute_a_new_key_in_front_gives_the_same_new_token_too(
+    phone: Phone, configure: Callable[..., None], settings: Settings
+) -> None:
+    first = refreshed(phone, token_of(phone))
+
+    configure(jwt_keys=f"new:{'n' * 40},{settings.jwt_keys}")
+
+    assert refreshed(phone, token_of(phone)) == first
+    assert refresh(phone, first).status == 200
+
+
+def test_once_its_key_is_gone_a_refresh_cannot_be_repeated(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    replacement = refreshed(phone, token_of(phone))
+
+    configure(jwt_keys=f"new:{'n' * 40}")
+
+    assert refresh(phone, token_of(phone)).code == "not_authenticated"
+    assert refresh(phone, replacement).status == 200
+
+
 def test_a_repeated_refresh_leaves_the_new_token_good(phone: Phone) -> None:
     refreshed(phone, token_of(phone))
     again = refreshed(phone, token_of(phone))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,9 +57,12 @@ def nothing_stored(stored: Callable[..., list[Item]], held: Held) -> Callable[[P
 
 
 def through_api_gateway(
-    phone: Phone, recording_id: str, data: bytes, content_type: str | None
+    phone: Phone, recording_id: str, data: bytes, content_type: str | None, *, binary: bool = True
 ) -> Any:
-    """The answer to a direct upload in the event that API Gateway makes of it."""
+    """The answer to a direct upload in the event that API Gateway makes of it.
+
+    What it does not take for binary it reads as UTF-8.
+    """
     headers = {"Authorization": f"Bearer {phone.tokens['access_token']}", "Host": "example.com"}
     if content_type is not None:
         headers["Content-Type"] = content_type
@@ -78,8 +83,8 @@ def through_api_gateway(
             "stage": "api",
             "identity": {"sourceIp": "192.0.2.1"},
         },
-        "body": base64.b64encode(data).decode(),
-        "isBase64Encoded": True,
+        "body": base64.b64encode(data).decode() if binary else data.decode(errors="replace"),
+        "isBase64Encoded": binary,
     }
     return app(event, SimpleNamespace(aws_request_id="request-1"))
 
@@ -193,6 +198,24 @@ def test_a_missing_content_type_is_refused(phone: Phone) -> None:
     assert json.loads(answer["body"])["code"] == "unsupported_media_type"
 
 
+def test_audio_that_api_gateway_spoilt_is_a_fault_of_ours_and_nothing_is_stored(
+    phone: Phone, nothing_stored: Callable[[Phone], bool]
+) -> None:
+    answer = through_api_gateway(phone, uuid7(), SOUND, "audio/mp4", binary=False)
+
+    assert answer["statusCode"] == 500
+    assert json.loads(answer["body"])["code"] == "internal_error"
+    assert nothing_stored(phone)
+
+
+def test_text_is_refused_by_its_type(phone: Phone, nothing_stored: Callable[[Phone], bool]) -> None:
+    answer = through_api_gateway(phone, uuid7(), b"some text", "text/plain", binary=False)
+
+    assert answer["statusCode"] == 415
+    assert json.loads(answer["body"])["code"] == "unsupported_media_type"
+    assert nothing_stored(phone)
+
+
 def test_an_empty_body_is_refused_and_nothing_is_stored(
     phone: Phone, nothing_stored: Callable[[Phone], bool]
 ) -> None:
@@ -274,6 +297,34 @@ def test_two_at_once_with_the_same_bytes_make_one_recording(
     assert phone.put_audio(id, SOUND).json["status"] == "ready"
     assert held("recordings", phone.user_id) == {id: [SOUND]}
     assert phone.usage() == (len(SOUND), 1)
+
+
+def test_of_20_at_once_one_makes_the_recording_and_the_others_find_it(
+    phone: Phone, held: Held
+) -> None:
+    id = uuid7()
+    at_once = threading.Barrier(20)
+
+    def one_of_twenty(_: int) -> int:
+        at_once.wait()
+        return phone.put_audio(id, SOUND).status
+
+    with ThreadPoolExecutor(20) as threads:
+        statuses = sorted(threads.map(one_of_twenty, range(20)))
+
+    assert statuses == [200] * 19 + [201]
+    assert held("recordings", phone.user_id) == {id: [SOUND]}
+    assert phone.usage() == (len(SOUND), 1)
+
+
+def test_nothing_stays_in_the_uploads_bucket_of_an_upload_that_is_sent_again_directly(
+    phone: Phone, held: Held
+) -> None:
+    id = phone.deliver(SOUND, sha256=hashlib.sha256(SOUND).hexdigest())
+    assert held("uploads", phone.user_id) == {id: [SOUND]}
+
+    assert phone.put_audio(id, SOUND).status == 201
+    assert held("uploads", phone.user_id) == {}
 
 
 def test_two_at_once_with_other_bytes_end_in_one_of_them(

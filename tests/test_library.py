@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.message import Message
 
 import pytest
@@ -253,6 +255,19 @@ def test_two_changes_at_once_are_both_made(phone: Phone, faults: Faults) -> None
     assert (changed["tags"], changed["notes"], changed["version"]) == (["theirs"], "ours", 4)
 
 
+def test_20_changes_at_once_are_all_made(phone: Phone) -> None:
+    id = phone.upload_directly(SOUND)
+    at_once = threading.Barrier(20)
+
+    def one_of_twenty(_: int) -> int:
+        at_once.wait()
+        return phone.patch(f"/recordings/{id}", {"notes": "said"}).status
+
+    with ThreadPoolExecutor(20) as threads:
+        assert list(threads.map(one_of_twenty, range(20))) == [200] * 20
+    assert phone.get(f"/recordings/{id}").json["version"] == 22
+
+
 @pytest.mark.parametrize("garbage", ["3", '"x"', 'W/"2"', '"2", "3"', '""', '"-1"', '"2'])
 def test_an_if_match_that_is_no_version_is_refused(phone: Phone, garbage: str) -> None:
     id = phone.upload_directly(SOUND)
@@ -294,6 +309,15 @@ def test_a_change_does_not_make_the_same_announcement_a_conflict(phone: Phone) -
 def test_an_unknown_recording_is_not_found(phone: Phone) -> None:
     assert phone.get(f"/recordings/{uuid7()}").code == "not_found"
     assert phone.patch(f"/recordings/{uuid7()}", {"notes": "x"}).code == "not_found"
+
+
+@pytest.mark.parametrize("headers", [{}, {"If-Match": '"2"'}], ids=["any version", "the version"])
+def test_a_deleted_recording_cannot_be_changed(phone: Phone, headers: dict[str, str]) -> None:
+    id = phone.upload_directly(SOUND)
+    phone.delete(f"/recordings/{id}")
+
+    changed = phone.patch(f"/recordings/{id}", {"notes": "x"}, headers=headers)
+    assert (changed.status, changed.code) == (404, "not_found")
 
 
 # Playing. The bytes come from S3, which does as the signed URL says.

@@ -208,6 +208,23 @@ def test_a_syntax_error_waits_for_its_repair(tmp_path: Path) -> None:
         assert eventually(lambda: answers(server.url))
 
 
+def test_a_new_package_that_the_app_was_waiting_for_starts_it_again(tmp_path: Path) -> None:
+    project = copy_of_the_project(tmp_path)
+    port = free_port()
+    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
+    with running(*command, log=tmp_path / "log", port=port, cwd=project) as server:
+        assert eventually(lambda: "Its S3" in server.printed())
+        app = project / "app.py"
+        app.write_text("from chalicelib.extra import THERE\n" + app.read_text() + "THERE\n")
+        assert eventually(lambda: "waiting for an edit" in server.printed())
+
+        package = project / "chalicelib" / "extra"
+        package.mkdir()
+        (package / "__init__.py").write_text("THERE = True\n")
+
+        assert eventually(lambda: answers(server.url))
+
+
 @pytest.mark.parametrize(
     ("arguments", "host"),
     [(["PUBLIC_HOST=10.0.2.2"], "10.0.2.2"), (["HOST=0.0.0.0", "PUBLIC_HOST=192.168.1.20"], None)],

@@ -8,6 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from app import app
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.core.ids import uuid7
+from chalicelib.core.tokens import AccessTokens, Caller
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.phone import Answer, Phone
@@ -187,6 +189,18 @@ def test_a_token_says_who_issued_it_to_whom_and_until_when(phone: Phone) -> None
     assert claims["sid"] == phone.tokens["refresh_token"].split(".")[1]
     assert claims["exp"] - claims["iat"] == phone.tokens["expires_in"] == 900
     assert abs(claims["iat"] - time.time()) < 60
+
+
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.5, 0.999])
+def test_a_token_is_good_for_all_the_seconds_it_is_promised_for(fraction: float) -> None:
+    now = 1_800_000_000 + fraction
+    tokens = AccessTokens({"local": "k" * 48}, ISSUER, 900)
+
+    token = tokens.issue(Caller(uuid7(), uuid7()), datetime.fromtimestamp(now, UTC))
+
+    claims = _decoded(token.split(".")[1])
+    assert now + 900 <= claims["exp"] < now + 901
+    assert claims["exp"] - claims["iat"] == 900
 
 
 def test_a_token_names_its_algorithm_and_its_key(phone: Phone) -> None:

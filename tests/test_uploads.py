@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key
+from chalicelib.aws.items import Item, account_key, recording_key, to_attributes
 from chalicelib.aws.signing import Signer
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
@@ -514,6 +514,53 @@ def test_after_a_mismatch_the_right_bytes_complete_the_upload(
     assert phone.download(id).content == SOUND
 
 
+# But of another type: the same bytes have the same ETag, whatever their type.
+@pytest.mark.parametrize("mistake", sorted(MISTAKES.keys() - {"type"}))
+def test_the_right_bytes_that_arrive_while_others_are_removed_stay(
+    phone: Phone, faults: Faults, deliver_to_s3: Callable[..., None], mistake: str
+) -> None:
+    begun = phone.announce(SOUND, sha256=sha256(SOUND)).json
+    id = begun["recording"]["id"]
+    data, arguments = MISTAKES[mistake]
+    deliver_to_s3(phone, id, data, **arguments)
+    faults.meanwhile("s3", "DeleteObject", partial(send, begun["upload"], SOUND))
+    assert phone.complete(id).code == "upload_mismatch"
+
+    assert phone.complete(id).json["status"] == "ready"
+    assert phone.download(id).content == SOUND
+
+
+def test_an_upload_in_parts_is_held_against_the_announced_sha256_as_a_whole(
+    phone: Phone, clients: Clients, settings: Settings
+) -> None:
+    id = phone.announce(SOUND, sha256=sha256(SOUND)).json["recording"]["id"]
+    it: Any = {"Bucket": settings.uploads_bucket, "Key": f"{phone.user_id}/{id}"}
+    made = clients.s3.create_multipart_upload(
+        **it, ContentType="audio/mp4", ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
+    )
+    it["UploadId"] = made["UploadId"]
+    part = clients.s3.upload_part(**it, PartNumber=1, Body=SOUND, ChecksumAlgorithm="SHA256")
+    done: Any = {"PartNumber": 1} | {name: part[name] for name in ("ETag", "ChecksumSHA256")}
+    clients.s3.complete_multipart_upload(**it, MultipartUpload={"Parts": [done]})
+
+    assert phone.complete(id).json["status"] == "ready"
+    assert phone.download(id).content == SOUND
+
+
+def test_what_a_client_says_beside_its_bytes_does_not_reach_who_plays_them(
+    phone: Phone, onlookers: Clients, settings: Settings, deliver_to_s3: Callable[..., None]
+) -> None:
+    id = phone.announce(SOUND, content_type="audio/flac").json["recording"]["id"]
+    said = {"CacheControl": "public", "ContentEncoding": "gzip", "ContentDisposition": "attachment"}
+    deliver_to_s3(phone, id, SOUND, ContentType="audio/flac", Metadata={"by": "me"}, **said)
+    phone.complete(id)
+
+    key = f"{phone.user_id}/{id}"
+    kept = onlookers.s3.head_object(Bucket=settings.recordings_bucket, Key=key)
+    assert (kept["ContentType"], kept["Metadata"]) == ("audio/flac", {})
+    assert not said.keys() & kept.keys()
+
+
 def test_completing_twice_changes_nothing(phone: Phone, held: Held) -> None:
     id = phone.deliver(SOUND)
     first = phone.complete(id)
@@ -667,6 +714,18 @@ def test_a_url_that_is_still_valid_leaves_a_ready_recording_alone(phone: Phone) 
     assert phone.download(id).content == SOUND
 
 
+def test_a_copy_that_takes_too_long_is_found_by_a_retry(
+    phone: Phone, faults: Faults, held: Held
+) -> None:
+    id = phone.deliver(SOUND)
+    faults.time_out("s3", "CopyObject")
+    failed = phone.complete(id)
+    assert (failed.status, failed.code, faults.met) == (503, "unavailable", 1)
+
+    assert phone.complete(id).json["status"] == "ready"
+    assert held("recordings", phone.user_id) == {id: [SOUND]}
+
+
 @pytest.mark.parametrize(
     ("service", "operation"), [("s3", "CopyObject"), ("dynamodb", "UpdateItem")]
 )
@@ -725,6 +784,24 @@ def test_a_wrong_copy_that_could_not_be_removed_is_removed_by_a_retry(
     assert held("recordings", phone.user_id) == {}
     send(begun["upload"], SOUND)
     assert phone.complete(id).status == 200
+
+
+def test_a_complete_does_not_make_another_upload_ready_that_took_its_place(
+    phone: Phone, faults: Faults, clients: Clients, settings: Settings
+) -> None:
+    id = phone.deliver(SOUND)
+
+    def replace() -> None:
+        clients.dynamodb.update_item(
+            TableName=settings.table,
+            Key=to_attributes(recording_key(phone.user_id, id)),
+            UpdateExpression="SET fingerprint = :another",
+            ExpressionAttributeValues=to_attributes({":another": "another"}),
+        )
+
+    faults.meanwhile("s3", "CopyObject", replace)
+    phone.complete(id)
+    assert phone.get(f"/recordings/{id}").json["status"] == "uploading"
 
 
 def test_completing_what_does_not_exist_is_not_found(phone: Phone) -> None:

@@ -90,13 +90,7 @@ class Uploads:
         """
         recording = self._standing(user_id, recording_id)
         if recording.status == "uploading":
-            kept = self._promotion.promote(recording)
-            if kept is None:
-                self._standing(user_id, recording_id)  # What was deleted meanwhile is NotFound.
-                raise UploadIncomplete("The bytes have not arrived yet")
-            # A store other than S3 may not hash; then what was announced is all that is known.
-            recording, _ = self._mark_ready(recording, kept.sha256 or recording.sha256)
-            self._tidy(recording)
+            recording = self._completed(recording)
         if recording.status != "ready":
             raise NotReady("The recording is in the trash")
         return recording
@@ -132,6 +126,19 @@ class Uploads:
         if standing:
             self._tidy(ready)
         return ready, is_news
+
+    def _completed(self, uploading: StoredRecording) -> StoredRecording:
+        kept = self._promotion.promote(uploading)
+        if kept is None:
+            # What was deleted meanwhile is NotFound.
+            self._standing(uploading.user_id, uploading.id)
+            raise UploadIncomplete("The bytes have not arrived yet")
+        # A store other than S3 may not hash; then what was announced is all that is known.
+        recording, _ = self._mark_ready(uploading, kept.sha256 or uploading.sha256)
+        if recording.status == "uploading":
+            raise Unavailable("Another upload has taken the place of this one")
+        self._tidy(recording)
+        return recording
 
     def _announced(self, user_id: str, new: NewRecording) -> StoredRecording:
         now = self._clock()

@@ -1,0 +1,209 @@
+"""How AWS is called: what each request asks for, where it goes, and how long it is waited for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.config import Config
+from urllib3 import HTTPResponse
+
+from chalicelib.aws.clients import Clients
+from tests.faults import Faults
+from tests.phone import PASSWORD, Phone, send
+
+SOUND = b"some sound"
+EVERY_CLIENT = ["dynamodb", "s3", "s3_copying"]
+S3_CLIENTS = ["s3", "s3_copying"]
+# API Gateway gives up on an answer after so long.
+API_GATEWAY_SECONDS = 29
+# botocore waits at most 1 s before its second try, and 2 s before its third.
+BACK_OFF_SECONDS = 3
+
+# What somebody may have set for other programs.
+ANOTHERS_CONFIGURATION = """
+[default]
+retry_mode = legacy
+max_attempts = 9
+request_checksum_calculation = when_supported
+response_checksum_validation = when_supported
+s3 =
+    addressing_style = {addressing_style}
+    signature_version = s3
+"""
+
+
+# What DynamoDB is asked for.
+
+
+def test_what_was_just_written_is_found(nobody: Phone, faults: Faults) -> None:
+    faults.lag()
+    nobody.sign_up()
+    begun = nobody.announce(SOUND).json
+    id = begun["recording"]["id"]
+    send(begun["upload"], SOUND)
+
+    assert nobody.complete(id).status == 200
+    assert nobody.get(f"/recordings/{id}").json["status"] == "ready"
+    assert nobody.get("/me").json["usage"]["recordings"] == 1
+
+
+def test_a_session_that_just_began_can_be_refreshed(nobody: Phone, faults: Faults) -> None:
+    faults.lag()
+    nobody.sign_up()
+    log_in = nobody.post("/auth/login", {"email": nobody.email, "password": PASSWORD})
+    token = {"refresh_token": log_in.json["refresh_token"]}
+
+    assert nobody.post("/auth/refresh", token).status == 200
+
+
+def test_what_was_just_written_is_listed(phone: Phone, faults: Faults) -> None:
+    faults.lag()
+    id = phone.upload_directly(SOUND)
+
+    assert phone.listed() == [id]
+
+
+@pytest.mark.parametrize(
+    ("code", "reasons"),
+    [
+        ("TransactionCanceledException", ["None", "TransactionConflict"]),
+        ("TransactionInProgressException", []),
+    ],
+)
+def test_each_try_of_a_transaction_is_the_same_request_to_dynamodb(
+    phone: Phone, faults: Faults, code: str, reasons: list[str]
+) -> None:
+    cancelled: dict[str, Any] = {"CancellationReasons": [{"Code": reason} for reason in reasons]}
+    asked = faults.asked("dynamodb", "TransactWriteItems")
+    faults.refuse("dynamodb", "TransactWriteItems", code, 400, times=3, **cancelled)
+    assert phone.announce(SOUND).status == 201
+    assert phone.announce(SOUND).status == 201
+
+    first, *again, another = [each["ClientRequestToken"] for each in asked]
+    assert again == [first] * 3
+    assert another != first
+
+
+# Where S3 is asked, and how. Nothing is sent.
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AWSPreparedRequest]:
+    """The request that a client of the app makes of S3, at AWS or at an endpoint of its own."""
+
+    def send_nothing(name: str, endpoint: str | None = None) -> AWSPreparedRequest:
+        for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        if endpoint:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        requests: list[AWSPreparedRequest] = []
+
+        def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+            requests.append(request)
+            nothing = HTTPResponse(io.BytesIO(), preload_content=False)
+            return AWSResponse(request.url, 200, HTTPHeaders(), nothing)
+
+        client = getattr(Clients(custom_s3=bool(endpoint)), name)
+        client.meta.events.register("before-send.s3", answer)
+        client.put_object(Bucket="recordings", Key="u/r", Body=SOUND)
+        return requests[0]
+
+    return send_nothing
+
+
+@pytest.fixture(params=["virtual", "path", "auto"])
+def _anothers_configuration(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A config file of botocore's that says of S3 what we do not want."""
+    file = tmp_path / "config"
+    file.write_text(ANOTHERS_CONFIGURATION.format(addressing_style=request.param))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+
+
+@pytest.mark.usefixtures("_anothers_configuration")
+@pytest.mark.parametrize("name", S3_CLIENTS)
+def test_at_aws_a_bucket_is_a_host(sent: Callable[..., AWSPreparedRequest], name: str) -> None:
+    assert sent(name).url == "https://recordings.s3.eu-central-1.amazonaws.com/u/r"
+
+
+@pytest.mark.usefixtures("_anothers_configuration")
+@pytest.mark.parametrize("name", S3_CLIENTS)
+def test_at_an_endpoint_of_its_own_a_bucket_is_a_path(
+    sent: Callable[..., AWSPreparedRequest], name: str
+) -> None:
+    assert sent(name, "http://s3.test:9000").url == "http://s3.test:9000/recordings/u/r"
+
+
+@pytest.mark.usefixtures("_anothers_configuration")
+@pytest.mark.parametrize("name", S3_CLIENTS)
+@pytest.mark.parametrize("endpoint", [None, "http://s3.test:9000"])
+def test_s3_is_asked_with_signatures_of_version_4_and_no_checksum_of_botocores(
+    sent: Callable[..., AWSPreparedRequest], name: str, endpoint: str | None
+) -> None:
+    headers = {key.lower(): str(value) for key, value in sent(name, endpoint).headers.items()}
+
+    assert "AWS4-HMAC-SHA256" in headers["authorization"]
+    assert not [key for key in headers if key.startswith("x-amz-checksum")]
+    assert "x-amz-sdk-checksum-algorithm" not in headers
+
+
+# How long AWS is waited for.
+
+
+@pytest.fixture
+def configuration() -> Callable[[str], Config]:
+    """What one of the app's clients was built with."""
+
+    def read(name: str) -> Config:
+        config: Config = getattr(Clients(custom_s3=False), name).meta.config
+        return config
+
+    return read
+
+
+@pytest.mark.parametrize("name", EVERY_CLIENT)
+def test_a_call_has_ended_when_api_gateway_gives_up(
+    configuration: Callable[[str], Config], name: str
+) -> None:
+    config: Any = configuration(name)
+
+    tries = config.retries["total_max_attempts"]
+    waited = tries * (config.connect_timeout + config.read_timeout)
+    assert waited + (BACK_OFF_SECONDS if tries > 1 else 0) < API_GATEWAY_SECONDS
+    assert config.retries["mode"] == "standard"
+
+
+@pytest.mark.usefixtures("_anothers_configuration")
+@pytest.mark.parametrize(("name", "tries"), [("dynamodb", 3), ("s3", 3), ("s3_copying", 1)])
+def test_a_call_is_tried_again_unless_it_is_a_copy(
+    configuration: Callable[[str], Config], name: str, tries: int
+) -> None:
+    config: Any = configuration(name)
+
+    assert config.retries == {"mode": "standard", "total_max_attempts": tries}
+
+
+def test_a_copy_is_waited_for_the_longest(configuration: Callable[[str], Config]) -> None:
+    seconds = {name: configuration(name).read_timeout for name in EVERY_CLIENT}  # type: ignore[attr-defined]
+
+    assert seconds == {"dynamodb": 6, "s3": 6, "s3_copying": 20}
+
+
+@pytest.mark.usefixtures("_anothers_configuration")
+@pytest.mark.parametrize("name", S3_CLIENTS)
+def test_what_others_want_of_s3_does_not_reach_the_apps_clients(
+    configuration: Callable[[str], Config], name: str
+) -> None:
+    config: Any = configuration(name)
+
+    assert config.signature_version == "s3v4"
+    assert config.request_checksum_calculation == "when_required"
+    assert config.response_checksum_validation == "when_required"
