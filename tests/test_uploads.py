@@ -787,7 +787,7 @@ def test_a_wrong_copy_that_could_not_be_removed_is_removed_by_a_retry(
 
 
 def test_a_complete_does_not_make_another_upload_ready_that_took_its_place(
-    phone: Phone, faults: Faults, clients: Clients, settings: Settings
+    phone: Phone, faults: Faults, clients: Clients, settings: Settings, held: Held
 ) -> None:
     id = phone.deliver(SOUND)
 
@@ -800,8 +800,9 @@ def test_a_complete_does_not_make_another_upload_ready_that_took_its_place(
         )
 
     faults.meanwhile("s3", "CopyObject", replace)
-    phone.complete(id)
+    assert phone.complete(id).code == "unavailable"
     assert phone.get(f"/recordings/{id}").json["status"] == "uploading"
+    assert held("uploads", phone.user_id) == {id: [SOUND]}
 
 
 def test_completing_what_does_not_exist_is_not_found(phone: Phone) -> None:
