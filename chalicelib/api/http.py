@@ -19,6 +19,7 @@ from chalice.app import Request, Response
 from msgspec import Struct
 
 from chalicelib import wiring
+from chalicelib.api import parsing
 from chalicelib.api.problems import refuse, request_id, respond
 from chalicelib.errors import (
     InternalError,
@@ -28,11 +29,8 @@ from chalicelib.errors import (
     TokenExpired,
     Unavailable,
 )
-from chalicelib.models.fields import InvalidField, RecordingId
 
 log = logging.getLogger(__name__)
-
-BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
 
 View = Callable[..., object]
 
@@ -146,38 +144,20 @@ class Endpoint:
         route = self.route
         arguments: dict[str, Any] = {}
         if route.auth:
-            arguments["caller"] = wiring.services().tokens.verify(_bearer_token(request))
+            token = parsing.bearer_token(request)
+            arguments["caller"] = wiring.services().tokens.verify(token)
         for name in route.parameters:
-            arguments[name] = _convert(path[name], RecordingId, whole=name).lower()
+            arguments[name] = parsing.identifier(path[name], name)
         if route.query:
-            arguments["query"] = _convert(_query(request), route.query)
+            arguments["query"] = parsing.query(request, route.query)
         if route.body:
-            arguments["body"] = self._body(request, route.body)
+            arguments["body"] = parsing.body(request, route.body, optional=route.body_optional)
         if route.body_types:
             arguments["content_type"] = request.headers.get("content-type", "")
-            arguments["body"] = self._bytes(request, arguments["content_type"])
+            arguments["body"] = parsing.raw_body(request, route.body_types)
         for header in route.headers:
             arguments[header.lower().replace("-", "_")] = request.headers.get(header)
         return arguments
-
-    def _body(self, request: Request, kind: type[Struct]) -> Struct:
-        raw = request.raw_body
-        if not raw and self.route.body_optional:
-            return kind()
-        try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.ValidationError as error:
-            raise _invalid(error) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
-
-    def _bytes(self, request: Request, content_type: str) -> Any:
-        event = request.to_original_event()
-        as_text = isinstance(event["body"], str) and not event.get("isBase64Encoded")
-        if as_text and content_type in self.route.body_types:
-            # It was read as UTF-8 on its way, and what is not UTF-8 is lost.
-            raise InternalError(f"API Gateway does not know {content_type} as a binary type")
-        return request.raw_body
 
     def _present(self, answer: object) -> Response:
         reply = answer if isinstance(answer, Reply) else Reply(answer)
@@ -190,45 +170,3 @@ class Endpoint:
             )
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
         return respond(body, status, {"Content-Type": "application/json"} | reply.headers)
-
-
-def _bearer_token(request: Request) -> str:
-    match = BEARER.fullmatch(request.headers.get("authorization", "").strip())
-    if not match:
-        raise NotAuthenticated("Send the header Authorization: Bearer <access token>")
-    return match[1]
-
-
-def _query(request: Request) -> dict[str, str]:
-    given = request.query_params
-    values = {name: given.getlist(name) for name in given} if given else {}
-    for name, listed in values.items():
-        if len(listed) > 1:
-            raise InvalidRequest("Given more than once", field=name)
-    return {name: listed[0] for name, listed in values.items()}
-
-
-def _convert(value: object, kind: Any, whole: str = "query") -> Any:
-    try:
-        return msgspec.convert(value, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise _invalid(error, whole) from error
-
-
-def _invalid(error: msgspec.ValidationError, whole: str = "body") -> InvalidRequest:
-    """Which field is wrong and how, from msgspec's message: `what - at `$.where``.
-
-    `whole` is what to name when it is no field but all of it.
-    """
-    message, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").lstrip(".")
-    if named := re.fullmatch(r"Object (missing required|contains unknown) field `(.*)`", message):
-        field = f"{field}.{named[2]}".lstrip(".")
-        message = "Required" if named[1] == "missing required" else "Unknown field"
-    elif isinstance(error.__cause__, InvalidField):
-        field = f"{field}.{error.__cause__.field}".lstrip(".")
-    elif "matching regex" in message:
-        message = "Does not have the documented form"
-    elif message.startswith("Invalid enum value"):
-        message = "Not one of the documented values"
-    return InvalidRequest(message.replace("`", ""), field=field or whole)

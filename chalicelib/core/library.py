@@ -42,10 +42,7 @@ class Library:
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording:
         """A recording of this user's; NotFound, also once it is deleted."""
-        recording = self._recordings.find(user_id, recording_id)
-        if recording is None or isinstance(recording, Tombstone):
-            raise NotFound("There is no such recording")
-        return recording
+        return live(self._recordings, user_id, recording_id)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> tuple[list[StoredRecording], str | None]:
         """A page of one shelf, and the id after which the next one begins, if there is one."""
@@ -133,6 +130,14 @@ class Library:
         paid = [_succeeds(partial(erase, store), tombstone) for store in tombstone.owes]
         if all(paid) and tombstone.due_at and tombstone.due_at <= now:
             _succeeds(partial(self._recordings.settle, tombstone, now + TOMBSTONE_LIFE), tombstone)
+
+
+def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:
+    """The recording under an id; NotFound when there is none, or only a tombstone."""
+    recording = recordings.find(user_id, recording_id)
+    if recording is None or isinstance(recording, Tombstone):
+        raise NotFound("There is no such recording")
+    return recording
 
 
 def _succeeds(payment: Callable[[], None], tombstone: Tombstone) -> bool:

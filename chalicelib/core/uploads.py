@@ -8,13 +8,13 @@ from datetime import timedelta
 
 import msgspec
 
+from chalicelib.core.library import live
 from chalicelib.core.ports import AudioStore, Clock, NewId, RecordingStore
 from chalicelib.core.promotion import Promotion
 from chalicelib.errors import (
     IdConflict,
     InternalError,
     InvalidRequest,
-    NotFound,
     NotReady,
     TooLarge,
     Unavailable,
@@ -22,7 +22,7 @@ from chalicelib.errors import (
     UploadIncomplete,
 )
 from chalicelib.models.answers import PostUpload, PutUpload, Upload
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.models.requests import NewRecording
 from chalicelib.settings import Settings
@@ -171,10 +171,7 @@ class Uploads:
         return None
 
     def _standing(self, user_id: str, recording_id: str) -> StoredRecording:
-        recording = self._recordings.find(user_id, recording_id)
-        if recording is None or isinstance(recording, Tombstone):
-            raise NotFound("There is no such recording")
-        return recording
+        return live(self._recordings, user_id, recording_id)
 
     def _mark_ready(
         self, recording: StoredRecording, sha256: str | None
