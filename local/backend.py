@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import threading
 import warnings
 from collections.abc import Mapping, MutableMapping
@@ -112,7 +111,7 @@ def start(host: str = "127.0.0.1", public_host: str | None = None) -> Backend:
     server.start()
     _, port = server.get_host_and_port()
     return Backend(
-        host="127.0.0.1" if host == EVERY_ADDRESS else host,
+        host=reachable(host),
         port=port,
         public_host=public_host,
         stack=_make_stack(),
@@ -121,15 +120,16 @@ def start(host: str = "127.0.0.1", public_host: str | None = None) -> Backend:
     )
 
 
+def reachable(host: str) -> str:
+    """The address at which this machine reaches what listens on `host`."""
+    return "127.0.0.1" if host == EVERY_ADDRESS else host
+
+
 def start_in_process() -> Backend:
     """Start a backend for the app that runs in this very process, and make it use that backend.
 
     This is what a bare `chalice local` does.
     """
-    # Chalice's reloader watches the whole project folder, .venv too, and takes a fresh .pyc for an
-    # edit: it would restart the process and lose the data that lives in it. Importing this module
-    # writes one already, so whoever imports it late does the same before.
-    sys.dont_write_bytecode = True
     backend = start()
     apply(backend.environment(), os.environ)
     # botocore says where it found credentials and endpoints: always in what we gave it.

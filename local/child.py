@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from local.backend import reachable
+
 # How long the server may take to end. Requests that are under way are cut: they can be repeated.
 STOP_SECONDS = 3
 
@@ -61,8 +63,7 @@ class Child:
 
     def answers(self) -> bool:
         """Whether the server answers a request, with whatever status."""
-        host = "127.0.0.1" if self._host == "0.0.0.0" else self._host  # noqa: S104 - compared with
-        connection = http.client.HTTPConnection(host, self._port, timeout=1)
+        connection = http.client.HTTPConnection(reachable(self._host), self._port, timeout=1)
         try:
             connection.request("GET", "/health")
             connection.getresponse().read()

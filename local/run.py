@@ -13,7 +13,6 @@ import re
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,25 @@ class Refused(Exception):
     """What was asked for cannot be done; the message says why, in one line."""
 
 
+class Stop:
+    """Whether a signal has said to stop.
+
+    Not a threading.Event: to set one takes a lock, and a second signal, such as the one that make
+    passes on after Ctrl-C, may come while the first one's handler has it. It would wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def set(self, *_: object) -> None:
+        """Handle a signal."""
+        self._said = True
+
+    def is_set(self) -> bool:
+        """Whether there was one."""
+        return self._said
+
+
 @dataclass(frozen=True)
 class Options:
     """Where to listen, and the name by which phones know this machine, if it is another one."""
@@ -47,15 +65,14 @@ class Options:
     @property
     def url(self) -> str:
         """The address to open on this machine."""
-        host = "127.0.0.1" if self.host == backend.EVERY_ADDRESS else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{backend.reachable(self.host)}:{self.port}"
 
 
 def main() -> int:
     """Serve until a signal says to stop; return the process's exit code."""
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.set)
     try:
         options = _options()
         environ = dict(os.environ)
@@ -76,7 +93,7 @@ def main() -> int:
             data.stop()
 
 
-def _supervise(child: Child, stop: threading.Event, banner: str) -> int:
+def _supervise(child: Child, stop: Stop, banner: str) -> int:
     """Keep the server running and in step with the code; return when there is nothing to keep."""
     child.start()
     greeted = reported = False
@@ -99,7 +116,7 @@ def _supervise(child: Child, stop: threading.Event, banner: str) -> int:
     return 0
 
 
-def _edits(stop: threading.Event) -> Iterator[list[str]]:
+def _edits(stop: Stop) -> Iterator[list[str]]:
     """Yield the names of the files that were edited, or an empty list at every tick."""
     while not stop.is_set():
         folders = _folders()

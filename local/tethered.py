@@ -22,7 +22,7 @@ def main() -> None:
     # Ctrl-C reaches the whole process group. The supervisor answers it, and ends us in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(int(tether),), daemon=True).start()
-    # botocore says where it found credentials and endpoints: always in what we gave it.
+    # botocore says where it found credentials and endpoints, which would stand among the requests.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     sys.argv = ["chalice", *arguments]
     cli.main()

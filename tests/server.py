@@ -162,10 +162,16 @@ def answers(url: str) -> bool:
         return False
 
 
-def copy_of_the_project(folder: Path) -> Path:
-    """The project's files in a folder where a test may edit them."""
+@contextmanager
+def running_a_copy(folder: Path) -> Iterator[tuple[Server, Path]]:
+    """Run a copy of the project, whose files a test may edit, as `make run` does."""
     ignored = shutil.ignore_patterns(".*_cache", ".venv", ".git", "__pycache__", ".hypothesis")
-    return Path(shutil.copytree(ROOT, folder / "project", ignore=ignored))
+    project = Path(shutil.copytree(ROOT, folder / "project", ignore=ignored))
+    port = free_port()
+    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
+    with running(*command, log=folder / "log", port=port, cwd=project) as server:
+        assert eventually(lambda: "Its S3" in server.printed())
+        yield server, project
 
 
 def _plain_environment() -> dict[str, str]:

@@ -20,11 +20,11 @@ from tests.server import (
     ROOT,
     Server,
     answers,
-    copy_of_the_project,
     eventually,
     free_port,
     http,
     running,
+    running_a_copy,
 )
 
 DATA = ROOT / "tests" / "data"
@@ -178,11 +178,35 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
         assert "Traceback" not in server.printed()
 
 
+def test_a_signal_in_the_midst_of_another_does_not_block() -> None:
+    """A terminal's Ctrl-C is passed on by make, and people press it twice."""
+    program = """
+import signal
+from local.run import Stop
+stop = Stop()
+signal.signal(signal.SIGTERM, stop.set)
+signal.signal(signal.SIGINT, stop.set)
+print("ready", flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [BIN / "python", "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        for _ in range(20_000):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(b"\n", timeout=20)
+        finally:
+            process.kill()
+
+    assert process.returncode == 0
+
+
 def test_an_edit_reloads_the_app_and_keeps_the_data(tmp_path: Path) -> None:
-    project = copy_of_the_project(tmp_path)
-    port = free_port()
-    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
-    with running(*command, log=tmp_path / "log", port=port, cwd=project) as server:
+    with running_a_copy(tmp_path) as (server, project):
         user = server.sign_up()
         recording_id = user.upload(b"sound", "a.m4a", "audio/mp4", "put")
         version = project / "chalicelib" / "__init__.py"
@@ -193,11 +217,7 @@ def test_an_edit_reloads_the_app_and_keeps_the_data(tmp_path: Path) -> None:
 
 
 def test_a_syntax_error_waits_for_its_repair(tmp_path: Path) -> None:
-    project = copy_of_the_project(tmp_path)
-    port = free_port()
-    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
-    with running(*command, log=tmp_path / "log", port=port, cwd=project) as server:
-        assert eventually(lambda: "Its S3" in server.printed())
+    with running_a_copy(tmp_path) as (server, project):
         app = project / "app.py"
         whole = app.read_text()
         app.write_text(whole + "\nthis is not Python")
@@ -209,11 +229,7 @@ def test_a_syntax_error_waits_for_its_repair(tmp_path: Path) -> None:
 
 
 def test_a_new_package_that_the_app_was_waiting_for_starts_it_again(tmp_path: Path) -> None:
-    project = copy_of_the_project(tmp_path)
-    port = free_port()
-    command = [str(BIN / "python"), "-m", "local.run", "--port", str(port)]
-    with running(*command, log=tmp_path / "log", port=port, cwd=project) as server:
-        assert eventually(lambda: "Its S3" in server.printed())
+    with running_a_copy(tmp_path) as (server, project):
         app = project / "app.py"
         app.write_text("from chalicelib.extra import THERE\n" + app.read_text() + "THERE\n")
         assert eventually(lambda: "waiting for an edit" in server.printed())
