@@ -102,7 +102,9 @@ def services() -> Services:
 
 
 def _start_embedded_backend() -> None:
-    # Chalice's reloader takes a fresh .pyc for an edit, and the data would be lost to it.
+    # Chalice's reloader watches the whole project folder, .venv too, and takes a fresh .pyc for an
+    # edit: it would restart the process and lose the data that lives in it. Importing the backend
+    # writes one already.
     sys.dont_write_bytecode = True
     # Never packaged, so it is there on a developer's machine only.
     from local import backend

@@ -17,7 +17,7 @@ from chalicelib.errors import RecorderError, catalogue
 from chalicelib.models.fields import RecordingId
 
 DESCRIPTION = """\
-Records are private speech: every call but those marked open wants the header
+Recordings are private speech: every call but those marked open wants the header
 `Authorization: Bearer <access token>`. Bytes go straight to S3, by requests signed here. Every
 call can be repeated. Errors are RFC 9457 problems, and apps switch on their `code`.
 """

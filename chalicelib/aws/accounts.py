@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 
 from chalicelib.aws.items import Item, account_key, identity_key, session_key, to_item
-from chalicelib.aws.table import ConditionFailed, Table
+from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Table
 from chalicelib.errors import EmailTaken, NotAuthenticated
 from chalicelib.models.entities import Account, Session
-
-NEW = "attribute_not_exists(#pk)"
-THERE = "attribute_exists(#pk)"
 
 
 class AccountsTable:
@@ -28,9 +24,9 @@ class AccountsTable:
         identity = identity_key(account.email) | {"user_id": account.id}
         try:
             self._table.transact(
-                self._table.adding(identity, NEW),
-                self._table.adding(account_key(account.id) | to_item(account), NEW),
-                self._table.adding(_session_item(session), NEW),
+                self._table.adding(identity, NOT_THERE),
+                self._table.adding(account_key(account.id) | to_item(account), NOT_THERE),
+                self._table.adding(_session_item(session), NOT_THERE),
             )
         except ConditionFailed as error:
             raise EmailTaken("Somebody already signed up with this address") from error
@@ -64,13 +60,10 @@ class AccountsTable:
 
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced."""
-        changes: dict[str, Any] = _session_item(session)
-        for key in session_key(session.user_id, session.id):
-            del changes[key]
         try:
             self._table.update(
                 session_key(session.user_id, session.id),
-                changes,
+                _session_fields(session),
                 "#refresh_hash = :presented_hash",
                 presented_hash=session.replaced_hash,
             )
@@ -84,6 +77,10 @@ class AccountsTable:
 
 
 def _session_item(session: Session) -> Item:
+    return session_key(session.user_id, session.id) | _session_fields(session)
+
+
+def _session_fields(session: Session) -> Item:
     # DynamoDB deletes within about two days of this, so the time itself still decides.
     ttl = int((session.expires_at + timedelta(days=1)).timestamp())
-    return session_key(session.user_id, session.id) | to_item(session) | {"ttl": ttl}
+    return to_item(session) | {"ttl": ttl}

@@ -181,7 +181,7 @@ class AudioBuckets:
                 if error_code(error) in MISSING:
                     return None
                 raise
-        # The checksum of an upload in parts is one of its parts' checksums: no use here.
+        # That of an upload in parts is a checksum of its parts' checksums: no use here.
         whole = head.get("ChecksumType") != "COMPOSITE"
         return StoredObject(
             size=head["ContentLength"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,15 +19,10 @@ from chalicelib.aws.items import (
     timestamp,
     to_item,
 )
-from chalicelib.aws.table import ConditionFailed, Increment, Table
+from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import IdConflict, NotAuthenticated, QuotaExceeded
 from chalicelib.models.entities import StoredRecording, Tombstone
 from chalicelib.models.fields import Status
-
-# Being simultaneous and the quota both concern the account, so it is the account's condition
-# that fails for either; which it was is read afterwards.
-HAS_ROOM = "attribute_exists(#pk) AND #bytes_used <= :room"
-UNCHANGED = "#version = :version_read AND #status = :status_read"
 
 
 class RecordingsTable:
@@ -40,17 +36,18 @@ class RecordingsTable:
         """Add a recording and what it uses of the quota, both or neither."""
         try:
             self._table.transact(
-                self._table.adding(_recording_item(recording), "attribute_not_exists(#pk)"),
+                self._table.adding(_recording_item(recording), NOT_THERE),
                 self._table.updating(
                     account_key(recording.user_id),
                     _usage(recording.size, 1),
-                    HAS_ROOM,
+                    f"{THERE} AND #bytes_used <= :room",
                     room=quota_bytes - recording.size,
                 ),
             )
         except ConditionFailed as error:
             if error.index == 0:
                 raise IdConflict("Something has this id", field="id") from error
+            # No account, or one without room: only another read tells.
             raise self._refusal(recording.user_id, quota_bytes) from error
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
@@ -66,29 +63,23 @@ class RecordingsTable:
         self, recording: StoredRecording, sha256: str | None, now: datetime
     ) -> StoredRecording | None:
         """Make an upload ready; None when it is no longer the upload that `recording` was."""
-        try:
-            item = self._table.update(
-                recording_key(recording.user_id, recording.id),
-                {
-                    "status": "ready",
-                    "version": Increment(1),
-                    "shelf": shelf("ready", recording.id),
-                    "changes": change(now, recording.id),
-                    "updated_at": timestamp(now),
-                    "completed_at": timestamp(now),
-                    "sha256": sha256,
-                    "due_shard": None,
-                    "due_at": None,
-                    "upload_expires_at": None,
-                },
-                # Not its version: what people say about a recording may change meanwhile.
-                "#status = :uploading AND #fingerprint = :fingerprint",
-                uploading="uploading",
-                fingerprint=recording.fingerprint,
-            )
-        except ConditionFailed:
-            return None
-        return msgspec.convert(item, StoredRecording)
+        return self._change(
+            recording_key(recording.user_id, recording.id),
+            now,
+            {
+                "status": "ready",
+                "shelf": shelf("ready", recording.id),
+                "completed_at": timestamp(now),
+                "sha256": sha256,
+                "due_shard": None,
+                "due_at": None,
+                "upload_expires_at": None,
+            },
+            # Not its version: what people say about a recording may change meanwhile.
+            "#status = :uploading AND #fingerprint = :fingerprint",
+            uploading="uploading",
+            fingerprint=recording.fingerprint,
+        )
 
     def revise(
         self,
@@ -99,36 +90,27 @@ class RecordingsTable:
         now: datetime,
     ) -> StoredRecording | None:
         """Set or (None) remove fields of a recording, if it is at `version` where one is given."""
-        condition = "attribute_exists(#pk) AND #status <> :deleted"
+        condition = f"{THERE} AND #status <> :deleted"
         values: dict[str, Any] = {"deleted": "deleted"}
         if version is not None:
             condition += " AND #version = :version_read"
             values["version_read"] = version
-        try:
-            item = self._table.update(
-                recording_key(user_id, recording_id),
-                {
-                    **changes,
-                    "version": Increment(1),
-                    "updated_at": timestamp(now),
-                    "changes": change(now, recording_id),
-                },
-                condition,
-                **values,
-            )
-        except ConditionFailed:
-            return None
-        return msgspec.convert(item, StoredRecording)
+        return self._change(recording_key(user_id, recording_id), now, changes, condition, **values)
 
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither."""
         try:
             self._table.transact(
-                self._table.adding(_tombstone_item(tombstone), UNCHANGED, **_as_read(recording)),
+                self._table.adding(
+                    _tombstone_item(tombstone),
+                    "#version = :version_read AND #status = :status_read",
+                    version_read=recording.version,
+                    status_read=recording.status,
+                ),
                 self._table.updating(
                     account_key(recording.user_id),
                     _usage(-recording.size, -1),
-                    "attribute_exists(#pk)",
+                    THERE,
                 ),
             )
         except ConditionFailed as error:
@@ -176,6 +158,21 @@ class RecordingsTable:
             if start is None or len(found) == limit:
                 return found
 
+    def _change(
+        self, key: Key, now: datetime, changes: Mapping[str, Any], condition: str, **values: Any
+    ) -> StoredRecording | None:
+        """Change a recording and say that it has changed; None when the condition does not hold."""
+        news = {
+            "version": Increment(1),
+            "updated_at": timestamp(now),
+            "changes": change(now, key["sk"].removeprefix("REC#")),
+        }
+        try:
+            item = self._table.update(key, {**changes, **news}, condition, **values)
+        except ConditionFailed:
+            return None
+        return msgspec.convert(item, StoredRecording)
+
     def _refusal(self, user_id: str, quota_bytes: int) -> QuotaExceeded | NotAuthenticated:
         account = self._table.get(account_key(user_id))
         if account is None:
@@ -186,10 +183,6 @@ class RecordingsTable:
 
 def _usage(size: int, count: int) -> Item:
     return {"bytes_used": Increment(size), "recordings_used": Increment(count)}
-
-
-def _as_read(recording: StoredRecording) -> dict[str, Any]:
-    return {"version_read": recording.version, "status_read": recording.status}
 
 
 def _recording_item(recording: StoredRecording) -> Item:

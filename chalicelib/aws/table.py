@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 CONFLICT_TRIES = 12
 CONFLICT_SECONDS = 0.02, 0.6
 
+# The conditions that an item is there, and that it is not: every item has a partition key.
+THERE = "attribute_exists(#pk)"
+NOT_THERE = "attribute_not_exists(#pk)"
+
 
 class Increment(Struct, frozen=True):
     """A change that adds to a number, whatever it is."""
@@ -77,16 +81,10 @@ class Table:
         A change that is an Increment adds to what is there. Raises ConditionFailed, and writes
         nothing, if the condition does not hold.
         """
-        expression, changed = _update_expression(changes)
         with our_errors():
             try:
                 answer = self._client().update_item(
-                    TableName=self._name,
-                    Key=to_attributes(key),
-                    UpdateExpression=expression,
-                    ConditionExpression=condition,
-                    ReturnValues="ALL_NEW",
-                    **_placeholders(f"{expression} {condition}", changed | values),
+                    **self._update(key, changes, condition, values), ReturnValues="ALL_NEW"
                 )
             except ClientError as error:
                 if error_code(error) == "ConditionalCheckFailedException":
@@ -108,15 +106,7 @@ class Table:
         self, key: Key, changes: Item, condition: str, **values: Any
     ) -> TransactWriteItemTypeDef:
         """A part of a transaction: change an item, as `update` does, if `condition` holds."""
-        expression, changed = _update_expression(changes)
-        update: Any = {
-            "TableName": self._name,
-            "Key": to_attributes(key),
-            "UpdateExpression": expression,
-            "ConditionExpression": condition,
-            **_placeholders(f"{expression} {condition}", changed | values),
-        }
-        return {"Update": update}
+        return {"Update": self._update(key, changes, condition, values)}
 
     def transact(self, *writes: TransactWriteItemTypeDef) -> None:
         """Do all of the writes or none; ConditionFailed says which would not.
@@ -167,6 +157,16 @@ class Table:
             answer = self._client().query(**arguments)
         items = [from_attributes(item) for item in answer["Items"]]
         return items, from_attributes(answer.get("LastEvaluatedKey", {})) or None
+
+    def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
+        expression, changed = _update_expression(changes)
+        return {
+            "TableName": self._name,
+            "Key": to_attributes(key),
+            "UpdateExpression": expression,
+            "ConditionExpression": condition,
+            **_placeholders(f"{expression} {condition}", changed | values),
+        }
 
 
 def _update_expression(changes: Item) -> tuple[str, Item]:
