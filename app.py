@@ -2,15 +2,16 @@
 
 from chalice.app import Chalice, CORSConfig
 
-from chalicelib import settings
+from chalicelib import jobs, settings
 from chalicelib.api import accounts, docs, recordings, uploads
 from chalicelib.api.problems import refusals_of_our_own
 from chalicelib.models.fields import AUDIO_TYPES
 
 # An environment of its own: Chalice would write to the process's.
+_settings = settings.load()
 app = Chalice(app_name="recorder", env={})
 app.api.cors = CORSConfig(
-    allow_origin=settings.load().cors_origin,
+    allow_origin=_settings.cors_origin,
     allow_headers=["If-Match"],
     expose_headers=["ETag", "Retry-After", "WWW-Authenticate"],
     max_age=600,
@@ -20,3 +21,4 @@ app.api.binary_types = list(AUDIO_TYPES)
 app.register_middleware(refusals_of_our_own(app.api.cors), "http")
 for blueprint in (accounts.blueprint, uploads.blueprint, recordings.blueprint, docs.blueprint):
     app.register_blueprint(blueprint)
+app.register_blueprint(jobs.blueprint(_settings))

@@ -5,11 +5,14 @@ The codes are part of the contract: apps switch on them, so one is never renamed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from chalicelib.models.answers import Recording
 
 
 class FieldError(Struct, frozen=True):
@@ -29,13 +32,17 @@ class RecorderError(Exception):
     code: ClassVar[str]
     title: ClassVar[str]
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    current: Recording | None = None
+    """What stands in the way, where it helps to know it."""
 
-    def __init__(self, detail: str, *, field: str | None = None) -> None:
-        """Say what happened; `field` names the part of the request that is to blame."""
+    def __init__(
+        self, detail: str, *, field: str | None = None, errors: Iterable[FieldError] = ()
+    ) -> None:
+        """Say what happened; `field` or `errors` name what in the request is to blame."""
         super().__init__(detail)
         self.detail = detail
         # A field that is unknown has whatever name the caller gave it.
-        self.errors = [FieldError(field[:100], detail)] if field else []
+        self.errors = [FieldError(field[:100], detail)] if field else list(errors)
 
 
 class InvalidRequest(RecorderError):
@@ -127,6 +134,17 @@ class VersionConflict(RecorderError):
     """The recording changed since the version named in If-Match."""
 
     status, code, title = 409, "version_conflict", "The recording has changed"
+
+    def __init__(self, detail: str, *, current: Recording) -> None:
+        """Say what happened; `current` is the recording as it is now."""
+        super().__init__(detail)
+        self.current = current
+
+
+class CursorExpired(RecorderError):
+    """Deletions that the caller has not heard of may be forgotten: they must start afresh."""
+
+    status, code, title = 410, "cursor_expired", "The cursor is too old"
 
 
 class TooLarge(RecorderError):

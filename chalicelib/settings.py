@@ -41,12 +41,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     refresh_token_days: Annotated[int, Meta(ge=1, le=3650)] = 60
     upload_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
     download_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 900
-    upload_days: Annotated[int, Meta(ge=1, le=365)] = 7
-    """How long an upload may take; the uploads bucket keeps its bytes a day longer."""
+    upload_days: Annotated[int, Meta(ge=1, le=90)] = 7
+    """How long an upload lives without a sign of its phone; the uploads bucket keeps its bytes for
+    four times that."""
     # One CopyObject promotes an upload, and S3 copies at most 5 GB that way.
     max_recording_bytes: Annotated[int, Meta(ge=1, le=5_000_000_000)] = 2 * GIB
     # API Gateway hands Lambda at most 6 MB, and base64 takes a third of that.
     direct_upload_bytes: Annotated[int, Meta(ge=1, le=4_500_000)] = 4_500_000
+    trash_days: Annotated[int, Meta(ge=0, le=3650)] = 30
+    """How long a deleted recording can be brought back; 0 deletes for good at once."""
     quota_bytes: Annotated[int, Meta(ge=0)] = 10 * GIB
     """What one user may keep."""
     cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")] = "*"

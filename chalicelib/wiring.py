@@ -11,15 +11,26 @@ from chalicelib import settings as settings_module
 from chalicelib.aws.accounts import AccountsTable
 from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
+from chalicelib.aws.due import DueIndex
+from chalicelib.aws.parts import Parts
 from chalicelib.aws.recordings import RecordingsTable
+from chalicelib.aws.shelves import Shelves
 from chalicelib.aws.signing import Signer
 from chalicelib.aws.table import Table
 from chalicelib.core.accounts import Accounts
+from chalicelib.core.closing import Closing
+from chalicelib.core.completion import Completion
+from chalicelib.core.deletion import Deletion
+from chalicelib.core.export import Exporting
+from chalicelib.core.feed import Feed
 from chalicelib.core.ids import uuid7
 from chalicelib.core.library import Library
-from chalicelib.core.ports import Clock
+from chalicelib.core.multipart import Multipart
+from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.tokens import AccessTokens
+from chalicelib.core.upkeep import Upkeep
 from chalicelib.core.uploads import Uploads
+from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 
 
@@ -49,38 +60,71 @@ class Services:
     @cached_property
     def accounts(self) -> Accounts:
         """Accounts and sessions."""
-        store = AccountsTable(self._table)
-        return Accounts(store, self.tokens, self.settings, self._clock, uuid7)
+        return Accounts(self._stores.accounts, self.tokens, self.settings, self._clock, uuid7)
 
     @cached_property
     def uploads(self) -> Uploads:
         """Uploads."""
-        return Uploads(self._recordings, self._audio, self.settings, self._clock, uuid7)
+        return Uploads(
+            self._stores, self._multipart, self.completion, self.settings, self._clock, uuid7
+        )
+
+    @cached_property
+    def completion(self) -> Completion:
+        """Completing uploads."""
+        return Completion(self._stores, self._multipart, self._clock)
 
     @cached_property
     def library(self) -> Library:
         """Recordings."""
-        return Library(self._recordings, self._audio, self.settings, self._clock)
+        return Library(self._stores, self.settings, self._clock)
 
     @cached_property
-    def _table(self) -> Table:
-        return Table(lambda: self.clients.dynamodb, self.settings.table)
+    def feed(self) -> Feed:
+        """What changed."""
+        return Feed(self._stores, self._clock)
 
     @cached_property
-    def _recordings(self) -> RecordingsTable:
-        return RecordingsTable(self._table)
+    def deletion(self) -> Deletion:
+        """The trash, and deleting for good."""
+        return Deletion(self._stores, self.settings, self._clock)
 
     @cached_property
-    def _audio(self) -> AudioBuckets:
+    def closing(self) -> Closing:
+        """Deleting accounts."""
+        return Closing(self._stores, self.deletion, self._clock)
+
+    @cached_property
+    def exporting(self) -> Exporting:
+        """Taking one's data along."""
+        return Exporting(self._stores, self._clock)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """The scheduled job."""
+        return Upkeep(self._stores, self.completion, self.deletion, self.closing, self._clock)
+
+    @cached_property
+    def _multipart(self) -> Multipart:
+        return Multipart(self._stores)
+
+    @cached_property
+    def _stores(self) -> Stores:
+        table = Table(lambda: self.clients.dynamodb, self.settings.table)
+        clients = lambda: self.clients.s3, lambda: self.clients.s3_copying
         address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
-        return AudioBuckets(
-            lambda: self.clients.s3,
-            lambda: self.clients.s3_copying,
-            Signer(lambda: self.clients.session, address),
-            {
-                "uploads": self.settings.uploads_bucket,
-                "recordings": self.settings.recordings_bucket,
-            },
+        signer = Signer(lambda: self.clients.session, address)
+        buckets: dict[Store, str] = {
+            "uploads": self.settings.uploads_bucket,
+            "recordings": self.settings.recordings_bucket,
+        }
+        return Stores(
+            accounts=AccountsTable(table),
+            recordings=RecordingsTable(table),
+            shelves=Shelves(table),
+            audio=AudioBuckets(*clients, signer, buckets),
+            parts=Parts(*clients, signer, self.settings.uploads_bucket),
+            due=DueIndex(table),
         )
 
 

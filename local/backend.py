@@ -5,17 +5,17 @@ moto's server keeps them in the memory of the process that called start(), for a
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import secrets
 import socket
-import threading
 import warnings
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from local import dynamodb
 
 if TYPE_CHECKING:
     from moto.server import ThreadedMotoServer
@@ -106,7 +106,8 @@ def start(host: str = "127.0.0.1", public_host: str | None = None) -> Backend:
 
     # A line for every call drowns the app's own log.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    _answer_dynamodb_one_at_a_time()
+    dynamodb.answer_one_at_a_time()
+    dynamodb.confine_transactions()
     server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -161,25 +162,6 @@ def _hosts(*environments: Mapping[str, str]) -> str:
     hosts = dict.fromkeys(host.strip() for host in ",".join(values).split(",") if host.strip())
     # It has this meaning only when it stands alone.
     return "*" if "*" in hosts else ",".join(hosts)
-
-
-@functools.cache
-def _answer_dynamodb_one_at_a_time() -> None:
-    """Keep the threads of moto's server apart.
-
-    A transaction that fails puts moto's table back to what it was when it began, and with it undoes
-    what other threads wrote meanwhile. DynamoDB does no such thing.
-    """
-    from moto.dynamodb.responses import DynamoHandler
-
-    original = DynamoHandler.call_action
-    lock = threading.Lock()
-
-    def call_action(handler: DynamoHandler) -> Any:
-        with lock:
-            return original(handler)
-
-    setattr(DynamoHandler, "call_action", call_action)  # noqa: B010 - mypy forbids the assignment
 
 
 def _make_stack() -> dict[str, str]:

@@ -22,7 +22,8 @@ FLOORS = [
     {"chalicelib.api", "chalicelib.jobs"},
     {"chalicelib.wiring"},
     {"chalicelib.core", "chalicelib.aws"},
-    {"chalicelib.models", "chalicelib.errors", "chalicelib.settings"},
+    {"chalicelib.errors", "chalicelib.settings", "chalicelib.metrics"},
+    {"chalicelib.models"},
     {"chalicelib"},
 ]
 ROOMS = set().union(*FLOORS)

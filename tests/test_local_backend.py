@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from local import backend
-from tests.phone import Phone
 
 OURS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
@@ -40,19 +37,3 @@ def test_a_star_still_bypasses_the_proxy_for_every_host() -> None:
     environ = {"no_proxy": "*"}
     backend.apply(OURS, environ)
     assert environ["NO_PROXY"] == environ["no_proxy"] == "*"
-
-
-def test_simultaneous_transactions_undo_nothing_of_each_other(phone: Phone) -> None:
-    """As those of moto would, whose failing transactions restore the whole table."""
-    taken = {"email": phone.email, "password": "correct horse battery"}
-
-    def sign_up(number: int) -> Phone | None:
-        if number % 2:
-            assert phone.post("/auth/signup", taken).code == "email_taken"
-            return None
-        return Phone().sign_up()
-
-    with ThreadPoolExecutor(16) as threads:
-        phones = [one for one in threads.map(sign_up, range(100)) if one]
-
-    assert [one.get("/me").status for one in phones] == [200] * 50

@@ -5,8 +5,8 @@ from __future__ import annotations
 from chalicelib.api.http import Blueprint
 from chalicelib.core.tokens import Caller
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, RefreshTokenReused
-from chalicelib.models.answers import SignedIn, User
-from chalicelib.models.requests import Credentials, ProfileChange, RefreshToken, SignUp
+from chalicelib.models.answers import Export, SignedIn, User
+from chalicelib.models.requests import Credentials, Farewell, ProfileChange, RefreshToken, SignUp
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Accounts")
@@ -57,6 +57,23 @@ def me(caller: Caller) -> User:
     """Who is logged in, and what they use of their quota."""
     accounts = services().accounts
     return accounts.seen(accounts.profile(caller.user_id))
+
+
+@blueprint.endpoint("GET", "/me/export", Export)
+def export(caller: Caller) -> Export:
+    """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes."""
+    accounts = services().accounts
+    return services().exporting.export(accounts.seen(accounts.profile(caller.user_id)))
+
+
+@blueprint.endpoint("DELETE", "/me", None, 204, body=Farewell, raises=(InvalidCredentials,))
+def close(caller: Caller, body: Farewell) -> None:
+    """Delete one's account, and all its recordings with it.
+
+    All sessions end, and the address is free again. It cannot be taken back.
+    """
+    account = services().accounts.proven(caller.user_id, body.password)
+    services().closing.close(account)
 
 
 @blueprint.endpoint("PATCH", "/me", User, body=ProfileChange)

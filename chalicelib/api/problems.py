@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 from chalice.app import CORSConfig, HeadersType, Request, Response
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from chalicelib.errors import FieldError, MethodNotAllowed, RecorderError
+from chalicelib.models.answers import Recording
 
 # What is answered is one person's, and is what its content type says.
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -26,6 +27,8 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     code: str
     request_id: str
     errors: list[FieldError] = []
+    recording: Recording | UnsetType = UNSET
+    """Of a version_conflict: the recording as it is now."""
 
 
 def refuse(error: RecorderError, request: Request | None) -> Response:
@@ -41,6 +44,7 @@ def refuse(error: RecorderError, request: Request | None) -> Response:
         code=error.code,
         request_id=request_id(request),
         errors=error.errors,
+        recording=error.current or UNSET,
     )
     headers = {"Content-Type": "application/problem+json", **error.headers}
     return respond(msgspec.json.encode(problem).decode(), error.status, headers)

@@ -9,9 +9,9 @@ from msgspec import UNSET
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.core.tokens import Caller
-from chalicelib.errors import InvalidRequest, NotFound, VersionConflict
-from chalicelib.models.answers import PlayableRecording, Recording, RecordingPage
-from chalicelib.models.requests import DeletionQuery, RecordingChange, ShelfQuery
+from chalicelib.errors import CursorExpired, InvalidRequest, NotFound, NotReady, VersionConflict
+from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
+from chalicelib.models.requests import ChangesQuery, DeletionQuery, RecordingChange, ShelfQuery
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Recordings")
@@ -25,6 +25,18 @@ def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
     """
     page, following = services().library.shelf(caller.user_id, query)
     return RecordingPage(recordings=[recording.seen() for recording in page], next=following)
+
+
+@blueprint.endpoint(
+    "GET", "/recordings/changes", Changes, query=ChangesQuery, raises=(CursorExpired,)
+)
+def changes(caller: Caller, query: ChangesQuery) -> Changes:
+    """What changed since the last time, deletions included, oldest first.
+
+    Begin without `since`; then send the `cursor` of each answer. What changed in the last minute
+    comes again the next time: it has the same `id` and `version`.
+    """
+    return services().feed.changes(caller.user_id, query)
 
 
 @blueprint.endpoint("GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,))
@@ -56,8 +68,24 @@ def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None)
     "DELETE", "/recordings/{id}", None, 204, query=DeletionQuery, raises=(NotFound,)
 )
 def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
-    """Delete a recording for good, or roll an upload back; again 204 when repeated."""
-    services().library.delete(caller.user_id, id)
+    """Move a recording to the trash, or delete it for good; again 204 when repeated.
+
+    An upload under way is rolled back at once.
+    """
+    services().deletion.delete(caller.user_id, id, permanent=query.permanent)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/recordings/{id}/restore",
+    Recording,
+    headers={"If-Match": 'The version that is to be restored, as in `"3"`.'},
+    raises=(NotFound, NotReady, VersionConflict),
+)
+def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
+    """Bring a recording back from the trash; one that is ready stays as it is."""
+    restored = services().deletion.restore(caller.user_id, id, _version(if_match)).seen()
+    return Reply(restored, headers=_version_header(restored))
 
 
 def _version(if_match: str | None) -> int | None:

@@ -14,9 +14,9 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models.answers import BegunUpload, Recording
+from chalicelib.models.answers import BegunUpload, BegunUploads, Recording
 from chalicelib.models.fields import AUDIO_TYPES
-from chalicelib.models.requests import Completion, DirectUpload, NewRecording
+from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Uploads")
@@ -37,10 +37,35 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
     With an `id` made by the app the call can be repeated: the same again answers 200 with a
     fresh `upload`, or none once the recording is ready.
     """
-    uploads = services().uploads
-    recording, is_new = uploads.begin(caller.user_id, body)
-    begun = BegunUpload(recording=recording.seen(), upload=uploads.instructions(recording))
-    return Reply(begun, 201 if is_new else 200)
+    begun, is_news = services().uploads.begin(caller.user_id, body)
+    return Reply(begun, 201 if is_news else 200)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/recordings/batch",
+    BegunUploads,
+    201,
+    body=NewRecordings,
+    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+)
+def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
+    """Announce up to 25 recordings together: all of them, or none when one cannot be.
+
+    Repeated with ids made by the app, the answer is the same, with fresh uploads.
+    """
+    begun = services().uploads.begin_all(caller.user_id, body.recordings)
+    return BegunUploads(recordings=begun)
+
+
+@blueprint.endpoint("GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,))
+def resume(caller: Caller, id: str) -> BegunUpload:
+    """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
+
+    From now on the upload lives for RECORDER_UPLOAD_DAYS again. `upload` is null once the recording
+    is ready.
+    """
+    return services().uploads.resume(caller.user_id, id)
 
 
 @blueprint.endpoint(
@@ -54,9 +79,10 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
 def complete(caller: Caller, id: str, body: Completion) -> Recording:
     """Say that the bytes were sent. They are checked against what was announced.
 
-    Also answers 200 when the recording already was ready.
+    The parts of a multipart upload need not be named: S3 knows them. Also answers 200 when the
+    recording already was ready.
     """
-    return services().uploads.complete(caller.user_id, id).seen()
+    return services().completion.complete(caller.user_id, id, body.parts or ()).seen()
 
 
 @blueprint.endpoint(

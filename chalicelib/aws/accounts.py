@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
-from chalicelib.aws.items import Item, account_key, identity_key, session_key, to_item
-from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Table
+from chalicelib.aws.items import (
+    Item,
+    account_key,
+    due,
+    identity_key,
+    session_key,
+    timestamp,
+    to_item,
+)
+from chalicelib.aws.table import NOT_THERE, OPEN, ConditionFailed, Table
 from chalicelib.errors import EmailTaken, NotAuthenticated
-from chalicelib.models.entities import Account, Session
+from chalicelib.models.entities import Account, ClosedAccount, Session
 
 
 class AccountsTable:
@@ -32,9 +40,9 @@ class AccountsTable:
             raise EmailTaken("Somebody already signed up with this address") from error
 
     def find(self, user_id: str) -> Account | None:
-        """The account, as last written."""
+        """The account, as last written; none that is closed."""
         item = self._table.get(account_key(user_id))
-        return msgspec.convert(item, Account) if item else None
+        return msgspec.convert(item, Account) if item and "email" in item else None
 
     def owner_of(self, email: str) -> str | None:
         """The id of the user with this address, compared without case."""
@@ -44,7 +52,7 @@ class AccountsTable:
     def rename(self, user_id: str, name: str | None) -> Account:
         """Set the name; NotAuthenticated when there is no such account."""
         try:
-            item = self._table.update(account_key(user_id), {"name": name}, THERE)
+            item = self._table.update(account_key(user_id), {"name": name}, OPEN)
         except ConditionFailed as error:
             raise NotAuthenticated("The account is gone") from error
         return msgspec.convert(item, Account)
@@ -74,6 +82,47 @@ class AccountsTable:
     def end_session(self, user_id: str, session_id: str) -> None:
         """Remove a session; one that is gone already is no error."""
         self._table.delete(session_key(user_id, session_id))
+
+    def close(self, account: Account, now: datetime) -> bool:
+        """Close an account and free its address, both or neither; it is due from `now` on."""
+        closed = {
+            "email": None,
+            "name": None,
+            "password_hash": None,
+            "closed_at": timestamp(now),
+            **due(account.id, now),
+        }
+        try:
+            self._table.transact(
+                self._table.updating(
+                    account_key(account.id),
+                    closed,
+                    "#password_hash = :hash_read",
+                    hash_read=account.password_hash,
+                ),
+                self._table.deleting(
+                    identity_key(account.email), "#user_id = :user_id", user_id=account.id
+                ),
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def find_closed(self, user_id: str) -> ClosedAccount | None:
+        """The account, if it is closed."""
+        item = self._table.get(account_key(user_id))
+        return msgspec.convert(item, ClosedAccount) if item and "closed_at" in item else None
+
+    def forget_sessions(self, user_id: str) -> None:
+        """Remove all that is kept under the user but the account and the recordings."""
+        account = account_key(user_id)
+        for item in self._table.query("#pk = :pk", pk=account["pk"]):
+            if item["sk"] != account["sk"] and "status" not in item:
+                self._table.delete({"pk": item["pk"], "sk": item["sk"]})
+
+    def forget(self, account: ClosedAccount) -> None:
+        """Remove what is left of a closed account."""
+        self._table.delete(account_key(account.id), "attribute_exists(#closed_at)")
 
 
 def _session_item(session: Session) -> Item:

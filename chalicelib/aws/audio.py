@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+import itertools
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.aws.signing import Signer
-from chalicelib.errors import InternalError, ObjectChanged
-from chalicelib.models.entities import StoredObject, StoredRecording
+from chalicelib.errors import ObjectChanged
+from chalicelib.models.entities import ObjectVersion, StoredObject, StoredRecording
 from chalicelib.models.fields import Store
 
 if TYPE_CHECKING:
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 MISSING = {"404", "NoSuchKey"}
 # 412: the condition does not hold. 409: another write to the same key is under way.
 REFUSED = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+
+# S3's own limit for one DeleteObjects.
+DELETED_AT_ONCE = 1000
+
+# Where exports are, for a day: see the lifecycle of the uploads bucket in infra/template.yaml.
+EXPORTS = "exports/"
 
 # How S3 names the one version of an object in a bucket that has no versions.
 UNVERSIONED = "null"
@@ -50,7 +58,7 @@ class AudioBuckets:
         if recording.sha256:
             headers["x-amz-checksum-sha256"] = _to_base64(recording.sha256)
         url = self._signer.url(
-            "PUT", self._buckets["uploads"], _key(recording), seconds, headers=headers
+            "PUT", self._buckets["uploads"], recording.key, seconds, headers=headers
         )
         return url, headers
 
@@ -62,7 +70,7 @@ class AudioBuckets:
             fields["x-amz-checksum-sha256"] = _to_base64(recording.sha256)
         return self._signer.form(
             self._buckets["uploads"],
-            _key(recording),
+            recording.key,
             seconds,
             fields,
             [["content-length-range", recording.size, recording.size]],
@@ -76,7 +84,7 @@ class AudioBuckets:
             "response-content-type": recording.content_type,
         }
         return self._signer.url(
-            "GET", self._buckets["recordings"], _key(recording), seconds, query=query
+            "GET", self._buckets["recordings"], recording.key, seconds, query=query
         )
 
     def uploaded(self, recording: StoredRecording) -> StoredObject | None:
@@ -96,8 +104,8 @@ class AudioBuckets:
         with our_errors(), _write_once():
             copy = self._copier().copy_object(
                 Bucket=self._buckets["recordings"],
-                Key=_key(recording),
-                CopySource={"Bucket": self._buckets["uploads"], "Key": _key(recording)},
+                Key=recording.key,
+                CopySource={"Bucket": self._buckets["uploads"], "Key": recording.key},
                 CopySourceIfMatch=uploaded.etag,
                 IfNoneMatch="*",
                 MetadataDirective="REPLACE",
@@ -117,19 +125,19 @@ class AudioBuckets:
         with our_errors(), _write_once():
             self._client().put_object(
                 Bucket=self._buckets["recordings"],
-                Key=_key(recording),
+                Key=recording.key,
                 Body=body,
                 IfNoneMatch="*",
                 ContentType=recording.content_type,
                 ChecksumSHA256=_to_base64(sha256),
             )
 
-    def discard_upload(self, recording: StoredRecording, uploaded: StoredObject) -> None:
+    def discard_upload(self, user_id: str, recording_id: str, etag: str) -> None:
         """Delete what was uploaded, unless it is something else by now."""
         with our_errors():
             try:
                 self._client().delete_object(
-                    Bucket=self._buckets["uploads"], Key=_key(recording), IfMatch=uploaded.etag
+                    Bucket=self._buckets["uploads"], Key=f"{user_id}/{recording_id}", IfMatch=etag
                 )
             except ClientError as error:
                 if error_code(error) not in REFUSED | MISSING:
@@ -140,42 +148,70 @@ class AudioBuckets:
         with our_errors():
             self._client().delete_object(
                 Bucket=self._buckets["recordings"],
-                Key=_key(recording),
+                Key=recording.key,
                 VersionId=kept.version_id,
             )
 
-    def erase(self, user_id: str, recording_id: str, store: Store) -> None:
-        """Delete every version of an object from one of the buckets, in a few calls."""
-        key = f"{user_id}/{recording_id}"
-        with our_errors():
-            if store == "uploads":
-                self._client().delete_object(Bucket=self._buckets[store], Key=key)
-                return
-            for versions in self._versions(self._buckets[store], key):
-                answer = self._client().delete_objects(
-                    Bucket=self._buckets[store], Delete={"Objects": versions, "Quiet": True}
-                )
-                if refused := answer.get("Errors"):
-                    raise InternalError(f"DeleteObjects was refused: {refused[0].get('Code')}")
-
-    def _versions(self, bucket: str, key: str) -> Iterator[list[ObjectIdentifierTypeDef]]:
-        """The versions of an object, by the 1,000 that one call lists and one call deletes."""
+    def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[ObjectVersion]:
+        """Every version of a recording's object, or of all of a user's; a call for each 1,000."""
+        key = f"{user_id}/{recording_id or ''}"
         pages = self._client().get_paginator("list_object_versions")
-        for page in pages.paginate(Bucket=bucket, Prefix=key):
-            listed = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
-            versions: list[ObjectIdentifierTypeDef] = [
-                {"Key": key, "VersionId": version["VersionId"]}
-                for version in listed
-                if version["Key"] == key
-            ]
-            if versions:
-                yield versions
+        with our_errors():
+            for page in pages.paginate(Bucket=self._buckets["recordings"], Prefix=key):
+                for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                    if recording_id is None or version["Key"] == key:
+                        yield ObjectVersion(key=version["Key"], version_id=version["VersionId"])
+
+    def erase(self, versions: Iterable[ObjectVersion]) -> set[str]:
+        """Delete exactly these from the recordings bucket, 1,000 a call; keys S3 would not."""
+        identifiers: Iterator[ObjectIdentifierTypeDef] = (
+            {"Key": version.key, "VersionId": version.version_id} for version in versions
+        )
+        return self._delete("recordings", identifiers)
+
+    def erase_uploads(self, keys: Iterable[str]) -> set[str]:
+        """Delete these from the uploads bucket, 1,000 a call; those that S3 would not."""
+        return self._delete("uploads", ({"Key": key} for key in keys))
+
+    def staged(self, user_id: str) -> Iterator[str]:
+        """The keys of all that a user has in the uploads bucket, exports too."""
+        pages = self._client().get_paginator("list_objects_v2")
+        for prefix in (f"{user_id}/", f"{EXPORTS}{user_id}/"):
+            with our_errors():
+                for page in pages.paginate(Bucket=self._buckets["uploads"], Prefix=prefix):
+                    yield from (found["Key"] for found in page.get("Contents", []))
+
+    def publish(self, user_id: str, export: IO[bytes], seconds: int) -> str:
+        """Put a user's export where only a signed URL finds it; such a URL."""
+        key = f"{EXPORTS}{user_id}/{uuid.uuid4()}.json"
+        with our_errors():
+            self._client().put_object(
+                Bucket=self._buckets["uploads"],
+                Key=key,
+                Body=export,
+                ContentType="application/json",
+            )
+        query = {
+            "response-cache-control": "private",
+            "response-content-disposition": 'attachment; filename="recordings.json"',
+        }
+        return self._signer.url("GET", self._buckets["uploads"], key, seconds, query=query)
+
+    def _delete(self, store: Store, objects: Iterator[ObjectIdentifierTypeDef]) -> set[str]:
+        refused: set[str] = set()
+        while batch := list(itertools.islice(objects, DELETED_AT_ONCE)):
+            with our_errors():
+                answer = self._client().delete_objects(
+                    Bucket=self._buckets[store], Delete={"Objects": batch, "Quiet": True}
+                )
+            refused |= {error.get("Key", "") for error in answer.get("Errors", [])}
+        return refused
 
     def _head(self, recording: StoredRecording, store: Store) -> StoredObject | None:
         with our_errors():
             try:
                 head = self._client().head_object(
-                    Bucket=self._buckets[store], Key=_key(recording), ChecksumMode="ENABLED"
+                    Bucket=self._buckets[store], Key=recording.key, ChecksumMode="ENABLED"
                 )
             except ClientError as error:
                 if error_code(error) in MISSING:
@@ -213,10 +249,6 @@ def _write_once() -> Iterator[None]:
         if error_code(error) in REFUSED | MISSING:
             raise ObjectChanged from error
         raise
-
-
-def _key(recording: StoredRecording) -> str:
-    return f"{recording.user_id}/{recording.id}"
 
 
 def _to_base64(sha256: str) -> str:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from msgspec import Struct, structs
+
+from chalicelib.models.entities import StoredRecording, Tombstone
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -18,6 +21,8 @@ Key = dict[str, str]
 
 # Four partitions of the `due` index take 4,000 writes a second between them.
 DUE_SHARDS = 4
+# What takes an item out of the `due` index, as an update.
+NEVER_DUE = {"due_shard": None, "due_at": None, "postponed": None}
 
 
 def account_key(user_id: str) -> Key:
@@ -35,6 +40,12 @@ def recording_key(user_id: str, recording_id: str) -> Key:
     return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
 
 
+def owner_and_recording(key: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The ids that a key has: a user's and, under a recording's key, the recording's."""
+    kind, _, recording_id = key["sk"].partition("#")
+    return key["pk"].removeprefix("USER#"), recording_id if kind == "REC" else None
+
+
 def identity_key(email: str) -> Key:
     """Where the owner of an address (in NFC) stands; the same for every spelling of its case."""
     return {"pk": f"EMAIL#{email.casefold()}", "sk": "IDENTITY"}
@@ -50,9 +61,15 @@ def change(at: datetime, recording_id: str) -> str:
     return f"{timestamp(at)}#{recording_id}"
 
 
-def due_shard(recording_id: str) -> str:
-    """The partition of the `due` index that an item is found in."""
-    return f"DUE#{zlib.crc32(recording_id.encode()) % DUE_SHARDS}"
+def due(id: str, at: datetime) -> Item:
+    """The attributes by which an item is found in the `due` index from a time on."""
+    shard = zlib.crc32(id.encode()) % DUE_SHARDS
+    return {"due_shard": due_shard(shard), "due_at": timestamp(at)}
+
+
+def due_shard(number: int) -> str:
+    """The name of a partition of the `due` index."""
+    return f"DUE#{number}"
 
 
 def timestamp(at: datetime) -> str:
@@ -69,6 +86,34 @@ def to_item(entity: Struct) -> Item:
         for field, value in builtins.items()
         if value is not None
     }
+
+
+def recording_item(recording: StoredRecording) -> Item:
+    """An upload as the table holds it."""
+    item = to_item(recording) | {
+        **recording_key(recording.user_id, recording.id),
+        "shelf": shelf(recording.status, recording.id),
+        "changes": change(recording.updated_at, recording.id),
+    }
+    if recording.upload_expires_at:
+        item |= due(recording.id, recording.upload_expires_at)
+    return item
+
+
+def tombstone_item(tombstone: Tombstone) -> Item:
+    """A tombstone as the table holds it."""
+    item = to_item(tombstone) | {
+        **recording_key(tombstone.user_id, tombstone.id),
+        "changes": change(tombstone.updated_at, tombstone.id),
+    }
+    return item | due(tombstone.id, tombstone.due_at) if tombstone.due_at else item
+
+
+def read_recording(item: Item) -> StoredRecording | Tombstone:
+    """What an item under a recording's key says."""
+    if item["status"] == "deleted":
+        return msgspec.convert(item, Tombstone)
+    return msgspec.convert(item, StoredRecording)
 
 
 def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:

@@ -1,28 +1,37 @@
-"""The recordings, as the table holds them."""
+"""The life of a recording, as the table holds it: each write with the rule it keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chalicelib.aws.items import (
+    NEVER_DUE,
     Item,
     Key,
     account_key,
     change,
-    due_shard,
+    due,
+    read_recording,
+    recording_item,
     recording_key,
     shelf,
     timestamp,
-    to_item,
+    tombstone_item,
 )
-from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
+from chalicelib.aws.table import NOT_THERE, OPEN, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import IdConflict, NotAuthenticated, QuotaExceeded
-from chalicelib.models.entities import StoredRecording, Tombstone
-from chalicelib.models.fields import Status
+from chalicelib.models.entities import Keyed, StoredRecording, Tombstone
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+# What a write may find, each with the values it names: see _upload and _read.
+UPLOAD = "#status = :uploading AND #fingerprint = :fingerprint"
+UNCHANGED = "#status = :status_read AND #version = :version_read"
 
 
 class RecordingsTable:
@@ -32,54 +41,58 @@ class RecordingsTable:
         """Take the table."""
         self._table = table
 
-    def add(self, recording: StoredRecording, quota_bytes: int) -> None:
-        """Add a recording and what it uses of the quota, both or neither."""
+    def add(self, recordings: list[StoredRecording], quota_bytes: int) -> None:
+        """Add a user's recordings and what they use of the quota, all of it or nothing."""
+        user_id = recordings[0].user_id
+        size = sum(recording.size for recording in recordings)
         try:
             self._table.transact(
-                self._table.adding(_recording_item(recording), NOT_THERE),
+                *(self._adding(recording) for recording in recordings),
                 self._table.updating(
-                    account_key(recording.user_id),
-                    _usage(recording.size, 1),
-                    f"{THERE} AND #bytes_used <= :room",
-                    room=quota_bytes - recording.size,
+                    account_key(user_id),
+                    _usage(size, len(recordings)),
+                    f"{OPEN} AND #bytes_used <= :room",
+                    room=quota_bytes - size,
                 ),
             )
         except ConditionFailed as error:
-            if error.index == 0:
+            if error.index < len(recordings):
                 raise IdConflict("Something has this id", field="id") from error
             # No account, or one without room: only another read tells.
-            raise self._refusal(recording.user_id, quota_bytes) from error
+            field = "size" if len(recordings) == 1 else "recordings"
+            raise self._refusal(user_id, quota_bytes, field) from error
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
         """What stands under an id, as last written."""
         item = self._table.get(recording_key(user_id, recording_id))
-        if item is None:
-            return None
-        if item["status"] == "deleted":
-            return msgspec.convert(item, Tombstone)
-        return msgspec.convert(item, StoredRecording)
+        return read_recording(item) if item else None
+
+    def begin_parts(self, recording: StoredRecording, upload_id: str) -> StoredRecording | None:
+        """Note a multipart upload in place of the one that `recording` notes, or of none."""
+        condition, seen = f"{UPLOAD} AND attribute_not_exists(#upload_id)", _upload(recording)
+        if recording.upload_id:
+            condition, seen["seen"] = f"{UPLOAD} AND #upload_id = :seen", recording.upload_id
+        return self._update(_key(recording), {"upload_id": upload_id}, condition, **seen)
+
+    def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
+        """Give an upload time until then; None when it is no longer that upload."""
+        life = {"upload_expires_at": timestamp(until)} | due(recording.id, until)
+        return self._update(_key(recording), life, UPLOAD, **_upload(recording))
 
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
     ) -> StoredRecording | None:
         """Make an upload ready; None when it is no longer the upload that `recording` was."""
-        return self._change(
-            recording_key(recording.user_id, recording.id),
-            now,
-            {
-                "status": "ready",
-                "shelf": shelf("ready", recording.id),
-                "completed_at": timestamp(now),
-                "sha256": sha256,
-                "due_shard": None,
-                "due_at": None,
-                "upload_expires_at": None,
-            },
-            # Not its version: what people say about a recording may change meanwhile.
-            "#status = :uploading AND #fingerprint = :fingerprint",
-            uploading="uploading",
-            fingerprint=recording.fingerprint,
-        )
+        ready = {
+            **_on(recording, "ready"),
+            **NEVER_DUE,
+            "completed_at": timestamp(now),
+            "sha256": sha256,
+            "upload_id": None,
+            "upload_expires_at": None,
+        }
+        # Not its version: what people say about a recording may change meanwhile.
+        return self._change(_key(recording), now, ready, UPLOAD, **_upload(recording))
 
     def revise(
         self,
@@ -97,20 +110,32 @@ class RecordingsTable:
             values["version_read"] = version
         return self._change(recording_key(user_id, recording_id), now, changes, condition, **values)
 
+    def trash(
+        self, recording: StoredRecording, now: datetime, purge_at: datetime
+    ) -> StoredRecording | None:
+        """Move a ready recording to the trash; None when it changed since."""
+        trashed = {
+            **_on(recording, "trashed"),
+            **due(recording.id, purge_at),
+            "purge_at": timestamp(purge_at),
+        }
+        return self._change(_key(recording), now, trashed, UNCHANGED, **_read(recording))
+
+    def restore(self, recording: StoredRecording, now: datetime) -> StoredRecording | None:
+        """Bring a recording back from the trash; None when it changed since or its time is over."""
+        restored = {**_on(recording, "ready"), **NEVER_DUE, "purge_at": None}
+        in_time = f"{UNCHANGED} AND #purge_at > :time"
+        return self._change(
+            _key(recording), now, restored, in_time, **_read(recording), time=timestamp(now)
+        )
+
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither."""
         try:
             self._table.transact(
-                self._table.adding(
-                    _tombstone_item(tombstone),
-                    "#version = :version_read AND #status = :status_read",
-                    version_read=recording.version,
-                    status_read=recording.status,
-                ),
+                self._table.adding(tombstone_item(tombstone), UNCHANGED, **_read(recording)),
                 self._table.updating(
-                    account_key(recording.user_id),
-                    _usage(-recording.size, -1),
-                    THERE,
+                    account_key(recording.user_id), _usage(-recording.size, -1), THERE
                 ),
             )
         except ConditionFailed as error:
@@ -119,90 +144,79 @@ class RecordingsTable:
             raise NotAuthenticated("The account is gone") from error
         return True
 
-    def settle(self, tombstone: Tombstone, forget_at: datetime) -> None:
+    def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
         """Note that nothing is owed any more; the store forgets the tombstone afterwards."""
+        settled: Item = {**NEVER_DUE, "owes": [], "ttl": int(forget_at.timestamp())}
         try:
-            self._table.update(
-                recording_key(tombstone.user_id, tombstone.id),
-                {
-                    "owes": [],
-                    "due_shard": None,
-                    "due_at": None,
-                    "ttl": int(forget_at.timestamp()),
-                },
-                "#status = :deleted",
-                deleted="deleted",
-            )
+            self._table.update(_key(tombstone), settled, UNCHANGED, **_read(tombstone))
         except ConditionFailed:
-            return  # Forgotten already: then it was settled before.
+            return False
+        return True
 
-    def page(
-        self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
-    ) -> list[StoredRecording]:
-        """Up to `limit` recordings of one status in the order of their ids, after one of them."""
-        start: Key | None = None
-        if after:
-            start = recording_key(user_id, after) | {"shelf": shelf(status, after)}
-        found: list[StoredRecording] = []
-        while True:
-            items, start = self._table.query(
-                index="shelf",
-                condition="#pk = :pk AND begins_with(#shelf, :prefix)",
-                limit=limit - len(found),
-                forward=not newest_first,
-                start=start,
-                pk=account_key(user_id)["pk"],
-                prefix=shelf(status, ""),
-            )
-            found += [msgspec.convert(item, StoredRecording) for item in items]
-            if start is None or len(found) == limit:
-                return found
+    def forget(self, tombstone: Tombstone) -> None:
+        """Remove a tombstone."""
+        self._table.delete(_key(tombstone), UNCHANGED, **_read(tombstone))
+
+    def _adding(self, recording: StoredRecording) -> TransactWriteItemTypeDef:
+        if recording.version == 1:
+            return self._table.adding(recording_item(recording), NOT_THERE)
+        return self._table.adding(
+            recording_item(recording),
+            f"{UNCHANGED} AND #expired = :expired",
+            status_read="deleted",
+            version_read=recording.version - 1,
+            expired=True,
+        )
 
     def _change(
         self, key: Key, now: datetime, changes: Mapping[str, Any], condition: str, **values: Any
     ) -> StoredRecording | None:
-        """Change a recording and say that it has changed; None when the condition does not hold."""
+        """Update a recording, and say that it has changed."""
         news = {
             "version": Increment(1),
             "updated_at": timestamp(now),
             "changes": change(now, key["sk"].removeprefix("REC#")),
         }
+        return self._update(key, {**changes, **news}, condition, **values)
+
+    def _update(
+        self, key: Key, changes: Item, condition: str, **values: Any
+    ) -> StoredRecording | None:
+        """The recording as it is then; None when the condition does not hold."""
         try:
-            item = self._table.update(key, {**changes, **news}, condition, **values)
+            item = self._table.update(key, changes, condition, **values)
         except ConditionFailed:
             return None
         return msgspec.convert(item, StoredRecording)
 
-    def _refusal(self, user_id: str, quota_bytes: int) -> QuotaExceeded | NotAuthenticated:
+    def _refusal(
+        self, user_id: str, quota_bytes: int, field: str
+    ) -> QuotaExceeded | NotAuthenticated:
         account = self._table.get(account_key(user_id))
-        if account is None:
+        if account is None or "email" not in account:
             return NotAuthenticated("The account is gone")
         left = max(0, quota_bytes - account["bytes_used"])
-        return QuotaExceeded(f"{left} of {quota_bytes} bytes are left", field="size")
+        return QuotaExceeded(f"{left} of {quota_bytes} bytes are left", field=field)
+
+
+def _key(keyed: Keyed) -> Key:
+    return recording_key(keyed.user_id, keyed.id)
+
+
+def _upload(recording: StoredRecording) -> Item:
+    """The values of UPLOAD."""
+    return {"uploading": "uploading", "fingerprint": recording.fingerprint}
+
+
+def _read(standing: StoredRecording | Tombstone) -> Item:
+    """The values of UNCHANGED."""
+    return {"status_read": standing.status, "version_read": standing.version}
+
+
+def _on(recording: StoredRecording, status: str) -> Item:
+    """The fields that put a recording on the shelf of a status."""
+    return {"status": status, "shelf": shelf(status, recording.id)}
 
 
 def _usage(size: int, count: int) -> Item:
     return {"bytes_used": Increment(size), "recordings_used": Increment(count)}
-
-
-def _recording_item(recording: StoredRecording) -> Item:
-    item = to_item(recording) | {
-        **recording_key(recording.user_id, recording.id),
-        "shelf": shelf(recording.status, recording.id),
-        "changes": change(recording.updated_at, recording.id),
-    }
-    if recording.upload_expires_at:
-        item |= _due(recording.id, recording.upload_expires_at)
-    return item
-
-
-def _tombstone_item(tombstone: Tombstone) -> Item:
-    item = to_item(tombstone) | {
-        **recording_key(tombstone.user_id, tombstone.id),
-        "changes": change(tombstone.updated_at, tombstone.id),
-    }
-    return item | _due(tombstone.id, tombstone.due_at) if tombstone.due_at else item
-
-
-def _due(recording_id: str, at: datetime) -> Item:
-    return {"due_shard": due_shard(recording_id), "due_at": timestamp(at)}

@@ -6,7 +6,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -28,6 +28,8 @@ CONFLICT_SECONDS = 0.02, 0.6
 # The conditions that an item is there, and that it is not: every item has a partition key.
 THERE = "attribute_exists(#pk)"
 NOT_THERE = "attribute_not_exists(#pk)"
+# That an account is not closed: closing it takes its address.
+OPEN = "attribute_exists(#email)"
 
 
 class Increment(Struct, frozen=True):
@@ -70,10 +72,17 @@ class Table:
         with our_errors():
             self._client().put_item(TableName=self._name, Item=to_attributes(item))
 
-    def delete(self, key: Key) -> None:
-        """Remove an item; none there is no error."""
+    def delete(self, key: Key, condition: str | None = None, **values: Any) -> None:
+        """Remove an item, if `condition` holds where one is given; else it is no error."""
+        arguments: Any = {"TableName": self._name, "Key": to_attributes(key)}
+        if condition:
+            arguments |= {"ConditionExpression": condition, **_placeholders(condition, values)}
         with our_errors():
-            self._client().delete_item(TableName=self._name, Key=to_attributes(key))
+            try:
+                self._client().delete_item(**arguments)
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
 
     def update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item:
         """Set or (None) remove attributes if `condition` holds; the item as it is then.
@@ -108,6 +117,16 @@ class Table:
         """A part of a transaction: change an item, as `update` does, if `condition` holds."""
         return {"Update": self._update(key, changes, condition, values)}
 
+    def deleting(self, key: Key, condition: str, **values: Any) -> TransactWriteItemTypeDef:
+        """A part of a transaction: remove an item if `condition` holds."""
+        delete: Any = {
+            "TableName": self._name,
+            "Key": to_attributes(key),
+            "ConditionExpression": condition,
+            **_placeholders(condition, values),
+        }
+        return {"Delete": delete}
+
     def transact(self, *writes: TransactWriteItemTypeDef) -> None:
         """Do all of the writes or none; ConditionFailed says which would not.
 
@@ -130,33 +149,42 @@ class Table:
 
     def query(
         self,
-        *,
-        index: str,
         condition: str,
-        limit: int,
-        forward: bool,
-        start: Key | None,
+        *,
+        index: str | None = None,
+        consistent: bool = True,
+        limit: int | None = None,
+        forward: bool = True,
+        start: Key | None = None,
         **values: Any,
-    ) -> tuple[list[Item], Key | None]:
-        """A page of a query: up to `limit` items, or 1 MB of them, and where the next begins.
+    ) -> Iterator[Item]:
+        """The items that a condition on the keys finds, at most `limit`; a call for each 1 MB.
 
-        As last written, which only the table's own (local) indexes can promise.
+        As last written, unless it is not to be `consistent`, which a global index cannot be.
         """
         arguments: Any = {
             "TableName": self._name,
-            "IndexName": index,
             "KeyConditionExpression": condition,
-            "Limit": limit,
             "ScanIndexForward": forward,
-            "ConsistentRead": True,
+            "ConsistentRead": consistent,
             **_placeholders(condition, values),
         }
-        if start:
-            arguments["ExclusiveStartKey"] = to_attributes(start)
-        with our_errors():
-            answer = self._client().query(**arguments)
-        items = [from_attributes(item) for item in answer["Items"]]
-        return items, from_attributes(answer.get("LastEvaluatedKey", {})) or None
+        if index:
+            arguments["IndexName"] = index
+        after = to_attributes(start or {})
+        while True:
+            if after:
+                arguments["ExclusiveStartKey"] = after
+            if limit is not None:
+                arguments["Limit"] = limit
+            with our_errors():
+                answer = self._client().query(**arguments)
+            yield from (from_attributes(item) for item in answer["Items"])
+            after = answer.get("LastEvaluatedKey", {})
+            if limit is not None:
+                limit -= len(answer["Items"])
+            if not after or limit == 0:
+                return
 
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
         expression, changed = _update_expression(changes)

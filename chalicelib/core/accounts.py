@@ -97,6 +97,13 @@ class Accounts:
             return
         self._store.end_session(session.user_id, session.id)
 
+    def proven(self, user_id: str, password: str) -> Account:
+        """The account, given its password; InvalidCredentials, NotAuthenticated when it is gone."""
+        account = self.profile(user_id)
+        if not bcrypt.checkpw(password.encode(), account.password_hash.encode()):
+            raise InvalidCredentials("The password is wrong")
+        return account
+
     def profile(self, user_id: str) -> Account:
         """The account of somebody who is logged in; NotAuthenticated when it is gone."""
         account = self._store.find(user_id)

@@ -7,12 +7,24 @@ written may or may not have been written by then, so every use case can be repea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Protocol
+from typing import IO, Protocol
 
-from chalicelib.models.entities import Account, Session, StoredObject, StoredRecording, Tombstone
-from chalicelib.models.fields import Status, Store
+from msgspec import Struct
+
+from chalicelib.models.answers import UploadedPart
+from chalicelib.models.entities import (
+    Account,
+    ClosedAccount,
+    Due,
+    ObjectVersion,
+    Session,
+    StoredObject,
+    StoredRecording,
+    Tombstone,
+)
+from chalicelib.models.fields import Status
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -48,19 +60,44 @@ class AccountStore(Protocol):
     def end_session(self, user_id: str, session_id: str) -> None:
         """Remove a session; one that is gone already is no error."""
 
+    def close(self, account: Account, now: datetime) -> bool:
+        """Close an account and free its address, both or neither; it is due from `now` on.
+
+        False when it is closed already, or has another password by now.
+        """
+
+    def find_closed(self, user_id: str) -> ClosedAccount | None:
+        """The account, if it is closed."""
+
+    def forget_sessions(self, user_id: str) -> None:
+        """Remove all that is kept under the user but the account and the recordings."""
+
+    def forget(self, account: ClosedAccount) -> None:
+        """Remove what is left of a closed account."""
+
 
 class RecordingStore(Protocol):
     """The recordings. A recording is only found under the user who owns it."""
 
-    def add(self, recording: StoredRecording, quota_bytes: int) -> None:
-        """Add a recording and what it uses of the quota, both or neither.
+    def add(self, recordings: list[StoredRecording], quota_bytes: int) -> None:
+        """Add a user's recordings and what they use of the quota, all of it or nothing.
 
-        IdConflict when its owner has anything under its id, a tombstone too; QuotaExceeded;
-        NotAuthenticated when there is no such account.
+        A recording of a version past the first takes the place of the expired tombstone at the
+        version before. IdConflict when anything else stands under an id; QuotaExceeded;
+        NotAuthenticated when there is no such account, or it is closed.
         """
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
         """What stands under an id, as last written."""
+
+    def begin_parts(self, recording: StoredRecording, upload_id: str) -> StoredRecording | None:
+        """Note a multipart upload in place of the one that `recording` notes, or of none.
+
+        None when it notes another by now, or is no longer that upload.
+        """
+
+    def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
+        """Give an upload time until then; None when it is no longer that upload."""
 
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
@@ -80,6 +117,14 @@ class RecordingStore(Protocol):
         None when it is not, or when there is no such recording.
         """
 
+    def trash(
+        self, recording: StoredRecording, now: datetime, purge_at: datetime
+    ) -> StoredRecording | None:
+        """Move a ready recording to the trash; None when it changed since."""
+
+    def restore(self, recording: StoredRecording, now: datetime) -> StoredRecording | None:
+        """Bring a recording back from the trash; None when it changed since or its time is over."""
+
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither.
 
@@ -87,8 +132,18 @@ class RecordingStore(Protocol):
         no such account.
         """
 
-    def settle(self, tombstone: Tombstone, forget_at: datetime) -> None:
-        """Note that nothing is owed any more; the store forgets the tombstone after `forget_at`."""
+    def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
+        """Note that nothing is owed any more; the store forgets the tombstone after `forget_at`.
+
+        False when it stands no more.
+        """
+
+    def forget(self, tombstone: Tombstone) -> None:
+        """Remove a tombstone; one that stands no more is no error."""
+
+
+class ShelfStore(Protocol):
+    """The recordings in their orders."""
 
     def page(
         self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
@@ -98,6 +153,27 @@ class RecordingStore(Protocol):
         The id `after` itself need not exist any more. May take several calls, when the
         recordings are large.
         """
+
+    def changed(
+        self, user_id: str, limit: int, after: tuple[datetime, str]
+    ) -> list[StoredRecording | Tombstone]:
+        """Up to `limit` of what changed after a time and id, oldest first."""
+
+    def everything(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
+        """All of a user's recordings and tombstones, read by the page as they are asked for."""
+
+
+class DueStore(Protocol):
+    """What time alone must move."""
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """What is due at `now`, as of some seconds ago, the oldest first.
+
+        Read by the page as it is asked for.
+        """
+
+    def postpone(self, due: Due, until: datetime) -> None:
+        """Have it due later, unless it is due at another time by now, or not at all."""
 
 
 class AudioStore(Protocol):
@@ -128,11 +204,59 @@ class AudioStore(Protocol):
     def keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
         """Put bytes into the recordings bucket, verified; ObjectChanged when there is an object."""
 
-    def discard_upload(self, recording: StoredRecording, uploaded: StoredObject) -> None:
+    def discard_upload(self, user_id: str, recording_id: str, etag: str) -> None:
         """Delete what was uploaded, unless it is something else by now."""
 
     def discard_kept(self, recording: StoredRecording, kept: StoredObject) -> None:
         """Delete exactly this version from the recordings bucket."""
 
-    def erase(self, user_id: str, recording_id: str, store: Store) -> None:
-        """Delete every version of an object from one of the buckets, in a few calls."""
+    def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[ObjectVersion]:
+        """Every version of a recording's object, or of all of a user's; a call for each 1,000."""
+
+    def erase(self, versions: Iterable[ObjectVersion]) -> set[str]:
+        """Delete exactly these from the recordings bucket, 1,000 a call; keys S3 would not."""
+
+    def erase_uploads(self, keys: Iterable[str]) -> set[str]:
+        """Delete these from the uploads bucket, 1,000 a call; those that S3 would not."""
+
+    def staged(self, user_id: str) -> Iterator[str]:
+        """The keys of all that a user has in the uploads bucket, exports too."""
+
+    def publish(self, user_id: str, export: IO[bytes], seconds: int) -> str:
+        """Put a user's export where only a signed URL finds it; such a URL."""
+
+
+class PartStore(Protocol):
+    """The multipart uploads that are to become objects of the uploads bucket."""
+
+    def begin(self, recording: StoredRecording) -> str:
+        """Begin a multipart upload; S3's name for it."""
+
+    def sign(self, recording: StoredRecording, number: int, size: int, seconds: int) -> str:
+        """URL for one PUT of one part of exactly this size."""
+
+    def arrived(self, recording: StoredRecording) -> list[UploadedPart] | None:
+        """The parts that S3 has, in a call for each 1,000; None when it has no such upload."""
+
+    def assemble(self, recording: StoredRecording, parts: list[UploadedPart]) -> None:
+        """Make an object of the parts; ObjectChanged when one of them is another by now.
+
+        An upload that is gone, perhaps because it was assembled before, is no error.
+        """
+
+    def under_way(self, user_id: str, recording_id: str | None = None) -> list[tuple[str, str]]:
+        """Key and name of every multipart upload of a recording's, or of all of a user's."""
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Abort one multipart upload; one that is gone already is no error."""
+
+
+class Stores(Struct, frozen=True):
+    """All of them."""
+
+    accounts: AccountStore
+    recordings: RecordingStore
+    shelves: ShelfStore
+    audio: AudioStore
+    parts: PartStore
+    due: DueStore

@@ -33,7 +33,7 @@ class Promotion:
             if uploaded is None:
                 return self._kept_by_another(recording)
             if difference := _difference(recording, uploaded):
-                self._audio.discard_upload(recording, uploaded)
+                self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
                 raise UploadMismatch(difference)
             try:
                 kept = self._audio.promote(recording, uploaded)
@@ -43,7 +43,7 @@ class Promotion:
                 continue  # The client sent its bytes again: look at what is there now.
             if difference := _difference(recording, kept):
                 self._audio.discard_kept(recording, kept)
-                self._audio.discard_upload(recording, uploaded)
+                self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
                 raise UploadMismatch(difference)
             return kept
         raise Unavailable("The upload keeps changing")

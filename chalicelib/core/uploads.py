@@ -1,33 +1,37 @@
-"""Uploads: from an announcement to a ready recording, whichever call gets lost on the way."""
+"""Uploads: how a recording is announced, and how its bytes are to be sent."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import msgspec
 
+from chalicelib.core.completion import Completion
 from chalicelib.core.library import live
-from chalicelib.core.ports import AudioStore, Clock, NewId, RecordingStore
-from chalicelib.core.promotion import Promotion
+from chalicelib.core.multipart import Multipart, part_size
+from chalicelib.core.ports import Clock, NewId, Stores
 from chalicelib.errors import (
     IdConflict,
-    InternalError,
     InvalidRequest,
-    NotReady,
+    NotFound,
     TooLarge,
     Unavailable,
     UnsupportedMediaType,
     UploadIncomplete,
+    UploadMismatch,
 )
-from chalicelib.models.answers import PostUpload, PutUpload, Upload
-from chalicelib.models.entities import StoredRecording
+from chalicelib.models.answers import BegunUpload, MultipartUpload, PostUpload, PutUpload, Upload
+from chalicelib.models.entities import StoredRecording, Tombstone
 from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.models.requests import NewRecording
 from chalicelib.settings import Settings
 
-log = logging.getLogger(__name__)
+# Each attempt past the first means that another call changed one of the recordings meanwhile.
+ATTEMPTS = 4
+
+Matches = Callable[[StoredRecording, StoredRecording], bool]
 
 
 class Uploads:
@@ -35,65 +39,45 @@ class Uploads:
 
     def __init__(
         self,
-        recordings: RecordingStore,
-        audio: AudioStore,
+        stores: Stores,
+        multipart: Multipart,
+        completion: Completion,
         settings: Settings,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         """Take what the use cases stand on."""
-        self._recordings = recordings
-        self._audio = audio
-        self._promotion = Promotion(audio)
+        self._recordings = stores.recordings
+        self._audio = stores.audio
+        self._multipart = multipart
+        self._completion = completion
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
 
-    def begin(self, user_id: str, new: NewRecording) -> tuple[StoredRecording, bool]:
-        """Announce a recording; says also whether that is news.
+    def begin(self, user_id: str, new: NewRecording) -> tuple[BegunUpload, bool]:
+        """Announce a recording, and say how to send its bytes; says also whether that is news.
 
         The same announcement again finds the recording it made. IdConflict when the id belongs
         to something else, NotFound when its recording was deleted; UnsupportedMediaType,
         TooLarge, QuotaExceeded.
         """
-        _check_type(new.content_type)
-        if new.size > self._settings.max_recording_bytes:
-            raise TooLarge(
-                f"A recording has at most {self._settings.max_recording_bytes} bytes", field="size"
-            )
-        recording = self._announced(user_id, new)
-        standing = self._add(recording)
-        if standing is None:
-            return recording, True
-        if standing.fingerprint != recording.fingerprint:
-            raise IdConflict("Another recording has this id", field="id")
-        return standing, False
+        [(recording, is_news)] = self._place([self._announced(user_id, new)], _same_announcement)
+        return self._begun(recording if is_news else self._prolonged(recording, 0.5)), is_news
 
-    def instructions(self, recording: StoredRecording) -> Upload | None:
-        """How to send the recording's bytes, from now on; None when they have arrived."""
-        if recording.status != "uploading":
-            return None
-        seconds = self._settings.upload_url_seconds
-        # A signature has whole seconds.
-        expires_at = self._clock().replace(microsecond=0) + timedelta(seconds=seconds)
-        if recording.upload_method == "post":
-            url, fields = self._audio.sign_post(recording, seconds)
-            return PostUpload(url=url, fields=fields, expires_at=expires_at)
-        url, headers = self._audio.sign_put(recording, seconds)
-        return PutUpload(url=url, headers=headers, expires_at=expires_at)
+    def begin_all(self, user_id: str, new: list[NewRecording]) -> list[BegunUpload]:
+        """Announce recordings as `begin` does, all of them or none."""
+        announced = [
+            self._announced(user_id, each, f"recordings[{index}].")
+            for index, each in enumerate(new)
+        ]
+        placed = self._place(announced, _same_announcement)
+        return [self._begun(recording) for recording, _ in placed]
 
-    def complete(self, user_id: str, recording_id: str) -> StoredRecording:
-        """Check the bytes that arrived, move them to where recordings stay, mark it ready.
-
-        Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
-        UploadMismatch when they are not what was announced; either way the upload can go on.
-        """
-        recording = self._standing(user_id, recording_id)
-        if recording.status == "uploading":
-            recording = self._completed(recording)
-        if recording.status != "ready":
-            raise NotReady("The recording is in the trash")
-        return recording
+    def resume(self, user_id: str, recording_id: str) -> BegunUpload:
+        """How to go on with an upload, which lives its whole time from now; NotFound."""
+        recording = live(self._recordings, user_id, recording_id)
+        return self._begun(self._prolonged(recording, 1))
 
     def receive(
         self, user_id: str, recording_id: str, file_name: str, content_type: str, body: bytes
@@ -104,7 +88,7 @@ class Uploads:
         other bytes, NotFound when its recording was deleted; UnsupportedMediaType, TooLarge,
         QuotaExceeded, and InvalidRequest for no bytes.
         """
-        _check_type(content_type)
+        _check_type(content_type, "content_type")
         self._check_body(body)
         sha256 = hashlib.sha256(body).hexdigest()
         new = NewRecording(
@@ -114,33 +98,18 @@ class Uploads:
             size=len(body),
             sha256=sha256,
         )
-        recording = msgspec.structs.replace(self._announced(user_id, new), upload_method="direct")
-        standing = self._add(recording)
-        recording = standing or recording
-        if (recording.sha256, recording.size) != (sha256, len(body)):
-            raise IdConflict("Another recording has this id", field="id")
+        announced = msgspec.structs.replace(self._announced(user_id, new), upload_method="direct")
+        [(recording, _)] = self._place([announced], _same_bytes)
         if recording.status != "uploading":
             return recording, False
-        self._promotion.keep(recording, body, sha256)
-        ready, is_news = self._mark_ready(recording, sha256)
-        if standing:
-            self._tidy(ready)
-        return ready, is_news
+        return self._completion.keep(recording, body, sha256)
 
-    def _completed(self, uploading: StoredRecording) -> StoredRecording:
-        kept = self._promotion.promote(uploading)
-        if kept is None:
-            # What was deleted meanwhile is NotFound.
-            self._standing(uploading.user_id, uploading.id)
-            raise UploadIncomplete("The bytes have not arrived yet")
-        # A store other than S3 may not hash; then what was announced is all that is known.
-        recording, _ = self._mark_ready(uploading, kept.sha256 or uploading.sha256)
-        if recording.status == "uploading":
-            raise Unavailable("Another upload has taken the place of this one")
-        self._tidy(recording)
-        return recording
-
-    def _announced(self, user_id: str, new: NewRecording) -> StoredRecording:
+    def _announced(self, user_id: str, new: NewRecording, path: str = "") -> StoredRecording:
+        """What is announced, as it would be stored; `path` leads to it in the request."""
+        _check_type(new.content_type, f"{path}content_type")
+        if new.size > self._settings.max_recording_bytes:
+            most = self._settings.max_recording_bytes
+            raise TooLarge(f"A recording has at most {most} bytes", field=f"{path}size")
         now = self._clock()
         return StoredRecording(
             id=new.id or self._new_id(),
@@ -154,39 +123,105 @@ class Uploads:
             tags=new.tags or [],
             notes=new.notes,
             upload_method=new.upload_method or "put",
+            part_size=part_size(new.size) if new.upload_method == "multipart" else None,
             fingerprint=hashlib.sha256(msgspec.json.encode(new)).hexdigest(),
             status="uploading",
             created_at=now,
             updated_at=now,
-            upload_expires_at=now + timedelta(days=self._settings.upload_days),
+            upload_expires_at=now + self._life,
             version=1,
         )
 
-    def _add(self, recording: StoredRecording) -> StoredRecording | None:
-        """Add a recording; what stood under its id already, if anything did."""
-        try:
-            self._recordings.add(recording, self._settings.quota_bytes)
-        except IdConflict:
-            return self._standing(recording.user_id, recording.id)
-        return None
+    def _place(
+        self, announced: list[StoredRecording], matches: Matches
+    ) -> list[tuple[StoredRecording, bool]]:
+        """Add the recordings that are not there yet, all of them or none.
 
-    def _standing(self, user_id: str, recording_id: str) -> StoredRecording:
-        return live(self._recordings, user_id, recording_id)
+        Says of each what stands then, and whether that is news. What is there already must match
+        what is announced, or it is an IdConflict.
+        """
+        placed = [(recording, True) for recording in announced]
+        for _ in range(ATTEMPTS):
+            new = [recording for recording, is_new in placed if is_new]
+            try:
+                if new:
+                    self._recordings.add(new, self._settings.quota_bytes)
+            except IdConflict:
+                placed = [self._standing(recording, matches) for recording in announced]
+            else:
+                return placed
+        raise Unavailable("The recordings keep changing")
 
-    def _mark_ready(
-        self, recording: StoredRecording, sha256: str | None
+    def _standing(
+        self, announced: StoredRecording, matches: Matches
     ) -> tuple[StoredRecording, bool]:
-        ready = self._recordings.mark_ready(recording, sha256, self._clock())
-        if ready:
-            return ready, True
-        # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
-        return self._standing(recording.user_id, recording.id), False
+        """What is to stand under an announced recording's id, and whether it has to be added."""
+        standing = self._recordings.find(announced.user_id, announced.id)
+        if standing is None:
+            return announced, True
+        if isinstance(standing, Tombstone):
+            if not standing.expired:
+                raise NotFound("The recording was deleted")
+            return msgspec.structs.replace(announced, version=standing.version + 1), True
+        if not matches(standing, announced):
+            raise IdConflict(f"Another recording has the id {announced.id}", field="id")
+        return standing, False
 
-    def _tidy(self, recording: StoredRecording) -> None:
-        try:
-            self._audio.erase(recording.user_id, recording.id, "uploads")
-        except (Unavailable, InternalError) as error:
-            log.warning("%s stays in the uploads bucket until it expires: %s", recording.id, error)
+    def _begun(self, recording: StoredRecording) -> BegunUpload:
+        if recording.status != "uploading":
+            return BegunUpload(recording=recording.seen(), upload=None)
+        if recording.upload_method == "multipart":
+            return self._begun_in_parts(recording)
+        seconds = self._settings.upload_url_seconds
+        upload: Upload
+        if recording.upload_method == "post":
+            url, fields = self._audio.sign_post(recording, seconds)
+            upload = PostUpload(url=url, fields=fields, expires_at=self._end_of_urls())
+        else:
+            url, headers = self._audio.sign_put(recording, seconds)
+            upload = PutUpload(url=url, headers=headers, expires_at=self._end_of_urls())
+        return BegunUpload(recording=recording.seen(), upload=upload)
+
+    def _begun_in_parts(self, recording: StoredRecording) -> BegunUpload:
+        arrived = self._multipart.arrived(recording)
+        if arrived is None and recording.upload_id:
+            try:
+                # S3 forgets an upload once it is an object, so all of it may have arrived.
+                return self._begun(self._completion.finish(recording))
+            except (UploadIncomplete, UploadMismatch):
+                pass  # Or it was given up after some weeks, or was not what was announced.
+        if arrived is None:
+            begun = self._multipart.begin(recording)
+            if begun is None:
+                # Another call was quicker: go on with what it began.
+                return self._begun(live(self._recordings, recording.user_id, recording.id))
+            recording, arrived = begun, []
+        upload = MultipartUpload(
+            part_size=recording.part_size or recording.size,
+            parts=self._multipart.missing(recording, arrived, self._settings.upload_url_seconds),
+            uploaded=arrived,
+            expires_at=self._end_of_urls(),
+        )
+        return BegunUpload(recording=recording.seen(), upload=upload)
+
+    def _end_of_urls(self) -> datetime:
+        # A signature has whole seconds.
+        now = self._clock().replace(microsecond=0)
+        return now + timedelta(seconds=self._settings.upload_url_seconds)
+
+    def _prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
+        """The recording, given its whole time again if no more than that part of it is left."""
+        now = self._clock()
+        if recording.upload_expires_at is None:
+            return recording
+        if recording.upload_expires_at - now > when_left * self._life:
+            return recording
+        prolonged = self._recordings.prolong(recording, now + self._life)
+        return prolonged or live(self._recordings, recording.user_id, recording.id)
+
+    @property
+    def _life(self) -> timedelta:
+        return timedelta(days=self._settings.upload_days)
 
     def _check_body(self, body: bytes) -> None:
         if not body:
@@ -199,8 +234,16 @@ class Uploads:
             )
 
 
-def _check_type(content_type: str) -> None:
+def _same_announcement(standing: StoredRecording, announced: StoredRecording) -> bool:
+    return standing.fingerprint == announced.fingerprint
+
+
+def _same_bytes(standing: StoredRecording, announced: StoredRecording) -> bool:
+    return (standing.sha256, standing.size) == (announced.sha256, announced.size)
+
+
+def _check_type(content_type: str, field: str) -> None:
     if content_type not in AUDIO_TYPES:
         raise UnsupportedMediaType(
-            f"Use one of {', '.join(AUDIO_TYPES)}, without parameters", field="content_type"
+            f"Use one of {', '.join(AUDIO_TYPES)}, without parameters", field=field
         )

@@ -86,7 +86,32 @@ class PostUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="pos
     expires_at: Instant
 
 
-Upload = PutUpload | PostUpload
+class SignedPart(Struct, kw_only=True, frozen=True):
+    """A part that is still to be sent: PUT exactly this many bytes to the URL."""
+
+    number: int
+    size: int
+    url: str
+
+
+class UploadedPart(Struct, kw_only=True, frozen=True):
+    """A part that S3 has."""
+
+    number: int
+    size: int
+    etag: str
+
+
+class MultipartUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="multipart"):
+    """PUT each of `parts`, in any order; part N begins at byte (N - 1) * `part_size`."""
+
+    part_size: int
+    parts: list[SignedPart]
+    uploaded: list[UploadedPart]
+    expires_at: Instant
+
+
+Upload = PutUpload | PostUpload | MultipartUpload
 
 
 class BegunUpload(Struct, kw_only=True, frozen=True):
@@ -94,6 +119,50 @@ class BegunUpload(Struct, kw_only=True, frozen=True):
 
     recording: Recording
     upload: Upload | None
+
+
+class BegunUploads(Struct, kw_only=True, frozen=True):
+    """Recordings that were announced together, in the order in which they were."""
+
+    recordings: list[BegunUpload]
+
+
+class ChangedRecording(Struct, kw_only=True, frozen=True):
+    """A recording as it is now; one that is deleted has the first four of these alone."""
+
+    id: RecordingId
+    status: Literal[Status, "deleted"]
+    updated_at: Instant
+    version: int
+    file_name: str | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    created_at: Instant | UnsetType = UNSET
+    tags: list[str] | UnsetType = UNSET
+    sha256: str | UnsetType = UNSET
+    duration_ms: int | UnsetType = UNSET
+    recorded_at: Instant | UnsetType = UNSET
+    notes: str | UnsetType = UNSET
+    upload_expires_at: Instant | UnsetType = UNSET
+    purge_at: Instant | UnsetType = UNSET
+
+
+class Changes(Struct, kw_only=True, frozen=True):
+    """What changed, oldest first; `cursor` is what `since` takes for what changes next.
+
+    `more` says that there is more already.
+    """
+
+    changes: list[ChangedRecording]
+    cursor: str
+    more: bool
+
+
+class Export(Struct, kw_only=True, frozen=True):
+    """Where a JSON file of all of a user's data is to be had."""
+
+    url: str
+    expires_at: Instant
 
 
 class RecordingPage(Struct, kw_only=True, frozen=True):

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from chalicelib.models.answers import Recording
-from chalicelib.models.fields import Status, Store
+from chalicelib.models.fields import Debt, Status
 
 
 class Account(Struct, kw_only=True, frozen=True):
@@ -21,6 +21,24 @@ class Account(Struct, kw_only=True, frozen=True):
     name: str | None = None
     bytes_used: int = 0
     recordings_used: int = 0
+
+
+class ClosedAccount(Struct, kw_only=True, frozen=True):
+    """What is left of an account that was deleted, until all it had is gone."""
+
+    id: str
+    closed_at: datetime
+    due_at: datetime
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """Something that time alone must move: a recording, or without its id the account itself."""
+
+    user_id: str
+    recording_id: str | None
+    due_at: datetime
+    postponed: int = 0
+    """How many times it could not be moved and was put off."""
 
 
 class Session(Struct, kw_only=True, frozen=True):
@@ -41,11 +59,21 @@ class Session(Struct, kw_only=True, frozen=True):
     """What went into the making of the token that replaced it."""
 
 
-class StoredRecording(Struct, kw_only=True, frozen=True):
-    """A recording as the table holds it: what its owner sees, and what moves it along."""
+class Keyed(Struct, kw_only=True, frozen=True):
+    """What S3 holds, or held, the bytes of."""
 
     id: str
     user_id: str
+
+    @property
+    def key(self) -> str:
+        """Where the bytes are, in both buckets."""
+        return f"{self.user_id}/{self.id}"
+
+
+class StoredRecording(Keyed, kw_only=True, frozen=True):
+    """A recording as the table holds it: what its owner sees, and what moves it along."""
+
     file_name: str
     content_type: str
     size: int
@@ -54,7 +82,10 @@ class StoredRecording(Struct, kw_only=True, frozen=True):
     updated_at: datetime
     version: int
     fingerprint: str
-    upload_method: Literal["put", "post", "direct"]
+    upload_method: Literal["put", "post", "multipart", "direct"]
+    upload_id: str | None = None
+    """S3's name for the multipart upload under way."""
+    part_size: int | None = None
     tags: list[str] = []
     sha256: str | None = None
     duration_ms: int | None = None
@@ -74,17 +105,17 @@ class StoredRecording(Struct, kw_only=True, frozen=True):
         return Recording(**given)
 
 
-class Tombstone(Struct, kw_only=True, frozen=True):
+class Tombstone(Keyed, kw_only=True, frozen=True):
     """What is left of a deleted recording: its id, the time, and what is still owed to S3."""
 
-    id: str
-    user_id: str
     updated_at: datetime
     version: int
-    owes: list[Store] = []
-    """The buckets from which its bytes have yet to be deleted for certain."""
+    owes: list[Debt] = []
+    """Where its bytes have yet to be deleted from for certain: a bucket, or an upload in parts."""
     due_at: datetime | None = None
     """When no function that was under way at the deletion can still be running."""
+    expired: bool = False
+    """Nobody deleted it: its upload took too long, and may be begun again."""
     status: Literal["deleted"] = "deleted"
 
 
@@ -96,4 +127,11 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     etag: str
     sha256: str | None
     """Lower-case hexadecimal; None when S3 was not asked to keep one."""
+    version_id: str
+
+
+class ObjectVersion(Struct, frozen=True, kw_only=True):
+    """One version of an object, by what S3 needs to delete exactly that."""
+
+    key: str
     version_id: str

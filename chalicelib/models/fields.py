@@ -32,6 +32,13 @@ EMAIL_BYTES = 254
 # The largest integer that every JSON parser keeps exactly (RFC 8259, section 6).
 LARGEST_INTEGER = 2**53 - 1
 
+MIB = 1024 * 1024
+# Above this an upload goes in parts unless it is asked for otherwise: a lost connection then costs
+# a part, and parts go side by side.
+LARGEST_WHOLE = 100 * MIB
+# S3's own limit for each part but the last.
+SMALLEST_PART = 5 * MIB
+
 # Python's `$` also matches before a final newline, which the lookahead rules out.
 _END = r"$(?!\n)"
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
@@ -60,6 +67,9 @@ NewPassword = Annotated[
 Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
 Device = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
 Token = Annotated[str, Meta(min_length=1, max_length=1000)]
+Cursor = Annotated[
+    str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
+]
 RecordingId = Annotated[
     str,
     Meta(
@@ -91,8 +101,9 @@ Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339.")]
 Tag = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Notes = Annotated[str, Meta(max_length=4000)]
-UploadMethod = Literal["put", "post"]
+UploadMethod = Literal["put", "post", "multipart"]
 Store = Literal["uploads", "recordings"]
+Debt = Literal["parts", "uploads", "recordings"]
 Status = Literal["uploading", "ready", "trashed"]
 
 

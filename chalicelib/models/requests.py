@@ -12,9 +12,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.models.fields import (
     EMAIL_BYTES,
+    LARGEST_WHOLE,
     PASSWORD_BYTES,
     PASSWORD_CHARACTERS,
+    SMALLEST_PART,
     ContentType,
+    Cursor,
     Device,
     Email,
     FileName,
@@ -81,6 +84,16 @@ class ProfileChange(Request):
     name: Name | None
 
 
+class Farewell(Request):
+    """Proof that it is the user who wants their account gone."""
+
+    password: Password
+
+    def __post_init__(self) -> None:
+        """Bring the password into the form that is kept of it."""
+        self.password = normal_form("password", self.password, PASSWORD_BYTES)
+
+
 class NewRecording(Request):
     """A recording to be uploaded: what it is, before its bytes arrive."""
 
@@ -98,11 +111,28 @@ class NewRecording(Request):
     def __post_init__(self) -> None:
         """Write each in its one form, so that what is the same looks the same."""
         self.tags = self.tags or []
-        self.upload_method = self.upload_method or "put"
+        if self.upload_method is None:
+            self.upload_method = "multipart" if self.size > LARGEST_WHOLE else "put"
+        elif self.upload_method == "multipart" and self.size < SMALLEST_PART:
+            raise InvalidField("upload_method", f"Parts are for {SMALLEST_PART} bytes or more")
         if self.id is not None:
             self.id = self.id.lower()
         if self.recorded_at is not None:
             self.recorded_at = in_utc("recorded_at", self.recorded_at)
+
+
+class NewRecordings(Request):
+    """Recordings to be announced together."""
+
+    recordings: Annotated[list[NewRecording], Meta(min_length=1, max_length=25)]
+
+    def __post_init__(self) -> None:
+        """Refuse an id that is there twice."""
+        seen = set()
+        for index, new in enumerate(self.recordings):
+            if new.id and new.id in seen:
+                raise InvalidField(f"recordings[{index}].id", "Given more than once")
+            seen.add(new.id)
 
 
 class DirectUpload(Request):
@@ -119,7 +149,10 @@ class Part(Request):
 
 
 class Completion(Request):
-    """Nothing that needs saying: the server looks at what arrived."""
+    """Nothing that needs saying: the server looks at what arrived.
+
+    The parts of a multipart upload may be named all the same, to have them compared.
+    """
 
     parts: Annotated[list[Part], Meta(max_length=10_000)] | None = None
 
@@ -146,9 +179,14 @@ class ShelfQuery(Request):
             self.after = self.after.lower()
 
 
+class ChangesQuery(Request):
+    """Which page of what changed."""
+
+    since: Cursor | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+
 class DeletionQuery(Request):
     """How to delete."""
 
-    permanent: Annotated[
-        bool, Meta(description="Skip the trash. There is no trash yet: every deletion is for good.")
-    ] = False
+    permanent: Annotated[bool, Meta(description="Skip the trash.")] = False

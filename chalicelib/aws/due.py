@@ -1,0 +1,63 @@
+"""What is due, as the sparse `due` index holds it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from chalicelib.aws.items import (
+    DUE_SHARDS,
+    Item,
+    account_key,
+    due_shard,
+    owner_and_recording,
+    recording_key,
+    timestamp,
+)
+from chalicelib.aws.table import ConditionFailed, Increment, Table
+from chalicelib.models.entities import Due
+
+
+class DueIndex:
+    """Lists what is due; see core/ports.py for what each method promises."""
+
+    def __init__(self, table: Table) -> None:
+        """Take the table."""
+        self._table = table
+
+    def due(self, now: datetime) -> Iterator[Due]:
+        """What is due at `now`, as of some seconds ago; the oldest first."""
+        shards = [self._shard(number, now) for number in range(DUE_SHARDS)]
+        return heapq.merge(*shards, key=lambda due: due.due_at)
+
+    def postpone(self, due: Due, until: datetime) -> None:
+        """Have it due later, unless it is due at another time by now, or not at all."""
+        try:
+            self._table.update(
+                recording_key(due.user_id, due.recording_id)
+                if due.recording_id
+                else account_key(due.user_id),
+                {"due_at": timestamp(until), "postponed": Increment(1)},
+                "#due_at = :due_at_read",
+                due_at_read=timestamp(due.due_at),
+            )
+        except ConditionFailed:
+            return
+
+    def _shard(self, number: int, now: datetime) -> Iterator[Due]:
+        items = self._table.query(
+            "#due_shard = :shard AND #due_at <= :now",
+            index="due",
+            consistent=False,
+            shard=due_shard(number),
+            now=timestamp(now),
+        )
+        return (_read(item) for item in items)
+
+
+def _read(item: Item) -> Due:
+    user_id, recording_id = owner_and_recording(item)
+    return msgspec.convert({**item, "user_id": user_id, "recording_id": recording_id}, Due)

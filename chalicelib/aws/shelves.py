@@ -1,0 +1,68 @@
+"""The recordings in their orders, as the table's indexes hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from chalicelib.aws.items import (
+    Key,
+    account_key,
+    change,
+    read_recording,
+    recording_key,
+    shelf,
+)
+from chalicelib.aws.table import Table
+from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import Status
+
+
+class Shelves:
+    """Lists recordings; see core/ports.py for what each method promises."""
+
+    def __init__(self, table: Table) -> None:
+        """Take the table."""
+        self._table = table
+
+    def page(
+        self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
+    ) -> list[StoredRecording]:
+        """Up to `limit` recordings of one status in the order of their ids, after one of them."""
+        start: Key | None = None
+        if after:
+            start = recording_key(user_id, after) | {"shelf": shelf(status, after)}
+        items = self._table.query(
+            "#pk = :pk AND begins_with(#shelf, :prefix)",
+            index="shelf",
+            limit=limit,
+            forward=not newest_first,
+            start=start,
+            pk=account_key(user_id)["pk"],
+            prefix=shelf(status, ""),
+        )
+        return [msgspec.convert(item, StoredRecording) for item in items]
+
+    def changed(
+        self, user_id: str, limit: int, after: tuple[datetime, str]
+    ) -> list[StoredRecording | Tombstone]:
+        """Up to `limit` of what changed after a time and id, oldest first."""
+        items = self._table.query(
+            "#pk = :pk AND #changes > :after",
+            index="changes",
+            limit=limit,
+            pk=account_key(user_id)["pk"],
+            after=change(*after),
+        )
+        return [read_recording(item) for item in items]
+
+    def everything(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
+        """All of a user's recordings and tombstones, read by the page as they are asked for."""
+        items = self._table.query(
+            "#pk = :pk AND begins_with(#sk, :prefix)",
+            pk=account_key(user_id)["pk"],
+            prefix=recording_key(user_id, "")["sk"],
+        )
+        return (read_recording(item) for item in items)

@@ -1,0 +1,71 @@
+"""Closing an account: it ends at once, and what it had goes bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chalicelib.core.deletion import Deletion
+from chalicelib.core.pages import pages
+from chalicelib.core.ports import Clock, Stores
+from chalicelib.errors import Unavailable
+from chalicelib.models.entities import Account, ClosedAccount, StoredRecording, Tombstone
+
+# What is done between two looks at the time. Each recording takes some calls.
+PAGE = 50
+
+
+class Closing:
+    """How accounts go."""
+
+    def __init__(self, stores: Stores, deletion: Deletion, clock: Clock) -> None:
+        """Take what the use cases stand on."""
+        self._accounts = stores.accounts
+        self._recordings = stores.recordings
+        self._shelves = stores.shelves
+        self._audio = stores.audio
+        self._parts = stores.parts
+        self._deletion = deletion
+        self._clock = clock
+
+    def close(self, account: Account) -> None:
+        """End an account: nobody is logged in to it any more, and its address is free.
+
+        What it had is upkeep's to remove.
+        """
+        if not self._accounts.close(account, self._clock()):
+            raise Unavailable("The account keeps changing")
+
+    def clear(self, account: ClosedAccount, goes_on: Callable[[], bool]) -> bool:
+        """Remove what a closed account had, for as long as `goes_on`; whether nothing is left.
+
+        Its recordings are buried as if they had been deleted, and their tombstones go once they
+        owe nothing. Some owe until LONGEST_FUNCTION has passed: then this is to be done again.
+        """
+        cleared = True
+        for page in pages(self._shelves.everything(account.id), PAGE):
+            if not goes_on():
+                return False
+            cleared &= self._clear(page)
+        if not (cleared and self._sweep(account.id)):
+            return False
+        self._accounts.forget_sessions(account.id)
+        self._accounts.forget(account)
+        return True
+
+    def _clear(self, page: list[StoredRecording | Tombstone]) -> bool:
+        buried = [
+            each if isinstance(each, Tombstone) else self._deletion.bury(each) for each in page
+        ]
+        tombstones = [tombstone for tombstone in buried if tombstone]
+        settled = self._deletion.settle([each for each in tombstones if each.owes])
+        done = [each for each in tombstones if not each.owes or each in settled]
+        for tombstone in done:
+            self._recordings.forget(tombstone)
+        return len(done) == len(page)
+
+    def _sweep(self, user_id: str) -> bool:
+        """Delete whatever has the user's name on it in S3; whether all of it went."""
+        for upload in self._parts.under_way(user_id):
+            self._parts.abort(*upload)
+        refused = self._audio.erase_uploads(self._audio.staged(user_id))
+        return not (refused | self._audio.erase(self._audio.versions(user_id)))

@@ -1,0 +1,117 @@
+"""Completion: from bytes that were sent to a ready recording, whoever notices that they were."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from chalicelib.core.library import live
+from chalicelib.core.multipart import Multipart
+from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.promotion import Promotion
+from chalicelib.errors import (
+    InternalError,
+    NotFound,
+    NotReady,
+    Unavailable,
+    UploadIncomplete,
+    UploadMismatch,
+)
+from chalicelib.models.entities import StoredObject, StoredRecording
+from chalicelib.models.requests import Part
+
+log = logging.getLogger(__name__)
+
+
+class Completion:
+    """How an upload ends well."""
+
+    def __init__(self, stores: Stores, multipart: Multipart, clock: Clock) -> None:
+        """Take what the use cases stand on."""
+        self._recordings = stores.recordings
+        self._audio = stores.audio
+        self._parts = stores.parts
+        self._multipart = multipart
+        self._promotion = Promotion(stores.audio)
+        self._clock = clock
+
+    def complete(
+        self, user_id: str, recording_id: str, named: Sequence[Part] = ()
+    ) -> StoredRecording:
+        """Check the bytes that arrived, move them to where recordings stay, mark it ready.
+
+        Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
+        UploadMismatch when they are not what was announced; either way the upload can go on.
+        """
+        recording = live(self._recordings, user_id, recording_id)
+        if recording.status == "uploading":
+            recording = self.finish(recording, named)
+        if recording.status != "ready":
+            raise NotReady("The recording is in the trash")
+        return recording
+
+    def notice(self, user_id: str, recording_id: str, etag: str) -> None:
+        """Complete the upload that an object in the uploads bucket belongs to.
+
+        An object of a recording that waits for none, any more or at all, is deleted. What cannot
+        be completed is left to its app: it may still be sending.
+        """
+        recording = self._recordings.find(user_id, recording_id)
+        if not isinstance(recording, StoredRecording) or recording.status != "uploading":
+            return self._audio.discard_upload(user_id, recording_id, etag)
+        try:
+            self.finish(recording)
+        except (UploadIncomplete, UploadMismatch, NotFound) as error:
+            log.info("%s is not completed: %s", recording_id, error.detail)
+
+    def finish(self, uploading: StoredRecording, named: Sequence[Part] = ()) -> StoredRecording:
+        """What `complete` does, of an upload under way; its state may be any by the end."""
+        kept = self._kept(uploading, named)
+        # A store other than S3 may not hash; then what was announced is all that is known.
+        recording, _ = self._mark_ready(uploading, kept.sha256 or uploading.sha256)
+        if recording.status == "uploading":
+            raise Unavailable("Another upload has taken the place of this one")
+        self._tidy(recording)
+        return recording
+
+    def keep(
+        self, recording: StoredRecording, body: bytes, sha256: str
+    ) -> tuple[StoredRecording, bool]:
+        """Make a recording ready with these bytes; says also whether that was news."""
+        self._promotion.keep(recording, body, sha256)
+        ready, is_news = self._mark_ready(recording, sha256)
+        if recording.upload_method != "direct":
+            self._tidy(ready)
+        return ready, is_news
+
+    def _kept(self, uploading: StoredRecording, named: Sequence[Part]) -> StoredObject:
+        incomplete = UploadIncomplete("The bytes have not arrived yet")
+        if uploading.upload_method == "multipart":
+            try:
+                self._multipart.assemble(uploading, named)
+            except UploadIncomplete as error:
+                incomplete = error  # Unless they were assembled before.
+        if kept := self._promotion.promote(uploading):
+            return kept
+        # What was deleted meanwhile is NotFound.
+        live(self._recordings, uploading.user_id, uploading.id)
+        raise incomplete
+
+    def _mark_ready(
+        self, recording: StoredRecording, sha256: str | None
+    ) -> tuple[StoredRecording, bool]:
+        ready = self._recordings.mark_ready(recording, sha256, self._clock())
+        if ready:
+            return ready, True
+        # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
+        return live(self._recordings, recording.user_id, recording.id), False
+
+    def _tidy(self, recording: StoredRecording) -> None:
+        user_id, id = recording.user_id, recording.id
+        try:
+            self._audio.erase_uploads([recording.key])
+            if recording.upload_method == "multipart":
+                for upload in self._parts.under_way(user_id, id):
+                    self._parts.abort(*upload)
+        except (Unavailable, InternalError) as error:
+            log.warning("%s stays in the uploads bucket until it expires: %s", id, error)

@@ -1,0 +1,178 @@
+"""Deletion: to the trash and back, and for good. The database always goes first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from chalicelib.core.library import WRITE_ATTEMPTS, check_version, live
+from chalicelib.core.ports import Clock, Stores
+from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
+from chalicelib.models.entities import ObjectVersion, StoredRecording, Tombstone
+from chalicelib.models.fields import Debt
+from chalicelib.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# The longest that Lambda lets any function run. A completion that was under way when its
+# recording was deleted may still copy an object for that long.
+LONGEST_FUNCTION = timedelta(minutes=15)
+# How long other devices can still learn that a recording was deleted.
+TOMBSTONE_LIFE = timedelta(days=90)
+
+
+class Bill(Struct, frozen=True):
+    """What S3 holds of what a tombstone owes, by the names that delete just that."""
+
+    tombstone: Tombstone
+    uploads: list[tuple[str, str]]
+    """Key and name of its multipart uploads under way."""
+    versions: list[ObjectVersion]
+    """What the recordings bucket has under its key."""
+
+
+class Deletion:
+    """The use cases of deleting."""
+
+    def __init__(self, stores: Stores, settings: Settings, clock: Clock) -> None:
+        """Take what the use cases stand on."""
+        self._recordings = stores.recordings
+        self._audio = stores.audio
+        self._parts = stores.parts
+        self._settings = settings
+        self._clock = clock
+
+    def delete(self, user_id: str, recording_id: str, *, permanent: bool) -> None:
+        """Move a recording to the trash, or delete it for good; again changes nothing.
+
+        An upload under way is rolled back. NotFound when there never was such a recording.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            standing = self._recordings.find(user_id, recording_id)
+            if standing is None:
+                raise NotFound("There is no such recording")
+            if isinstance(standing, Tombstone):
+                self.settle([standing])
+                return
+            if permanent or not self._settings.trash_days or standing.status == "uploading":
+                if tombstone := self.bury(standing):
+                    self.settle([tombstone])
+                    return
+            elif standing.status == "trashed" or self._trash(standing):
+                return
+        raise Unavailable("The recording keeps changing")
+
+    def restore(self, user_id: str, recording_id: str, version: int | None) -> StoredRecording:
+        """Bring a recording back from the trash; one that is not in it stays as it is.
+
+        NotFound once its time is over, NotReady for an upload; VersionConflict when `version` is
+        given and the recording has another by now.
+        """
+        for _ in range(WRITE_ATTEMPTS):
+            recording = live(self._recordings, user_id, recording_id)
+            check_version(recording, version)
+            if recording.status == "uploading":
+                raise NotReady("The recording is still being uploaded")
+            if recording.status == "ready":
+                return recording
+            now = self._clock()
+            if recording.purge_at and recording.purge_at <= now:
+                raise NotFound("The recording's time in the trash is over")
+            if restored := self._recordings.restore(recording, now):
+                return restored
+        raise Unavailable("The recording keeps changing")
+
+    def bury(self, recording: StoredRecording, *, expired: bool = False) -> Tombstone | None:
+        """Put a tombstone in a recording's place; None when the recording changed meanwhile."""
+        now = self._clock()
+        owes: list[Debt] = ["uploads", "recordings"]
+        if recording.upload_method == "multipart":
+            owes.insert(0, "parts")
+        tombstone = Tombstone(
+            id=recording.id,
+            user_id=recording.user_id,
+            updated_at=now,
+            version=recording.version + 1,
+            owes=owes,
+            # A completion that begins after the recording is ready copies nothing any more.
+            due_at=(recording.completed_at or now) + LONGEST_FUNCTION,
+            expired=expired,
+        )
+        return tombstone if self._recordings.bury(recording, tombstone) else None
+
+    def settle(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
+        """Pay what tombstones owe, together; those that owe nothing any more.
+
+        What fails stays owed, and is no failure of the caller's. Before its `due_at` nothing is
+        paid for certain, so until then a tombstone goes on owing.
+        """
+        unpaid: set[str] = set()
+        listed = [self._bill(tombstone, unpaid) for tombstone in tombstones]
+        bills = [bill for bill in listed if self._stands(bill.tombstone, unpaid)]
+        self._pay(bills, unpaid)
+        now = self._clock()
+        return [
+            bill.tombstone
+            for bill in bills
+            if bill.tombstone.key not in unpaid and self._settled(bill.tombstone, now)
+        ]
+
+    def _trash(self, recording: StoredRecording) -> bool:
+        now = self._clock()
+        purge_at = now + timedelta(days=self._settings.trash_days)
+        return self._recordings.trash(recording, now, purge_at) is not None
+
+    def _bill(self, tombstone: Tombstone, unpaid: set[str]) -> Bill:
+        bill = Bill(tombstone, [], [])
+        with _unpaid_if_it_fails(unpaid, [tombstone]):
+            if "parts" in tombstone.owes:
+                bill.uploads += self._parts.under_way(tombstone.user_id, tombstone.id)
+        with _unpaid_if_it_fails(unpaid, [tombstone]):
+            if "recordings" in tombstone.owes:
+                bill.versions += self._audio.versions(tombstone.user_id, tombstone.id)
+        return bill
+
+    def _stands(self, tombstone: Tombstone, unpaid: set[str]) -> bool:
+        """Whether a tombstone still stands, which one of an upload that expired may not.
+
+        If that was begun again since, what was listed before this is not of the new one.
+        """
+        if not tombstone.expired:
+            return True
+        with _unpaid_if_it_fails(unpaid, [tombstone]):
+            return self._recordings.find(tombstone.user_id, tombstone.id) == tombstone
+        return False
+
+    def _pay(self, bills: list[Bill], unpaid: set[str]) -> None:
+        for bill in bills:
+            with _unpaid_if_it_fails(unpaid, [bill.tombstone]):
+                for upload in bill.uploads:
+                    self._parts.abort(*upload)
+        owing = [bill.tombstone for bill in bills]
+        with _unpaid_if_it_fails(unpaid, owing):
+            unpaid |= self._audio.erase_uploads(
+                each.key for each in owing if "uploads" in each.owes
+            )
+        with _unpaid_if_it_fails(unpaid, owing):
+            unpaid |= self._audio.erase(each for bill in bills for each in bill.versions)
+
+    def _settled(self, tombstone: Tombstone, now: datetime) -> bool:
+        if tombstone.due_at is None or tombstone.due_at > now:
+            return False
+        with _unpaid_if_it_fails(set(), [tombstone]):
+            return self._recordings.settle(tombstone, now + TOMBSTONE_LIFE)
+        return False
+
+
+@contextmanager
+def _unpaid_if_it_fails(unpaid: set[str], tombstones: Sequence[Tombstone]) -> Iterator[None]:
+    try:
+        yield
+    except (Unavailable, InternalError) as error:
+        for tombstone in tombstones:
+            log.warning("%s is deleted but goes on owing: %s", tombstone.id, error.detail)
+            unpaid.add(tombstone.key)

@@ -1,0 +1,88 @@
+"""The feed: what changed, so that another device stays in step."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from chalicelib.core.deletion import TOMBSTONE_LIFE
+from chalicelib.core.ports import Clock, Stores
+from chalicelib.errors import CursorExpired, InvalidRequest
+from chalicelib.models.answers import ChangedRecording, Changes
+from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import Instant, in_utc
+from chalicelib.models.requests import ChangesQuery
+
+# A change is told by the clock of the Lambda that wrote it, read before the write: clocks differ by
+# some seconds, and a request lasts up to 29. What is younger than this is told again the next time.
+MARGIN = timedelta(minutes=1)
+# A day less than deletions are remembered for, so that none is forgotten while it is being read.
+CURSOR_LIFE = TOMBSTONE_LIFE - timedelta(days=1)
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Position(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a reader of the feed is; their cursor, spelt out."""
+
+    after: Instant
+    """The time of the last change that was told, or before which all were."""
+    id: str = ""
+    """The id of that change."""
+    began: Instant | None = None
+    """When the reader began to read what they have not come to the end of."""
+
+
+class Feed:
+    """The use case of staying in step."""
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        """Take what the use case stands on."""
+        self._shelves = stores.shelves
+        self._clock = clock
+
+    def changes(self, user_id: str, query: ChangesQuery) -> Changes:
+        """A page of what changed since a cursor, or of all there is.
+
+        No change is missed; one may be told twice, with the same id and version. CursorExpired
+        when deletions since the cursor may have been forgotten; InvalidRequest for what is none.
+        """
+        now = self._clock()
+        position = Position(BEGINNING, began=now)
+        if query.since is not UNSET:
+            position = _position(query.since)
+        if (position.began or position.after) < now - CURSOR_LIFE:
+            raise CursorExpired("Start afresh, without a cursor")
+        after = position.after, position.id
+        found = self._shelves.changed(user_id, query.limit + 1, after)
+        page, began = found[: query.limit], position.began or now
+        more = len(found) > query.limit
+        # What is written from now on is younger than the margin, whoever's clock it is told by.
+        following = Position(began - MARGIN)
+        if more:
+            following = Position(page[-1].updated_at, page[-1].id, began)
+        return Changes(changes=[_seen(each) for each in page], cursor=_cursor(following), more=more)
+
+
+def _seen(changed: StoredRecording | Tombstone) -> ChangedRecording:
+    if isinstance(changed, StoredRecording):
+        return ChangedRecording(**msgspec.structs.asdict(changed.seen()))
+    return ChangedRecording(
+        id=changed.id, status="deleted", updated_at=changed.updated_at, version=changed.version
+    )
+
+
+def _cursor(position: Position) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def _position(cursor: str) -> Position:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        position = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Position)
+        began = in_utc("since", position.began) if position.began else None
+        return Position(in_utc("since", position.after), position.id, began)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise InvalidRequest("Not a cursor of this feed", field="since") from error

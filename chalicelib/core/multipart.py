@@ -1,0 +1,105 @@
+"""Multipart uploads: a long recording in parts, which are sent side by side, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chalicelib.core.ports import Stores
+from chalicelib.errors import FieldError, ObjectChanged, Unavailable, UploadIncomplete
+from chalicelib.models.answers import SignedPart, UploadedPart
+from chalicelib.models.entities import StoredRecording
+from chalicelib.models.fields import MIB
+from chalicelib.models.requests import Part
+
+# What a lost connection costs, and what is worth a request of its own. S3 wants 5 MiB at least.
+PART_BYTES = 8 * MIB
+# All URLs come in one answer, those of a batch's 25 uploads too, and Lambda's answers have 6 MB: a
+# URL has about 2 kB when the credentials that sign it are a Lambda's. S3 takes 10,000 parts.
+MOST_PARTS = 100
+# Each attempt past the first means that the client sent a part again between two of our calls.
+ATTEMPTS = 4
+
+
+def part_size(size: int) -> int:
+    """How many bytes each part of an upload of `size` bytes has, but for the last: whole MiB."""
+    return max(PART_BYTES, -(-size // (MOST_PARTS * MIB)) * MIB)
+
+
+class Multipart:
+    """What is sent in parts."""
+
+    def __init__(self, stores: Stores) -> None:
+        """Take what holds the recordings and their parts."""
+        self._recordings = stores.recordings
+        self._parts = stores.parts
+
+    def begin(self, recording: StoredRecording) -> StoredRecording | None:
+        """Begin an upload in S3 and note it; None, and nothing begun, when it was noted already."""
+        upload_id = self._parts.begin(recording)
+        begun = self._recordings.begin_parts(recording, upload_id)
+        if begun is None:
+            self._parts.abort(recording.key, upload_id)
+        return begun
+
+    def arrived(self, recording: StoredRecording) -> list[UploadedPart] | None:
+        """The parts that have arrived whole; None when S3 has no such upload (any more)."""
+        there = self._parts.arrived(recording) if recording.upload_id else None
+        if there is None:
+            return None
+        sizes = _sizes(recording)
+        return [part for part in there if sizes.get(part.number) == part.size]
+
+    def missing(
+        self, recording: StoredRecording, arrived: list[UploadedPart], seconds: int
+    ) -> list[SignedPart]:
+        """The parts that have not arrived, each with a URL that is good for `seconds`."""
+        there = {part.number for part in arrived}
+        return [
+            SignedPart(
+                number=number,
+                size=size,
+                url=self._parts.sign(recording, number, size, seconds),
+            )
+            for number, size in _sizes(recording).items()
+            if number not in there
+        ]
+
+    def assemble(self, recording: StoredRecording, named: Sequence[Part] = ()) -> None:
+        """Make an object of the parts.
+
+        UploadIncomplete names those that have not arrived. If any are `named`, it names all that
+        are not as they were named, too.
+        """
+        for _ in range(ATTEMPTS):
+            arrived = self.arrived(recording) or []
+            if wrong := _wrong(recording, arrived, named):
+                raise UploadIncomplete("Parts are missing or wrong", errors=wrong)
+            try:
+                return self._parts.assemble(recording, arrived)
+            except ObjectChanged:
+                continue  # One was sent again: ask for its new ETag.
+        raise Unavailable("The upload keeps changing")
+
+
+def _sizes(recording: StoredRecording) -> dict[int, int]:
+    """The size of each part, by its number."""
+    step = recording.part_size or recording.size
+    starts = range(0, recording.size, step)
+    return {
+        number: min(step, recording.size - start) for number, start in enumerate(starts, start=1)
+    }
+
+
+def _wrong(
+    recording: StoredRecording, arrived: Sequence[UploadedPart], named: Sequence[Part]
+) -> list[FieldError]:
+    expected = {part.number: part.etag.strip('"') for part in named}
+    there = {part.number: part.etag.strip('"') for part in arrived}
+    wrong = {number: "has not arrived" for number in _sizes(recording) if number not in there}
+    if named:
+        for number in there.keys() | expected.keys():
+            if number not in expected:
+                wrong[number] = "is not named"
+            elif there.get(number) != expected[number]:
+                wrong.setdefault(number, "is not the one that arrived")
+    return [FieldError("parts", f"Part {number} {wrong[number]}") for number in sorted(wrong)]

@@ -1,0 +1,55 @@
+"""S3 events and schedules: the other door into core.
+
+Lambda calls these functions by their names in this module, without app.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from chalice.app import Blueprint, Rate
+
+from chalicelib import metrics
+from chalicelib.settings import Settings
+from chalicelib.wiring import services
+
+# As little as is left when a run stops: a page of items and a copy in S3 end well within it.
+ENOUGH_MILLISECONDS = 60_000
+_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})", re.ASCII)
+
+
+def blueprint(settings: Settings) -> Blueprint:
+    """The jobs, and what starts them."""
+    jobs = Blueprint(__name__)
+    arrival = {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [settings.uploads_bucket]}},
+    }
+    jobs.on_cw_event(arrival)(notice)
+    jobs.schedule(Rate(15, unit=Rate.MINUTES))(upkeep)
+    return jobs
+
+
+def notice(event: dict[str, Any], _context: object) -> None:
+    """An object was created in the uploads bucket: complete its upload.
+
+    `event` is S3's, as EventBridge hands it on. Raises when AWS cannot be reached; Lambda then
+    calls again.
+    """
+    created = event["detail"]
+    key = _KEY.fullmatch(created["object"]["key"])
+    if key and created["bucket"]["name"] == services().settings.uploads_bucket:
+        services().completion.notice(key[1], key[2], f'"{created["object"]["etag"]}"')
+
+
+def upkeep(_event: object, context: Any) -> dict[str, int]:
+    """Move what is due; says what was done, and the metrics too."""
+    tally = services().upkeep.run(
+        lambda: context.get_remaining_time_in_millis() > ENOUGH_MILLISECONDS
+    )
+    numbers: dict[str, int] = msgspec.structs.asdict(tally)
+    metrics.emit(**{f"upkeep_{name}": number for name, number in numbers.items()})
+    return numbers
