@@ -90,11 +90,13 @@ class Faults:
         """Have DynamoDB lag, as it may: only who asks for what was last written finds anything."""
 
         def answer(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
-            if json.loads(params["body"]).get("ConsistentRead"):
+            body = json.loads(params["body"])
+            asked = body["RequestItems"].values() if "RequestItems" in body else [body]
+            if all(each.get("ConsistentRead") for each in asked):
                 return None
-            return AWSResponse("", 200, HTTPHeaders(), None), {"Items": []}
+            return AWSResponse("", 200, HTTPHeaders(), None), {"Items": [], "Responses": {}}
 
-        for operation in ("GetItem", "Query"):
+        for operation in ("GetItem", "BatchGetItem", "Query"):
             self._register("dynamodb", f"before-call.dynamodb.{operation}", answer)
 
     def meanwhile(self, service: str, operation: str, what: Callable[[], object]) -> None:

@@ -66,11 +66,26 @@ class Phone:
     def user_id(self) -> str:
         return str(self.tokens["user"]["id"])
 
+    @property
+    def session_id(self) -> str:
+        return str(self.tokens["refresh_token"].split(".")[1])
+
     def sign_up(self) -> Phone:
         self.tokens = self.call(
             "POST", "/auth/signup", {"email": self.email, "password": PASSWORD}
         ).json
         return self
+
+    def log_in(self, **fields: object) -> Answer:
+        """Log in; the phone itself stays in the session that it has."""
+        return self.post("/auth/login", {"email": self.email, "password": PASSWORD} | fields)
+
+    def on_another_device(self, **fields: object) -> Phone:
+        """Another phone of the same user, logged in."""
+        another = Phone()
+        another.email = self.email
+        another.tokens = another.log_in(**fields).json
+        return another
 
     def call(
         self,

@@ -145,7 +145,7 @@ class Endpoint:
         arguments: dict[str, Any] = {}
         if route.auth:
             token = parsing.bearer_token(request)
-            arguments["caller"] = wiring.services().tokens.verify(token)
+            arguments["caller"] = wiring.services().accounts.authenticate(token)
         for name in route.parameters:
             arguments[name] = parsing.identifier(path[name], name)
         if route.query:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from chalicelib.aws.items import (
+    OPEN,
     Item,
     account_key,
     due,
@@ -15,7 +16,7 @@ from chalicelib.aws.items import (
     timestamp,
     to_item,
 )
-from chalicelib.aws.table import NOT_THERE, OPEN, ConditionFailed, Table
+from chalicelib.aws.table import NOT_THERE, ConditionFailed, Table
 from chalicelib.errors import EmailTaken, NotAuthenticated
 from chalicelib.models.entities import Account, ClosedAccount, Session
 
@@ -40,9 +41,8 @@ class AccountsTable:
             raise EmailTaken("Somebody already signed up with this address") from error
 
     def find(self, user_id: str) -> Account | None:
-        """The account, as last written; none that is closed."""
-        item = self._table.get(account_key(user_id))
-        return msgspec.convert(item, Account) if item and "email" in item else None
+        """The account, as last written."""
+        return _account(self._table.get(account_key(user_id)))
 
     def owner_of(self, email: str) -> str | None:
         """The id of the user with this address, compared without case."""
@@ -63,8 +63,14 @@ class AccountsTable:
 
     def find_session(self, user_id: str, session_id: str) -> Session | None:
         """The session, as last written; it may have expired."""
-        item = self._table.get(session_key(user_id, session_id))
-        return msgspec.convert(item, Session) if item else None
+        return _session(self._table.get(session_key(user_id, session_id)))
+
+    def standing(self, user_id: str, session_id: str) -> tuple[Account | None, Session | None]:
+        """The account and one session of it, both as last written."""
+        account, session = self._table.get_all(
+            account_key(user_id), session_key(user_id, session_id)
+        )
+        return _account(account), _session(session)
 
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced."""
@@ -123,6 +129,14 @@ class AccountsTable:
     def forget(self, account: ClosedAccount) -> None:
         """Remove what is left of a closed account."""
         self._table.delete(account_key(account.id), "attribute_exists(#closed_at)")
+
+
+def _account(item: Item | None) -> Account | None:
+    return msgspec.convert(item, Account) if item and "email" in item else None
+
+
+def _session(item: Item | None) -> Session | None:
+    return msgspec.convert(item, Session) if item else None
 
 
 def _session_item(session: Session) -> Item:

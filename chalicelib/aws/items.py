@@ -21,6 +21,8 @@ Key = dict[str, str]
 
 # Four partitions of the `due` index take 4,000 writes a second between them.
 DUE_SHARDS = 4
+# The condition that an account is none that was closed: closing it takes its address.
+OPEN = "attribute_exists(#email)"
 # What takes an item out of the `due` index, as an update.
 NEVER_DUE = {"due_shard": None, "due_at": None, "postponed": None}
 

@@ -10,6 +10,7 @@ import msgspec
 
 from chalicelib.aws.items import (
     NEVER_DUE,
+    OPEN,
     Item,
     Key,
     account_key,
@@ -22,7 +23,7 @@ from chalicelib.aws.items import (
     timestamp,
     tombstone_item,
 )
-from chalicelib.aws.table import NOT_THERE, OPEN, THERE, ConditionFailed, Increment, Table
+from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import IdConflict, NotAuthenticated, QuotaExceeded
 from chalicelib.models.entities import Keyed, StoredRecording, Tombstone
 

@@ -89,6 +89,18 @@ class Accounts:
             replacement = self._replacement_again(session, presented)
         return self._signed_in(self.profile(session.user_id), session, replacement)
 
+    def authenticate(self, token: str) -> Caller:
+        """Who calls with an access token.
+
+        TokenExpired, or NotAuthenticated: for a token that is not ours, and for one whose session
+        or account is no more.
+        """
+        caller = self._tokens.verify(token)
+        account, session = self._store.standing(caller.user_id, caller.session_id)
+        if account is None or session is None or session.expires_at <= self._clock():
+            raise NotAuthenticated("The session is over")
+        return caller
+
     def log_out(self, token: str) -> None:
         """End the session that a refresh token belongs to; one that is over is no error."""
         try:

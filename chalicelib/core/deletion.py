@@ -130,10 +130,10 @@ class Deletion:
         bill = Bill(tombstone, [], [])
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
-                bill.uploads += self._parts.under_way(tombstone.user_id, tombstone.id)
+                bill.uploads.extend(self._parts.under_way(tombstone.user_id, tombstone.id))
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "recordings" in tombstone.owes:
-                bill.versions += self._audio.versions(tombstone.user_id, tombstone.id)
+                bill.versions.extend(self._audio.versions(tombstone.user_id, tombstone.id))
         return bill
 
     def _stands(self, tombstone: Tombstone, unpaid: set[str]) -> bool:

@@ -51,6 +51,9 @@ class AccountStore(Protocol):
     def find_session(self, user_id: str, session_id: str) -> Session | None:
         """The session, as last written; it may have expired."""
 
+    def standing(self, user_id: str, session_id: str) -> tuple[Account | None, Session | None]:
+        """The account and one session of it, both as last written; it may have expired."""
+
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced.
 
