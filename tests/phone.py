@@ -150,9 +150,17 @@ class Phone:
         send(begun["upload"], data)
         return str(begun["recording"]["id"])
 
-    def complete(self, recording_id: str) -> Answer:
+    def complete(self, recording_id: str, body: object = None) -> Answer:
         """Say that the bytes were sent."""
-        return self.post(f"/recordings/{recording_id}/complete")
+        return self.post(f"/recordings/{recording_id}/complete", body)
+
+    def resume(self, recording_id: str) -> Answer:
+        """Ask how to go on with an upload."""
+        return self.get(f"/recordings/{recording_id}/upload")
+
+    def delete_for_good(self, recording_id: str) -> Answer:
+        """Delete a recording past the trash."""
+        return self.delete(f"/recordings/{recording_id}", query={"permanent": "true"})
 
     def upload(self, data: bytes, **fields: Any) -> str:
         """Announce, send and complete a recording; its id."""
@@ -186,6 +194,10 @@ class Phone:
 
 def send(upload: dict[str, Any], data: bytes) -> None:
     """Send bytes to S3 as `upload` says."""
+    if upload["method"] == "multipart":
+        for part in upload["parts"]:
+            send_part(upload, part["number"], data)
+        return
     url = upload["url"]
     if upload["method"] == "put":
         answer = httpx.put(url, headers=upload["headers"], content=data, verify=NO_TLS)
@@ -193,6 +205,16 @@ def send(upload: dict[str, Any], data: bytes) -> None:
         file = {"file": ("x", data)}
         answer = httpx.post(url, data=upload["fields"], files=file, verify=NO_TLS)
     assert answer.is_success, answer.text
+
+
+def send_part(upload: dict[str, Any], number: int, data: bytes) -> str:
+    """Send one part of these bytes to S3; its ETag."""
+    [part] = [part for part in upload["parts"] if part["number"] == number]
+    start = (number - 1) * upload["part_size"]
+    body = data[start : start + part["size"]]
+    answer = httpx.put(part["url"], content=body, verify=NO_TLS)
+    assert answer.is_success, answer.text
+    return answer.headers["etag"]
 
 
 @functools.cache

@@ -33,8 +33,8 @@ class DueIndex:
         shards = [self._shard(number, now) for number in range(DUE_SHARDS)]
         return heapq.merge(*shards, key=lambda due: due.due_at)
 
-    def postpone(self, due: Due, until: datetime) -> None:
-        """Have it due later, unless it is due at another time by now, or not at all."""
+    def postpone(self, due: Due, until: datetime) -> bool:
+        """Have it due later; False when it is due at another time by now, or not at all."""
         try:
             self._table.update(
                 recording_key(due.user_id, due.recording_id)
@@ -45,7 +45,8 @@ class DueIndex:
                 due_at_read=timestamp(due.due_at),
             )
         except ConditionFailed:
-            return
+            return False
+        return True
 
     def _shard(self, number: int, now: datetime) -> Iterator[Due]:
         items = self._table.query(

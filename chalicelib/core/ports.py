@@ -175,8 +175,8 @@ class DueStore(Protocol):
         Read by the page as it is asked for.
         """
 
-    def postpone(self, due: Due, until: datetime) -> None:
-        """Have it due later, unless it is due at another time by now, or not at all."""
+    def postpone(self, due: Due, until: datetime) -> bool:
+        """Have it due later; False when it is due at another time by now, or not at all."""
 
 
 class AudioStore(Protocol):

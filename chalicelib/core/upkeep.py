@@ -130,10 +130,9 @@ class Upkeep:
             self._due.postpone(due, self._clock() + LONGEST_FUNCTION)
 
     def _put_off(self, due: Due, tally: Tally) -> None:
-        tally.failed += 1
         delay = min(FIRST_DELAY * 2 ** min(due.postponed, 10), LONGEST_DELAY)
         try:
-            self._due.postpone(due, self._clock() + delay)
+            tally.failed += self._due.postpone(due, self._clock() + delay)
         except RecorderError:
             log.exception("%s of %s cannot be put off", due.recording_id, due.user_id)
 
