@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format openapi clean
+.PHONY: help setup run upkeep audit test check format openapi clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -44,6 +44,12 @@ $(STAMP): requirements.txt requirements-dev.txt
 run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUBLIC_HOST= say where.
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)'
 
+upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says which; or in AWS.
+	@$(BIN)/python -m local.attach '$(PORT)' local.upkeep
+
+audit: $(STAMP) ## Look for lost or orphaned data, there likewise. ARGS=--repair mends it.
+	@$(BIN)/python -m local.attach '$(PORT)' chalicelib.audit $(ARGS)
+
 test: $(STAMP) ## Run the tests. ARGS='-k trash' picks some.
 	@$(PYTEST) $(ARGS)
 
@@ -63,5 +69,5 @@ openapi: $(STAMP) ## Write docs/openapi.json from the code.
 	@mv docs/openapi.json.new docs/openapi.json
 
 clean: ## Remove what make and the tools made.
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .recorder .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

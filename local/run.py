@@ -21,7 +21,9 @@ from watchfiles import Change, watch
 
 from chalicelib import settings
 from local import backend
+from local.attach import word_left
 from local.child import Child
+from local.timer import Timer
 
 ROOT = Path(__file__).resolve().parent.parent
 # How long the loop waits for an edit before it looks after the child.
@@ -85,19 +87,25 @@ def main() -> int:
     if data:
         backend.apply(data.environment(), environ)
     child = Child(ROOT, options.host, options.port, environ)
+    timer = Timer(ROOT, environ) if data else None
     try:
-        return _supervise(child, stop, _banner(options, data))
+        with word_left(options.port, environ):
+            return _supervise(child, timer, stop, _banner(options, data))
     finally:
         child.stop()
+        if timer:
+            timer.stop()
         if data:
             data.stop()
 
 
-def _supervise(child: Child, stop: Stop, banner: str) -> int:
+def _supervise(child: Child, timer: Timer | None, stop: Stop, banner: str) -> int:
     """Keep the server running and in step with the code; return when there is nothing to keep."""
     child.start()
     greeted = reported = False
     for edited in _edits(stop):
+        if timer:
+            timer.tick()
         if edited:
             print(f"make run: {', '.join(edited)} changed, starting again", flush=True)
             child.stop()

@@ -132,9 +132,14 @@ class RecordingsTable:
 
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither."""
+        condition, read = UNCHANGED, _read(recording)
+        if recording.upload_expires_at:
+            # Giving an upload more time does not make it another version.
+            condition += " AND #upload_expires_at = :end_read"
+            read["end_read"] = timestamp(recording.upload_expires_at)
         try:
             self._table.transact(
-                self._table.adding(tombstone_item(tombstone), UNCHANGED, **_read(recording)),
+                self._table.adding(tombstone_item(tombstone), condition, **read),
                 self._table.updating(
                     account_key(recording.user_id), _usage(-recording.size, -1), THERE
                 ),

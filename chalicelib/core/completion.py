@@ -54,19 +54,24 @@ class Completion:
         """Complete the upload that an object in the uploads bucket belongs to.
 
         An object of a recording that waits for none, any more or at all, is deleted. What cannot
-        be completed is left to its app: it may still be sending.
+        be completed is left as it is: its app, which may well call by itself, has to hear why.
         """
         recording = self._recordings.find(user_id, recording_id)
         if not isinstance(recording, StoredRecording) or recording.status != "uploading":
             return self._audio.discard_upload(user_id, recording_id, etag)
         try:
-            self.finish(recording)
+            self.finish(recording, discards=False)
         except (UploadIncomplete, UploadMismatch, NotFound) as error:
             log.info("%s is not completed: %s", recording_id, error.detail)
 
-    def finish(self, uploading: StoredRecording, named: Sequence[Part] = ()) -> StoredRecording:
-        """What `complete` does, of an upload under way; its state may be any by the end."""
-        kept = self._kept(uploading, named)
+    def finish(
+        self, uploading: StoredRecording, named: Sequence[Part] = (), *, discards: bool = True
+    ) -> StoredRecording:
+        """What `complete` does, of an upload under way; its state may be any by the end.
+
+        Unless it `discards`, bytes that are not what was announced stay where they are.
+        """
+        kept = self._kept(uploading, named, discards)
         # A store other than S3 may not hash; then what was announced is all that is known.
         recording, _ = self._mark_ready(uploading, kept.sha256 or uploading.sha256)
         if recording.status == "uploading":
@@ -84,14 +89,16 @@ class Completion:
             self._tidy(ready)
         return ready, is_news
 
-    def _kept(self, uploading: StoredRecording, named: Sequence[Part]) -> StoredObject:
+    def _kept(
+        self, uploading: StoredRecording, named: Sequence[Part], discards: bool
+    ) -> StoredObject:
         incomplete = UploadIncomplete("The bytes have not arrived yet")
         if uploading.upload_method == "multipart":
             try:
                 self._multipart.assemble(uploading, named)
             except UploadIncomplete as error:
                 incomplete = error  # Unless they were assembled before.
-        if kept := self._promotion.promote(uploading):
+        if kept := self._promotion.promote(uploading, discards=discards):
             return kept
         # What was deleted meanwhile is NotFound.
         live(self._recordings, uploading.user_id, uploading.id)

@@ -131,8 +131,8 @@ class RecordingStore(Protocol):
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither.
 
-        False when the recording is no longer at the version given; NotAuthenticated when there is
-        no such account.
+        False when the recording changed since, or was given more time. NotAuthenticated when
+        there is no such account.
         """
 
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:

@@ -22,19 +22,18 @@ class Promotion:
         """Take the buckets."""
         self._audio = audio
 
-    def promote(self, recording: StoredRecording) -> StoredObject | None:
+    def promote(self, recording: StoredRecording, *, discards: bool = True) -> StoredObject | None:
         """Check what was uploaded, and copy it; says what the recordings bucket has then.
 
-        None when nothing was uploaded. UploadMismatch when it is not what was announced: it is
-        removed, and the upload can be tried again.
+        None when nothing was uploaded. UploadMismatch when it is not what was announced; if this
+        `discards`, it is removed then, and the upload can be tried again.
         """
         for _ in range(ATTEMPTS):
             uploaded = self._audio.uploaded(recording)
             if uploaded is None:
                 return self._kept_by_another(recording)
             if difference := _difference(recording, uploaded):
-                self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
-                raise UploadMismatch(difference)
+                raise self._mismatch(recording, uploaded, difference, discards)
             try:
                 kept = self._audio.promote(recording, uploaded)
             except ObjectChanged:
@@ -43,8 +42,7 @@ class Promotion:
                 continue  # The client sent its bytes again: look at what is there now.
             if difference := _difference(recording, kept):
                 self._audio.discard_kept(recording, kept)
-                self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
-                raise UploadMismatch(difference)
+                raise self._mismatch(recording, uploaded, difference, discards)
             return kept
         raise Unavailable("The upload keeps changing")
 
@@ -57,6 +55,13 @@ class Promotion:
                 if self._kept_by_another(recording):
                     return None
         raise Unavailable("The upload keeps changing")
+
+    def _mismatch(
+        self, recording: StoredRecording, uploaded: StoredObject, difference: str, discards: bool
+    ) -> UploadMismatch:
+        if discards:
+            self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
+        return UploadMismatch(difference)
 
     def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
         """What a completion that died half-way, or is under way, has kept of this recording."""
