@@ -12,12 +12,14 @@ from chalicelib.aws.accounts import AccountsTable
 from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.due import DueIndex
+from chalicelib.aws.inventory import Inventory
 from chalicelib.aws.parts import Parts
 from chalicelib.aws.recordings import RecordingsTable
 from chalicelib.aws.shelves import Shelves
 from chalicelib.aws.signing import Signer
 from chalicelib.aws.table import Table
 from chalicelib.core.accounts import Accounts
+from chalicelib.core.audit import Audit
 from chalicelib.core.closing import Closing
 from chalicelib.core.completion import Completion
 from chalicelib.core.deletion import Deletion
@@ -103,6 +105,11 @@ class Services:
     def upkeep(self) -> Upkeep:
         """The scheduled job."""
         return Upkeep(self._stores, self.completion, self.deletion, self.closing, self._clock)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Looking for what is lost or left behind."""
+        return Audit(Inventory(self.clients, self.settings), self._clock)
 
     @cached_property
     def _multipart(self) -> Multipart:

@@ -18,6 +18,7 @@ from chalicelib.models.entities import (
     Account,
     ClosedAccount,
     Due,
+    Keyed,
     ObjectVersion,
     Session,
     StoredObject,
@@ -25,6 +26,7 @@ from chalicelib.models.entities import (
     Tombstone,
 )
 from chalicelib.models.fields import Status
+from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -135,6 +137,9 @@ class RecordingStore(Protocol):
         there is no such account.
         """
 
+    def seal(self, tombstone: Tombstone) -> bool:
+        """Have an expired upload be a deleted one; False when it stands no more."""
+
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
         """Note that nothing is owed any more; the store forgets the tombstone after `forget_at`.
 
@@ -191,7 +196,7 @@ class AudioStore(Protocol):
     def sign_get(self, recording: StoredRecording, seconds: int) -> str:
         """URL that plays the recording under its own file name and type."""
 
-    def uploaded(self, recording: StoredRecording) -> StoredObject | None:
+    def uploaded(self, recording: Keyed) -> StoredObject | None:
         """What has arrived in the uploads bucket."""
 
     def kept(self, recording: StoredRecording) -> StoredObject | None:
@@ -252,6 +257,47 @@ class PartStore(Protocol):
 
     def abort(self, key: str, upload_id: str) -> None:
         """Abort one multipart upload; one that is gone already is no error."""
+
+
+class Inventory(Protocol):
+    """All there is, of everybody, for audits: each row is read by the page, as it is asked for."""
+
+    def standing(self) -> Iterator[Balance | Entry]:
+        """Every account's balance and every recording or tombstone, as of some seconds ago.
+
+        User by user, and a user's recordings in the order of their ids. Nothing but the time that
+        an audit takes may rest on that order: DynamoDB keeps it, and does not promise it.
+        """
+
+    def entries(self, user_id: str) -> Iterator[Entry]:
+        """All of a user's recordings and tombstones, as last written."""
+
+    def balance(self, user_id: str) -> Balance | None:
+        """What an account says that its recordings come to, as last written."""
+
+    def entry(self, user_id: str, recording_id: str) -> Entry | None:
+        """What stands under an id, as last written."""
+
+    def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[KeptVersion]:
+        """Every version of a recording's object, or of all of a user's, in the order of keys."""
+
+    def prefixes(self) -> Iterator[str]:
+        """The users' prefixes in the recordings bucket, `<user>/`, and keys that have none."""
+
+    def sha256(self, version: KeptVersion) -> str | None:
+        """A version's hash; None when the store knows none, or the version is gone."""
+
+    def staged(self) -> Iterator[Staged]:
+        """All that waits in the uploads bucket, but for exports."""
+
+    def owe(self, tombstone: Tombstone, instead_of: Entry | None) -> bool:
+        """Write a tombstone where none stands, or in place of the one that was read.
+
+        False when something else stands there by now.
+        """
+
+    def correct(self, balance: Balance, bytes_used: int, recordings_used: int) -> bool:
+        """Write another balance in place of the one that was read; False when it is another."""
 
 
 class Stores(Struct, frozen=True):

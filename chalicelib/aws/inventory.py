@@ -1,0 +1,192 @@
+"""All that the table and the buckets hold, of everybody: for audits, which nothing in the app is.
+
+The one place with a Scan. The app's own permissions do not cover it: see docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.audio import EXPORTS, MISSING
+from chalicelib.aws.clients import Clients, error_code, our_errors
+from chalicelib.aws.items import (
+    Item,
+    account_key,
+    from_attributes,
+    owner_and_recording,
+    recording_key,
+    to_attributes,
+    tombstone_item,
+)
+from chalicelib.aws.recordings import UNCHANGED
+from chalicelib.aws.table import NOT_THERE, ConditionFailed, Table
+from chalicelib.errors import InternalError
+from chalicelib.models.entities import Tombstone
+from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
+from chalicelib.settings import Settings
+
+T = TypeVar("T", Balance, Entry)
+
+# No addresses, no names, no notes: what is not read is not shown, logged or left in a core dump.
+READ = sorted({"pk", "sk", *Balance.__struct_fields__, *Entry.__struct_fields__})
+
+
+class Inventory:
+    """Lists everything; see core/ports.py for what each method promises."""
+
+    def __init__(self, clients: Clients, settings: Settings) -> None:
+        """Take the clients, which are used when they are needed, and the names of things."""
+        self._clients = clients
+        self._settings = settings
+        self._table = Table(lambda: clients.dynamodb, settings.table)
+
+    def standing(self) -> Iterator[Balance | Entry]:
+        """Every account's balance and every recording or tombstone, as of some seconds ago."""
+        with our_errors():
+            pages = self._clients.dynamodb.get_paginator("scan").paginate(
+                TableName=self._settings.table,
+                FilterExpression="sk = :account OR begins_with(sk, :recording)",
+                ExpressionAttributeValues=to_attributes(
+                    {":account": account_key("")["sk"], ":recording": recording_key("", "")["sk"]}
+                ),
+                ProjectionExpression=", ".join(f"#{name}" for name in READ),
+                ExpressionAttributeNames={f"#{name}": name for name in READ},
+            )
+            for page in pages:
+                for item in page["Items"]:
+                    yield _read(from_attributes(item))
+
+    def entries(self, user_id: str) -> Iterator[Entry]:
+        """All of a user's recordings and tombstones, as last written."""
+        first = recording_key(user_id, "")
+        items = self._table.query(
+            "#pk = :pk AND begins_with(#sk, :prefix)", pk=first["pk"], prefix=first["sk"]
+        )
+        return (_convert(item, Entry) for item in items)
+
+    def balance(self, user_id: str) -> Balance | None:
+        """What an account says that its recordings come to, as last written."""
+        item = self._table.get(account_key(user_id))
+        return _convert(item | {"user_id": user_id}, Balance) if item else None
+
+    def entry(self, user_id: str, recording_id: str) -> Entry | None:
+        """What stands under an id, as last written."""
+        item = self._table.get(recording_key(user_id, recording_id))
+        return _convert(item, Entry) if item else None
+
+    def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[KeptVersion]:
+        """Every version of a recording's object, or of all of a user's, in the order of keys."""
+        key = f"{user_id}/{recording_id or ''}"
+        with our_errors():
+            pages = self._clients.s3.get_paginator("list_object_versions")
+            for page in pages.paginate(Bucket=self._settings.recordings_bucket, Prefix=key):
+                # S3 lists the two apart, each in order; together they are one page of all.
+                there = heapq.merge(
+                    page.get("Versions", []),
+                    page.get("DeleteMarkers", []),
+                    key=lambda each: each["Key"],
+                )
+                for version in there:
+                    if recording_id is None or version["Key"] == key:
+                        yield KeptVersion(
+                            key=version["Key"],
+                            version_id=version["VersionId"],
+                            size=version.get("Size"),  # type: ignore[arg-type]
+                            is_current=version["IsLatest"],
+                        )
+
+    def prefixes(self) -> Iterator[str]:
+        """The users' prefixes in the recordings bucket, `<user>/`, and keys that have none."""
+        with our_errors():
+            pages = self._clients.s3.get_paginator("list_object_versions")
+            for page in pages.paginate(Bucket=self._settings.recordings_bucket, Delimiter="/"):
+                yield from (each["Prefix"] for each in page.get("CommonPrefixes", []))
+                bare = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+                yield from {each["Key"] for each in bare}
+
+    def sha256(self, version: KeptVersion) -> str | None:
+        """What S3 knows to be a version's hash; None when it knows none, or the version is gone."""
+        with our_errors():
+            try:
+                head = self._clients.s3.head_object(
+                    Bucket=self._settings.recordings_bucket,
+                    Key=version.key,
+                    VersionId=version.version_id,
+                    ChecksumMode="ENABLED",
+                )
+            except ClientError as error:
+                if error_code(error) in MISSING:
+                    return None
+                raise
+        if head.get("ChecksumType") == "COMPOSITE" or "ChecksumSHA256" not in head:
+            return None
+        return base64.b64decode(head["ChecksumSHA256"]).hex()
+
+    def staged(self) -> Iterator[Staged]:
+        """All that waits in the uploads bucket, but for exports."""
+        bucket = self._settings.uploads_bucket
+        with our_errors():
+            objects = self._clients.s3.get_paginator("list_objects_v2")
+            for page in objects.paginate(Bucket=bucket):
+                for found in page.get("Contents", []):
+                    if not found["Key"].startswith(EXPORTS):
+                        yield Staged(key=found["Key"], since=found["LastModified"])
+            uploads = self._clients.s3.get_paginator("list_multipart_uploads")
+            for begun in uploads.paginate(Bucket=bucket):
+                for upload in begun.get("Uploads", []):
+                    yield Staged(
+                        key=upload["Key"],
+                        since=upload["Initiated"],
+                        upload_id=upload["UploadId"],
+                    )
+
+    def owe(self, tombstone: Tombstone, instead_of: Entry | None) -> bool:
+        """Write a tombstone where none stands, or in place of the one that was read."""
+        condition, values = NOT_THERE, {}
+        if instead_of:
+            # An expired upload becomes a deleted one without another version.
+            condition = f"{UNCHANGED} AND #expired = :expired_read"
+            values = {
+                "status_read": instead_of.status,
+                "version_read": instead_of.version,
+                "expired_read": instead_of.expired,
+            }
+        try:
+            self._table.transact(self._table.adding(tombstone_item(tombstone), condition, **values))
+        except ConditionFailed:
+            return False
+        return True
+
+    def correct(self, balance: Balance, bytes_used: int, recordings_used: int) -> bool:
+        """Write another balance in place of the one that was read."""
+        try:
+            self._table.update(
+                account_key(balance.user_id),
+                {"bytes_used": bytes_used, "recordings_used": recordings_used},
+                "#bytes_used = :bytes_read AND #recordings_used = :recordings_read",
+                bytes_read=balance.bytes_used,
+                recordings_read=balance.recordings_used,
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+
+def _read(item: Item) -> Balance | Entry:
+    user_id, recording_id = owner_and_recording(item)
+    if recording_id is None:
+        return _convert(item | {"user_id": user_id}, Balance)
+    return _convert(item, Entry)
+
+
+def _convert(item: Item, read: type[T]) -> T:
+    try:
+        return msgspec.convert(item, read)
+    except msgspec.ValidationError as error:
+        raise InternalError(f"{item['sk']} of {item['pk']} cannot be read: {error}") from error

@@ -1,0 +1,212 @@
+"""The audit: looking for what is lost or left behind, in all there is, while it is in use."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Literal
+
+from msgspec import Struct
+
+from chalicelib.core.invariants import Census, Place, Rule
+from chalicelib.core.ports import Clock, Inventory
+from chalicelib.models.entities import Tombstone
+from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
+
+# How long something may lie in the uploads bucket, and nothing wait for it, before it is mentioned.
+LEFT = timedelta(days=1)
+# Each look past the first means that somebody changed what is looked at meanwhile.
+LOOKS = 5
+BY_KEY = attrgetter("key")
+BY_USER = attrgetter("user_id")
+_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}", re.ASCII)
+
+
+class Remedy(Struct, frozen=True):
+    """What can be done about a breach: one conditional write, which deletes nothing."""
+
+    says: str
+    write: Callable[[], bool]
+    """Do it; False, and nothing done, when what was found is no longer so."""
+
+
+class Finding(Struct, frozen=True):
+    """A breach of a rule or, as a note, something that is none but should be known."""
+
+    rule: Rule | Literal["note"]
+    key: str
+    """`<user>/<recording>`, as in the buckets; `<user>` when it is about an account."""
+    says: str
+    remedy: Remedy | None = None
+
+
+class Tally(Struct):
+    """How much was looked at."""
+
+    accounts: int = 0
+    recordings: int = 0
+
+
+class Audit:
+    """The use case of operators who want to know."""
+
+    def __init__(self, inventory: Inventory, clock: Clock) -> None:
+        """Take what it stands on."""
+        self._inventory = inventory
+        self._clock = clock
+
+    def run(self, tally: Tally, *, checksums: bool = False) -> Iterator[Finding]:
+        """Look at everything, and say what is wrong as it is found; nothing is changed.
+
+        What looks wrong is looked at again, as last written, before it is said: the app goes on
+        meanwhile. With `checksums` every recording is, for its SHA-256. The tally grows as things
+        are looked at; the memory that is needed does not.
+        """
+        for user_id, standing in groupby(self._inventory.standing(), BY_USER):
+            yield from self._user(user_id, standing, tally, checksums=checksums)
+        for prefix in self._inventory.prefixes():
+            user_id, slash, _ = prefix.partition("/")
+            if not slash:
+                yield Finding("I2", prefix, "An object is under no user's prefix")
+            elif not self._is_known(user_id):
+                yield from self._user(user_id, (), tally, checksums=checksums)
+        for staged in self._inventory.staged():
+            if staged.since < self._clock() - LEFT and not self._is_awaited(staged):
+                what = "A multipart upload" if staged.upload_id else "An object"
+                says = f"{what} in the uploads bucket belongs to no upload; S3 removes it in time"
+                yield Finding("note", staged.key, says)
+
+    def _user(
+        self,
+        user_id: str,
+        standing: Iterable[Balance | Entry],
+        tally: Tally,
+        *,
+        checksums: bool,
+    ) -> Iterator[Finding]:
+        census, now = Census(), self._clock()
+        streams: list[Iterator[Entry | KeptVersion]] = [
+            census.counted(standing),
+            self._inventory.versions(user_id),
+        ]
+        # Both come in the order of their keys, so what is under one key comes together.
+        for key, found in groupby(heapq.merge(*streams, key=BY_KEY), BY_KEY):
+            place = Place.of(key, found)
+            breaches = place.breaches(now, is_closed=_is_closed(census.balance))
+            if any(breaches) or (checksums and place.is_kept):
+                yield from self._look_again(key)
+        if any(census.breaches(now)):
+            yield from self._count_again(user_id)
+        tally.accounts += census.balance is not None
+        tally.recordings += census.recordings
+
+    def _look_again(self, key: str) -> Iterator[Finding]:
+        """What is wrong under a key, at a moment when the table said the same before and after."""
+        user_id, _, recording_id = key.partition("/")
+        for _ in range(LOOKS):
+            # First of all: nothing is left of a closed account's recordings when it goes itself.
+            balance = self._inventory.balance(user_id)
+            entry = self._entry(key)
+            versions = self._inventory.versions(user_id, recording_id)
+            place = Place.of(key, chain([entry] if entry else [], versions))
+            if self._entry(key) == entry:
+                break
+        else:
+            yield Finding("note", key, "It keeps changing; run the audit again")
+            return
+        sha256 = None
+        if place.is_kept and place.current:
+            sha256 = self._inventory.sha256(place.current)
+        now, is_closed = self._clock(), _is_closed(balance)
+        for rule, says in place.breaches(now, is_closed=is_closed, sha256=sha256):
+            if rule == "I1" and entry:
+                yield Finding(rule, key, f"{says}; {self._whereabouts(entry)}")
+            else:
+                yield Finding(rule, key, says, self._debt(key, entry) if rule == "I2" else None)
+
+    def _count_again(self, user_id: str) -> Iterator[Finding]:
+        """What is wrong with a user's balance, when it is the same twice running."""
+        counted: Census | None = None
+        for _ in range(LOOKS):
+            before, counted = counted, Census(self._inventory.balance(user_id))
+            for _ in counted.counted(self._inventory.entries(user_id)):
+                pass
+            breaches = list(counted.breaches(self._clock()))
+            if not breaches or counted == before:
+                break
+        else:
+            yield Finding("note", user_id, "Its recordings keep changing; run the audit again")
+            return
+        for rule, says in breaches:
+            yield Finding(rule, user_id, says, self._correction(counted) if rule == "I3" else None)
+
+    def _whereabouts(self, entry: Entry) -> str:
+        """Where the bytes of a recording are, if another version has them."""
+        for version in self._inventory.versions(entry.user_id, entry.id):
+            if version.size == entry.size:
+                which = f"version {version.version_id}{', the current one,' * version.is_current}"
+                sha256 = self._inventory.sha256(version)
+                if sha256 and sha256 == entry.sha256:
+                    return f"{which} has its bytes"
+                if not (sha256 and entry.sha256):
+                    return f"{which} has as many bytes"
+        return "no version has its bytes"
+
+    def _debt(self, key: str, entry: Entry | None) -> Remedy | None:
+        """What has upkeep delete an object that belongs to nothing."""
+        if not _KEY.fullmatch(key):
+            return None
+        user_id, _, recording_id = key.partition("/")
+        now = self._clock()
+        tombstone = Tombstone(
+            id=recording_id,
+            user_id=user_id,
+            updated_at=now,
+            version=entry.version if entry else 1,
+            owes=["recordings"],
+            due_at=now,
+            expired=entry.expired if entry else False,
+        )
+        write = partial(self._inventory.owe, tombstone, entry)
+        return Remedy("Write a tombstone that owes it, for upkeep to delete it", write)
+
+    def _correction(self, census: Census) -> Remedy | None:
+        """What makes a balance right.
+
+        Whatever changes a user's recordings changes the balance with them, so a difference stays
+        as it is; and if the balance is still the one that was read, so is the sum.
+        """
+        if census.balance is None:
+            return None
+        write = partial(self._inventory.correct, census.balance, census.bytes, census.recordings)
+        return Remedy(f"Note {census.bytes} bytes in {census.recordings} recordings", write)
+
+    def _is_known(self, user_id: str) -> bool:
+        """Whether the table has anything of a user's, so that it was or will be looked at."""
+        if self._inventory.balance(user_id):
+            return True
+        return next(self._inventory.entries(user_id), None) is not None
+
+    def _is_awaited(self, staged: Staged) -> bool:
+        """Whether something that is in the uploads bucket is of use, owed, or was so until now."""
+        entry = self._entry(staged.key)
+        if entry is None:
+            return _is_closed(self._inventory.balance(staged.key.partition("/")[0]))
+        if entry.status == "uploading":
+            return staged.upload_id in {None, entry.upload_id}
+        return bool(entry.owes) or entry.updated_at > self._clock() - LEFT
+
+    def _entry(self, key: str) -> Entry | None:
+        user_id, _, recording_id = key.partition("/")
+        # Under any other key no recording can be, and what a mistaken tool called an object may
+        # be no key of the table.
+        return self._inventory.entry(user_id, recording_id) if _KEY.fullmatch(key) else None
+
+
+def _is_closed(balance: Balance | None) -> bool:
+    return balance is not None and balance.closed_at is not None

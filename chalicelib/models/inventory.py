@@ -1,0 +1,58 @@
+"""What an audit reads of the stores: of each thing what its state is, and nothing personal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from chalicelib.models.entities import Keyed, ObjectVersion
+from chalicelib.models.fields import Debt, Status
+
+
+class Balance(Struct, frozen=True, kw_only=True):
+    """What an account's item says that its recordings come to."""
+
+    user_id: str
+    bytes_used: int = 0
+    recordings_used: int = 0
+    closed_at: datetime | None = None
+    """When it was closed; upkeep removes all that has its name on it."""
+
+
+class Entry(Keyed, frozen=True, kw_only=True):
+    """A recording, or its tombstone."""
+
+    status: Status | Literal["deleted"]
+    version: int
+    updated_at: datetime
+    size: int = 0
+    sha256: str | None = None
+    upload_id: str | None = None
+    upload_expires_at: datetime | None = None
+    purge_at: datetime | None = None
+    owes: tuple[Debt, ...] = ()
+    expired: bool = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it counts in its user's balance."""
+        return self.status != "deleted"
+
+
+class KeptVersion(ObjectVersion, frozen=True, kw_only=True):
+    """One version of an object in the recordings bucket."""
+
+    size: int | None
+    """None for a version that marks a deletion and has no bytes."""
+    is_current: bool
+
+
+class Staged(Struct, frozen=True, kw_only=True):
+    """An object of the uploads bucket, or a multipart upload that may become one."""
+
+    key: str
+    since: datetime
+    upload_id: str | None = None
+    """S3's name for the multipart upload."""
