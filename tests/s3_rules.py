@@ -22,8 +22,9 @@ CREDENTIALS = Credentials(ISOLATED["AWS_ACCESS_KEY_ID"], ISOLATED["AWS_SECRET_AC
 def enforce(client: S3Client, looking_through: S3Client) -> None:
     """Have `client` answer 412 when CopySourceIfMatch or CopyObject's IfNoneMatch does not hold.
 
-    The conditions are looked up through another client, so that nobody takes that for a call of
-    the app's. They are looked up last, when whatever a test has happen meanwhile has happened.
+    And 404 when it is to complete a multipart upload that is gone, which moto breaks on. All this
+    is looked up through another client, so that nobody takes it for a call of the app's; and last,
+    when whatever a test has happen meanwhile has happened.
     """
 
     def check(params: dict[str, Any], **_: Any) -> Any:
@@ -36,7 +37,18 @@ def enforce(client: S3Client, looking_through: S3Client) -> None:
             return AWSResponse("", 412, HTTPHeaders(), None), PRECONDITION_FAILED
         return None
 
+    def find_upload(params: dict[str, Any], **_: Any) -> Any:
+        parts = urlsplit(params["url"])
+        bucket, key = unquote(parts.path).lstrip("/").split("/", 1)
+        upload_id = dict(parse_qsl(parts.query))["uploadId"]
+        try:
+            looking_through.list_parts(Bucket=bucket, Key=key, UploadId=upload_id)
+        except ClientError as error:
+            return AWSResponse("", 404, HTTPHeaders(), None), error.response
+        return None
+
     client.meta.events.register_last("before-call.s3.CopyObject", check)
+    client.meta.events.register_last("before-call.s3.CompleteMultipartUpload", find_upload)
 
 
 PRECONDITION_FAILED = {

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.aws.signing import Signer
 from chalicelib.errors import ObjectChanged
-from chalicelib.models.entities import ObjectVersion, StoredObject, StoredRecording
+from chalicelib.models.entities import Keyed, ObjectVersion, StoredObject, StoredRecording
 from chalicelib.models.fields import Store
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class AudioBuckets:
             "GET", self._buckets["recordings"], recording.key, seconds, query=query
         )
 
-    def uploaded(self, recording: StoredRecording) -> StoredObject | None:
+    def uploaded(self, recording: Keyed) -> StoredObject | None:
         """What has arrived in the uploads bucket."""
         return self._head(recording, "uploads")
 
@@ -207,7 +207,7 @@ class AudioBuckets:
             refused |= {error.get("Key", "") for error in answer.get("Errors", [])}
         return refused
 
-    def _head(self, recording: StoredRecording, store: Store) -> StoredObject | None:
+    def _head(self, recording: Keyed, store: Store) -> StoredObject | None:
         with our_errors():
             try:
                 head = self._client().head_object(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from chalicelib.aws.items import (
 )
 from chalicelib.aws.table import ConditionFailed, Increment, Table
 from chalicelib.models.entities import Due
+
+log = logging.getLogger(__name__)
 
 
 class DueIndex:
@@ -56,7 +59,12 @@ class DueIndex:
             shard=due_shard(number),
             now=timestamp(now),
         )
-        return (_read(item) for item in items)
+        for item in items:
+            try:
+                yield _read(item)
+            except msgspec.ValidationError:
+                # Found again each time, but none of the others has to wait for it.
+                log.exception("%s of %s is due at no time", item["sk"], item["pk"])
 
 
 def _read(item: Item) -> Due:

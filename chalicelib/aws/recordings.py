@@ -150,18 +150,25 @@ class RecordingsTable:
             raise NotAuthenticated("The account is gone") from error
         return True
 
+    def seal(self, tombstone: Tombstone) -> bool:
+        """Have an expired upload be a deleted one; False when it stands no more."""
+        return self._note(tombstone, {"expired": False})
+
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
         """Note that nothing is owed any more; the store forgets the tombstone afterwards."""
         settled: Item = {**NEVER_DUE, "owes": [], "ttl": int(forget_at.timestamp())}
-        try:
-            self._table.update(_key(tombstone), settled, UNCHANGED, **_read(tombstone))
-        except ConditionFailed:
-            return False
-        return True
+        return self._note(tombstone, settled)
 
     def forget(self, tombstone: Tombstone) -> None:
         """Remove a tombstone."""
         self._table.delete(_key(tombstone), UNCHANGED, **_read(tombstone))
+
+    def _note(self, tombstone: Tombstone, changes: Item) -> bool:
+        try:
+            self._table.update(_key(tombstone), changes, UNCHANGED, **_read(tombstone))
+        except ConditionFailed:
+            return False
+        return True
 
     def _adding(self, recording: StoredRecording) -> TransactWriteItemTypeDef:
         if recording.version == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from chalicelib.core.deletion import Deletion
+from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.core.pages import pages
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.errors import Unavailable
@@ -30,16 +30,18 @@ class Closing:
     def close(self, account: Account) -> None:
         """End an account: nobody is logged in to it any more, and its address is free.
 
-        What it had is upkeep's to remove.
+        What it had is upkeep's to remove. One that was closed meanwhile is no error.
         """
-        if not self._accounts.close(account, self._clock()):
+        closed = self._accounts.close(account, self._clock())
+        if not closed and self._accounts.find(account.id):
             raise Unavailable("The account keeps changing")
 
     def clear(self, account: ClosedAccount, goes_on: Callable[[], bool]) -> bool:
         """Remove what a closed account had, for as long as `goes_on`; whether nothing is left.
 
         Its recordings are buried as if they had been deleted, and their tombstones go once they
-        owe nothing. Some owe until LONGEST_FUNCTION has passed: then this is to be done again.
+        owe nothing. Some owe until LONGEST_FUNCTION has passed: then this is to be done again. So
+        it is in any case, for what was under way when the account closed, such as a log-in.
         """
         cleared = True
         for page in pages(self._shelves.everything(account.id), PAGE):
@@ -47,6 +49,8 @@ class Closing:
                 return False
             cleared &= self._clear(page)
         if not (cleared and self._sweep(account.id)):
+            return False
+        if self._clock() < account.closed_at + LONGEST_FUNCTION:
             return False
         self._accounts.forget_sessions(account.id)
         self._accounts.forget(account)

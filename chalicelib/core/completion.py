@@ -32,7 +32,7 @@ class Completion:
         self._audio = stores.audio
         self._parts = stores.parts
         self._multipart = multipart
-        self._promotion = Promotion(stores.audio)
+        self._promotion = Promotion(stores)
         self._clock = clock
 
     def complete(

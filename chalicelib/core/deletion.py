@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+import msgspec
 from msgspec import Struct
 
 from chalicelib.core.library import WRITE_ATTEMPTS, check_version, live
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
-from chalicelib.models.entities import ObjectVersion, StoredRecording, Tombstone
+from chalicelib.models.entities import ObjectVersion, StoredObject, StoredRecording, Tombstone
 from chalicelib.models.fields import Debt
 from chalicelib.settings import Settings
 
@@ -31,6 +32,8 @@ class Bill(Struct, frozen=True):
     tombstone: Tombstone
     uploads: list[tuple[str, str]]
     """Key and name of its multipart uploads under way."""
+    staged: list[StoredObject]
+    """What the uploads bucket has of an upload that expired, which may have begun again since."""
     versions: list[ObjectVersion]
     """What the recordings bucket has under its key."""
 
@@ -56,7 +59,9 @@ class Deletion:
             if standing is None:
                 raise NotFound("There is no such recording")
             if isinstance(standing, Tombstone):
-                self.settle([standing])
+                if standing.expired and not self._recordings.seal(standing):
+                    continue  # It was begun again.
+                self.settle([msgspec.structs.replace(standing, expired=False)])
                 return
             if permanent or not self._settings.trash_days or standing.status == "uploading":
                 if tombstone := self.bury(standing):
@@ -127,10 +132,13 @@ class Deletion:
         return self._recordings.trash(recording, now, purge_at) is not None
 
     def _bill(self, tombstone: Tombstone, unpaid: set[str]) -> Bill:
-        bill = Bill(tombstone, [], [])
+        bill = Bill(tombstone, [], [], [])
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
                 bill.uploads.extend(self._parts.under_way(tombstone.user_id, tombstone.id))
+        with _unpaid_if_it_fails(unpaid, [tombstone]):
+            if tombstone.expired and (staged := self._audio.uploaded(tombstone)):
+                bill.staged.append(staged)
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "recordings" in tombstone.owes:
                 bill.versions.extend(self._audio.versions(tombstone.user_id, tombstone.id))
@@ -149,13 +157,16 @@ class Deletion:
 
     def _pay(self, bills: list[Bill], unpaid: set[str]) -> None:
         for bill in bills:
+            owner = bill.tombstone.user_id, bill.tombstone.id
             with _unpaid_if_it_fails(unpaid, [bill.tombstone]):
                 for upload in bill.uploads:
                     self._parts.abort(*upload)
+                for staged in bill.staged:
+                    self._audio.discard_upload(*owner, staged.etag)
         owing = [bill.tombstone for bill in bills]
         with _unpaid_if_it_fails(unpaid, owing):
             unpaid |= self._audio.erase_uploads(
-                each.key for each in owing if "uploads" in each.owes
+                each.key for each in owing if "uploads" in each.owes and not each.expired
             )
         with _unpaid_if_it_fails(unpaid, owing):
             unpaid |= self._audio.erase(each for bill in bills for each in bill.versions)

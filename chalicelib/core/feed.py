@@ -19,7 +19,7 @@ from chalicelib.models.requests import ChangesQuery
 # A change is told by the clock of the Lambda that wrote it, read before the write: clocks differ by
 # some seconds, and a request lasts up to 29. What is younger than this is told again the next time.
 MARGIN = timedelta(minutes=1)
-# A day less than deletions are remembered for, so that none is forgotten while it is being read.
+# A day less than deletions are remembered for, since clocks differ.
 CURSOR_LIFE = TOMBSTONE_LIFE - timedelta(days=1)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -27,12 +27,14 @@ BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 class Position(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a reader of the feed is; their cursor, spelt out."""
 
+    since: Instant
+    """Where the reader came from: what was deleted later, they have to hear of."""
     after: Instant
     """The time of the last change that was told, or before which all were."""
     id: str = ""
     """The id of that change."""
-    began: Instant | None = None
-    """When the reader began to read what they have not come to the end of."""
+    end: Instant | None = None
+    """Where the reader stands once they have come to the end; None when they did."""
 
 
 class Feed:
@@ -50,19 +52,20 @@ class Feed:
         when deletions since the cursor may have been forgotten; InvalidRequest for what is none.
         """
         now = self._clock()
-        position = Position(BEGINNING, began=now)
+        # Who knows of nothing yet need not hear what was deleted before.
+        position = Position(now, BEGINNING)
         if query.since is not UNSET:
             position = _position(query.since)
-        if (position.began or position.after) < now - CURSOR_LIFE:
+        if position.since < now - CURSOR_LIFE:
             raise CursorExpired("Start afresh, without a cursor")
         after = position.after, position.id
         found = self._shelves.changed(user_id, query.limit + 1, after)
-        page, began = found[: query.limit], position.began or now
-        more = len(found) > query.limit
+        page, more = found[: query.limit], len(found) > query.limit
         # What is written from now on is younger than the margin, whoever's clock it is told by.
-        following = Position(began - MARGIN)
+        end = position.end or now - MARGIN
+        following = Position(end, end)
         if more:
-            following = Position(page[-1].updated_at, page[-1].id, began)
+            following = Position(position.since, page[-1].updated_at, page[-1].id, end)
         return Changes(changes=[_seen(each) for each in page], cursor=_cursor(following), more=more)
 
 
@@ -81,8 +84,9 @@ def _cursor(position: Position) -> str:
 def _position(cursor: str) -> Position:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        position = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Position)
-        began = in_utc("since", position.began) if position.began else None
-        return Position(in_utc("since", position.after), position.id, began)
+        read = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Position)
+        since, after = in_utc("since", read.since), in_utc("since", read.after)
+        end = in_utc("since", read.end) if read.end else None
+        return Position(since, after, read.id, end)
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidRequest("Not a cursor of this feed", field="since") from error

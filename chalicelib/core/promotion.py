@@ -6,7 +6,8 @@ So each write is conditional, and what another one left is verified before it is
 
 from __future__ import annotations
 
-from chalicelib.core.ports import AudioStore
+from chalicelib.core.library import live
+from chalicelib.core.ports import Stores
 from chalicelib.errors import ObjectChanged, Unavailable, UploadMismatch
 from chalicelib.models.entities import StoredObject, StoredRecording
 
@@ -18,9 +19,10 @@ ATTEMPTS = 4
 class Promotion:
     """Moves bytes into the recordings bucket."""
 
-    def __init__(self, audio: AudioStore) -> None:
-        """Take the buckets."""
-        self._audio = audio
+    def __init__(self, stores: Stores) -> None:
+        """Take the buckets, and what says whose the objects in them are."""
+        self._recordings = stores.recordings
+        self._audio = stores.audio
 
     def promote(self, recording: StoredRecording, *, discards: bool = True) -> StoredObject | None:
         """Check what was uploaded, and copy it; says what the recordings bucket has then.
@@ -60,6 +62,7 @@ class Promotion:
         self, recording: StoredRecording, uploaded: StoredObject, difference: str, discards: bool
     ) -> UploadMismatch:
         if discards:
+            self._check_stands(recording)
             self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
         return UploadMismatch(difference)
 
@@ -67,9 +70,19 @@ class Promotion:
         """What a completion that died half-way, or is under way, has kept of this recording."""
         kept = self._audio.kept(recording)
         if kept and _difference(recording, kept):
+            self._check_stands(recording)
             self._audio.discard_kept(recording, kept)
             return None
         return kept
+
+    def _check_stands(self, recording: StoredRecording) -> None:
+        """Unavailable or NotFound unless an upload stands, and what was found there is its own.
+
+        If it expired and began again since, that may be of the new one.
+        """
+        standing = live(self._recordings, recording.user_id, recording.id)
+        if (standing.status, standing.created_at) != ("uploading", recording.created_at):
+            raise Unavailable("Another upload has taken the place of this one")
 
 
 def _difference(recording: StoredRecording, there: StoredObject) -> str | None:

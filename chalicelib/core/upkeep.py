@@ -104,21 +104,23 @@ class Upkeep:
         if isinstance(standing, Tombstone):
             return standing
         if standing.status == "uploading":
-            self._end(standing, tally)
-            return None
+            return self._end(standing, tally)
         tombstone = self._deletion.bury(standing)
         tally.purged += tombstone is not None
         return tombstone
 
-    def _end(self, upload: StoredRecording, tally: Tally) -> None:
-        """Complete an upload whose time is over, if its bytes are there after all."""
+    def _end(self, upload: StoredRecording, tally: Tally) -> Tombstone | None:
+        """Complete an upload whose time is over, if its bytes are there after all; or bury it."""
         try:
             self._completion.finish(upload)
             tally.completed += 1
         except NotFound:
-            return
+            return None
         except (UploadIncomplete, UploadMismatch):
-            tally.expired += self._deletion.bury(upload, expired=True) is not None
+            tombstone = self._deletion.bury(upload, expired=True)
+            tally.expired += tombstone is not None
+            return tombstone
+        return None
 
     def _clear(self, due: Due, tally: Tally, goes_on: Callable[[], bool]) -> None:
         account = self._accounts.find_closed(due.user_id)
@@ -126,7 +128,10 @@ class Upkeep:
             return
         if self._closing.clear(account, goes_on):
             tally.closed += 1
+        elif goes_on() and due.postponed:
+            self._put_off(due, tally)
         elif goes_on():
+            # What it just buried owes for that long. Whatever is left after that, S3 refused.
             self._due.postpone(due, self._clock() + LONGEST_FUNCTION)
 
     def _put_off(self, due: Due, tally: Tally) -> None:

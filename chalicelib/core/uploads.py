@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -63,16 +63,16 @@ class Uploads:
         TooLarge, QuotaExceeded.
         """
         [(recording, is_news)] = self._place([self._announced(user_id, new)], _same_announcement)
-        return self._begun(recording if is_news else self._prolonged(recording, 0.5)), is_news
+        return self._begun(self._prolonged(recording, 0.5)), is_news
 
     def begin_all(self, user_id: str, new: list[NewRecording]) -> list[BegunUpload]:
         """Announce recordings as `begin` does, all of them or none."""
+        paths = [f"recordings[{index}]." for index in range(len(new))]
         announced = [
-            self._announced(user_id, each, f"recordings[{index}].")
-            for index, each in enumerate(new)
+            self._announced(user_id, each, path) for each, path in zip(new, paths, strict=True)
         ]
-        placed = self._place(announced, _same_announcement)
-        return [self._begun(recording) for recording, _ in placed]
+        placed = self._place(announced, _same_announcement, paths)
+        return [self._begun(self._prolonged(recording, 0.5)) for recording, _ in placed]
 
     def resume(self, user_id: str, recording_id: str) -> BegunUpload:
         """How to go on with an upload, which lives its whole time from now; NotFound."""
@@ -133,12 +133,12 @@ class Uploads:
         )
 
     def _place(
-        self, announced: list[StoredRecording], matches: Matches
+        self, announced: list[StoredRecording], matches: Matches, paths: Sequence[str] = ("",)
     ) -> list[tuple[StoredRecording, bool]]:
         """Add the recordings that are not there yet, all of them or none.
 
         Says of each what stands then, and whether that is news. What is there already must match
-        what is announced, or it is an IdConflict.
+        what is announced, or it is an IdConflict; `paths` lead to each in the request.
         """
         placed = [(recording, True) for recording in announced]
         for _ in range(ATTEMPTS):
@@ -147,13 +147,16 @@ class Uploads:
                 if new:
                     self._recordings.add(new, self._settings.quota_bytes)
             except IdConflict:
-                placed = [self._standing(recording, matches) for recording in announced]
+                placed = [
+                    self._standing(recording, matches, f"{path}id")
+                    for recording, path in zip(announced, paths, strict=True)
+                ]
             else:
                 return placed
         raise Unavailable("The recordings keep changing")
 
     def _standing(
-        self, announced: StoredRecording, matches: Matches
+        self, announced: StoredRecording, matches: Matches, field: str
     ) -> tuple[StoredRecording, bool]:
         """What is to stand under an announced recording's id, and whether it has to be added."""
         standing = self._recordings.find(announced.user_id, announced.id)
@@ -161,10 +164,10 @@ class Uploads:
             return announced, True
         if isinstance(standing, Tombstone):
             if not standing.expired:
-                raise NotFound("The recording was deleted")
+                raise NotFound("The recording was deleted", field=field)
             return msgspec.structs.replace(announced, version=standing.version + 1), True
         if not matches(standing, announced):
-            raise IdConflict(f"Another recording has the id {announced.id}", field="id")
+            raise IdConflict(f"Another recording has the id {announced.id}", field=field)
         return standing, False
 
     def _begun(self, recording: StoredRecording) -> BegunUpload:

@@ -1,0 +1,205 @@
+"""Promotion, step by step: whatever happens between two of its calls, once ready stays ready.
+
+The simplest of these, by PUT and `complete` alone, are in test_uploads.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from chalicelib import jobs, wiring
+from chalicelib.errors import Unavailable
+from chalicelib.wiring import Services
+from tests.conftest import Clock
+from tests.faults import Faults
+from tests.invariants import Held, Invariants
+from tests.phone import NO_TLS, Phone, send
+
+MIB = 1024**2
+SOUND, OTHER = b"some sound", b"else sound"
+# One part each.
+LONG = hashlib.shake_128(b"long").digest(5 * MIB)
+OTHER_LONG = hashlib.shake_128(b"else").digest(5 * MIB)
+
+Door = Callable[[Phone, str], object]
+
+
+def complete(phone: Phone, id: str) -> None:
+    phone.complete(id)
+
+
+def notice(phone: Phone, id: str) -> None:
+    """What S3's event does, once; the ETag matters only when the recording waits for nothing."""
+    bucket = {"name": wiring.services().settings.uploads_bucket}
+    found = {"key": f"{phone.user_id}/{id}", "etag": "0" * 32}
+    with suppress(Unavailable):  # Then Lambda calls again.
+        jobs.notice({"detail": {"bucket": bucket, "object": found}}, None)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def begin(phone: Phone, data: bytes, **fields: Any) -> tuple[str, dict[str, Any]]:
+    """Announce and send a recording, in parts if it is long; its id and how it was sent."""
+    method = "multipart" if len(data) >= 5 * MIB else "put"
+    begun = phone.announce(data, upload_method=method, **fields).json
+    send(begun["upload"], data)
+    return begun["recording"]["id"], begun["upload"]
+
+
+def write(upload: dict[str, Any], data: bytes) -> None:
+    """Use an upload's URL once more; the part of an upload that S3 has put together is refused."""
+    if upload["method"] == "put":
+        send(upload, data)
+    else:
+        httpx.put(upload["parts"][0]["url"], content=data, verify=NO_TLS)
+
+
+def test_bytes_sent_again_before_any_call_of_an_event_never_change_what_is_ready(
+    phone: Phone, faults: Faults, invariants: Invariants
+) -> None:
+    for number, call in enumerate(faults.calls_of(partial(notice, phone, begin(phone, SOUND)[0]))):
+        id, upload = begin(phone, SOUND)
+        faults.interrupt_at(number, partial(write, upload, OTHER))
+        notice(phone, id)
+        assert faults.met == 1
+        faults.clear()
+
+        ready = phone.complete(id).json
+        data = phone.download(id).content
+        assert sha256(data) == ready["sha256"], call
+        write(upload, OTHER)
+        notice(phone, id)
+        assert phone.complete(id).json == ready, call
+        assert phone.download(id).content == data, call
+    assert invariants.broken(phone.user_id) == []
+
+
+@pytest.mark.parametrize(
+    ("doors", "sounds"),
+    [
+        pytest.param((complete, complete), (SOUND, OTHER), id="complete, complete"),
+        pytest.param((complete, notice), (SOUND, OTHER), id="complete, event"),
+        pytest.param((notice, complete), (SOUND, OTHER), id="event, complete"),
+        pytest.param((notice, notice), (SOUND, OTHER), id="event, event"),
+        pytest.param((complete, complete), (LONG, OTHER_LONG), id="complete, complete, of parts"),
+    ],
+)
+def test_of_two_completions_with_other_bytes_written_between_them_one_wins(
+    phone: Phone, faults: Faults, held: Held, doors: tuple[Door, Door], sounds: tuple[bytes, bytes]
+) -> None:
+    (first, second), (data, other) = doors, sounds
+    for number, call in enumerate(faults.calls_of(partial(first, phone, begin(phone, data)[0]))):
+        id, upload = begin(phone, data)
+
+        def meanwhile(id: str = id, upload: dict[str, Any] = upload) -> None:
+            write(upload, other)
+            second(phone, id)
+
+        faults.interrupt_at(number, meanwhile)
+        first(phone, id)
+        assert faults.met == 1
+        faults.clear()
+
+        winner = phone.complete(id).json["sha256"]
+        assert winner in {sha256(data), sha256(other)}, call
+        [kept] = held("recordings", phone.user_id)[id]
+        assert kept is not None
+        assert sha256(kept) == winner, call
+        write(upload, other)
+        second(phone, id)
+        assert held("recordings", phone.user_id)[id] == [kept], call
+        phone.delete_for_good(id)
+
+
+def test_other_parts_sent_before_any_call_are_never_kept_against_the_announced_sha256(
+    phone: Phone, faults: Faults, invariants: Invariants
+) -> None:
+    announced = {"sha256": sha256(LONG)}
+    id, _ = begin(phone, LONG, **announced)
+    for number, call in enumerate(faults.calls_of(partial(complete, phone, id))):
+        id, upload = begin(phone, LONG, **announced)
+        faults.interrupt_at(number, partial(write, upload, OTHER_LONG))
+        complete(phone, id)
+        faults.clear()
+
+        if resumed := phone.resume(id).json["upload"]:
+            write(resumed, LONG)
+        assert phone.complete(id).json["sha256"] == sha256(LONG), call
+        assert phone.download(id).content == LONG, call
+        phone.delete_for_good(id)
+    assert invariants.broken(phone.user_id) == []
+
+
+def test_the_url_of_a_part_is_worth_nothing_once_its_recording_is_ready(
+    phone: Phone, held: Held, under_way: Callable[[Phone], list[str]]
+) -> None:
+    id, upload = begin(phone, LONG)
+    ready = phone.complete(id).json
+    write(upload, OTHER_LONG)
+
+    assert (held("uploads", phone.user_id), under_way(phone)) == ({}, [])
+    assert phone.complete(id).json == ready
+    assert phone.download(id).content == LONG
+
+
+# What a completion that is slow may meet: its upload has expired, and its id has begun again.
+
+
+Again = Callable[[Phone, str], object]
+
+
+def send_something_else(phone: Phone, id: str) -> None:
+    phone.deliver(b"another sound", id=id)
+
+
+def upload_something_else(phone: Phone, id: str) -> None:
+    phone.upload(b"another sound", id=id)
+
+
+@pytest.fixture
+def expire_and(clock: Clock, services: Services) -> Callable[[Again, Phone, str], None]:
+    """Lets an upload's time pass, and begins again under its id."""
+
+    def go(begin_again: Again, phone: Phone, id: str) -> None:
+        clock.advance(days=8)
+        services.upkeep.run()
+        begin_again(phone, id)
+
+    return go
+
+
+@pytest.mark.parametrize("door", [complete, notice])
+@pytest.mark.parametrize("arrived", [b"", b"more than was announced"], ids=["nothing", "others"])
+@pytest.mark.parametrize("begin_again", [send_something_else, upload_something_else])
+def test_a_completion_deletes_nothing_of_what_began_again_meanwhile(
+    expire_and: Callable[[Again, Phone, str], None],
+    faults: Faults,
+    door: Door,
+    arrived: bytes,
+    begin_again: Again,
+) -> None:
+    def about_to_expire() -> tuple[Phone, str]:
+        phone = Phone().sign_up()
+        begun = phone.announce(SOUND).json
+        if arrived:
+            send(begun["upload"] | {"headers": {"Content-Type": "audio/mp4"}}, arrived)
+        return phone, begun["recording"]["id"]
+
+    for number, call in enumerate(faults.calls_of(partial(door, *about_to_expire()))):
+        phone, id = about_to_expire()
+        faults.interrupt_at(number, partial(expire_and, begin_again, phone, id))
+        door(phone, id)
+        assert faults.met == 1
+        faults.clear()
+
+        assert phone.complete(id).status == 200, call
+        assert phone.download(id).content == b"another sound", call
