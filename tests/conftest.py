@@ -7,8 +7,10 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 
@@ -20,10 +22,15 @@ from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from local import backend
-from tests import s3_rules
+from tests import audits, s3_rules
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
 from tests.phone import Phone
+
+# What is drawn is the same each time, unless somebody looks deeper: then it is new each time.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("deep", deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,16 +69,20 @@ def _s3_rules(clients: Clients, onlookers: Clients) -> None:
 
 
 class Clock:
-    """A clock that runs, and that a test can set forward."""
+    """A clock that runs, and that a test can set forward, back, or stop."""
 
     def __init__(self) -> None:
         self._ahead = timedelta()
+        self._stopped: datetime | None = None
 
     def __call__(self) -> datetime:
-        return wiring.now() + self._ahead
+        return (self._stopped or wiring.now()) + self._ahead
 
     def advance(self, **duration: float) -> None:
         self._ahead += timedelta(**duration)
+
+    def stop(self, at: datetime) -> None:
+        self._stopped = at - self._ahead
 
 
 @pytest.fixture
@@ -89,15 +100,33 @@ def services(
     return services
 
 
-@pytest.fixture(autouse=True)
-def _forgotten(settings: Settings) -> Iterator[None]:
-    """Empties the table after a test: moto copies all of it at every transaction."""
+@pytest.fixture(scope="session")
+def forget(settings: Settings) -> Callable[[], None]:
+    """Empties table and buckets."""
     # Not before backend.start() has made the environment safe to import it in.
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.dynamodb.models import dynamodb_backends
+    from moto.s3.models import FakeDeleteMarker, s3_backends
 
+    def forget() -> None:
+        tables = dynamodb_backends[DEFAULT_ACCOUNT_ID][backend.REGION]
+        tables.get_table(settings.table).items.clear()
+        for bucket in s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.values():
+            versions = [version for key in bucket.keys for version in bucket.keys.getlist(key)]
+            for kept in (*versions, *bucket.multiparts.values()):
+                if not isinstance(kept, FakeDeleteMarker):
+                    kept.dispose()
+            bucket.keys.clear()
+            bucket.multiparts.clear()
+
+    return forget
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(forget: Callable[[], None]) -> Iterator[None]:
+    """Forgets all after a test: moto copies a bucket whole to list its versions."""
     yield
-    dynamodb_backends[DEFAULT_ACCOUNT_ID][backend.REGION].get_table(settings.table).items.clear()
+    forget()
 
 
 @pytest.fixture
@@ -156,9 +185,95 @@ def held(settings: Settings, onlookers: Clients) -> Held:
 
 
 @pytest.fixture
-def invariants(stored: Callable[..., list[Item]], held: Held) -> Invariants:
+def nothing_is_left(held: Held) -> Callable[[Phone], bool]:
+    """Says whether a phone's user has no recording, no bytes in S3, and uses no quota."""
+
+    def look(phone: Phone) -> bool:
+        return (
+            not any(phone.listed(status=status) for status in ("ready", "uploading", "trashed"))
+            and held("uploads", phone.user_id) == held("recordings", phone.user_id) == {}
+            and phone.usage() == (0, 0)
+        )
+
+    return look
+
+
+@pytest.fixture
+def under_way(settings: Settings, onlookers: Clients) -> Callable[[Phone], list[str]]:
+    """Lists the multipart uploads of a phone's user that S3 has, by S3's names for them."""
+
+    def read(phone: Phone) -> list[str]:
+        answer = onlookers.s3.list_multipart_uploads(
+            Bucket=settings.uploads_bucket, Prefix=f"{phone.user_id}/"
+        )
+        return [upload["UploadId"] for upload in answer.get("Uploads", [])]
+
+    return read
+
+
+@pytest.fixture
+def invariants(
+    stored: Callable[..., list[Item]], held: Held, settings: Settings, onlookers: Clients
+) -> Invariants:
     """Says which of the design's invariants are broken."""
-    return Invariants(stored, held)
+
+    def sent_in_parts(user_id: str) -> set[str]:
+        answer = onlookers.s3.list_multipart_uploads(
+            Bucket=settings.uploads_bucket, Prefix=f"{user_id}/"
+        )
+        return {upload["Key"].removeprefix(f"{user_id}/") for upload in answer.get("Uploads", [])}
+
+    return Invariants(stored, held, sent_in_parts)
+
+
+@pytest.fixture
+def expire(clock: Clock) -> Callable[[Phone, str], None]:
+    """Lets the time of an upload pass that has not arrived."""
+
+    def expire(phone: Phone, id: str) -> None:
+        clock.advance(days=8)
+        wiring.services().upkeep.run()
+        assert phone.get(f"/recordings/{id}").status == 404
+
+    return expire
+
+
+@pytest.fixture
+def run_down(clock: Clock, stored: Callable[..., list[Item]]) -> Callable[[], None]:
+    """Runs upkeep, and sets the clock to when what is left is due, until nothing is left."""
+
+    def run_down() -> None:
+        for _ in range(10):
+            wiring.services().upkeep.run()
+            times = [
+                datetime.fromisoformat(item["due_at"]) for item in stored() if "due_at" in item
+            ]
+            if not times:
+                return
+            clock.advance(seconds=(max(times) - clock()).total_seconds() + 1)
+        raise AssertionError("Something is due again and again")
+
+    return run_down
+
+
+@pytest.fixture
+def audit(capsys: pytest.CaptureFixture[str]) -> audits.Run:
+    """Runs the audit's command, as an operator does."""
+    return partial(audits.run, capsys)
+
+
+@pytest.fixture
+def tool(onlookers: Clients, settings: Settings) -> audits.Tool:
+    """A mistaken tool: it breaks what is promised."""
+    return audits.Tool(onlookers, settings)
+
+
+@pytest.fixture
+def in_pages_of_one(faults: Faults) -> None:
+    """Has what an audit reads come by the single item, as if there were very many."""
+    faults.ask("dynamodb", "Scan", Limit=1)
+    faults.ask("s3", "ListObjectVersions", MaxKeys=1)
+    faults.ask("s3", "ListObjectsV2", MaxKeys=1)
 
 
 @pytest.fixture

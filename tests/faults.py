@@ -48,17 +48,18 @@ class Faults:
         code: str = "InternalError",
         status: int = 500,
         times: int = 1000,
+        bucket: str = "",
         **extra: Any,
     ) -> None:
-        """Have the service answer an error, and do nothing."""
+        """Have the service answer an error, and do nothing; S3 perhaps for one bucket alone."""
         error = {
             "Error": {"Code": code, "Message": code},
             "ResponseMetadata": {"HTTPStatusCode": status},
             **extra,
         }
 
-        def answer(**_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
-            if self.met >= times:
+        def answer(params: dict[str, Any], **_: Any) -> tuple[AWSResponse, dict[str, Any]] | None:
+            if self.met >= times or bucket not in params["url"]:
                 return None
             self.met += 1
             return AWSResponse("", status, HTTPHeaders(), None), error
@@ -99,12 +100,15 @@ class Faults:
         for operation in ("GetItem", "BatchGetItem", "Query"):
             self._register("dynamodb", f"before-call.dynamodb.{operation}", answer)
 
-    def meanwhile(self, service: str, operation: str, what: Callable[[], object]) -> None:
-        """Have something else happen just before the next such call."""
+    def meanwhile(
+        self, service: str, operation: str, what: Callable[[], object], after: int = 0
+    ) -> None:
+        """Have something else happen just before the next such call, or `after` some of them."""
+        numbers = itertools.count()
 
         def happen(**_: Any) -> None:
-            if self.met == 0:
-                self.met = 1
+            if next(numbers) == after:
+                self.met += 1
                 what()
 
         self._register(service, f"before-call.{service}.{operation}", happen)
@@ -116,10 +120,23 @@ class Faults:
         def fail(**_: Any) -> None:
             if next(numbers) == number:
                 self.met += 1
-                raise error
+                # Without what it passed through when it was raised before.
+                raise error.with_traceback(None)
 
         for service in self._clients:
             self._register(service, "after-call" if done else "before-call", fail)
+
+    def interrupt_at(self, number: int, what: Callable[[], object]) -> None:
+        """Have something else happen just before one call, counted from 0."""
+        numbers = itertools.count()
+
+        def happen(**_: Any) -> None:
+            if next(numbers) == number:
+                self.met += 1
+                what()
+
+        for service in self._clients:
+            self._register(service, "before-call", happen)
 
     def record(self) -> list[Call]:
         """A list that grows by every call from now on."""
@@ -132,6 +149,13 @@ class Faults:
             self._register(service, "before-call", note)
         return calls
 
+    def calls_of(self, what: Callable[[], object]) -> list[str]:
+        """The names of the calls that something makes."""
+        calls = self.record()
+        what()
+        self.clear()
+        return [call.name for call in calls]
+
     def asked(self, service: str, operation: str) -> list[dict[str, Any]]:
         """The parameters of every such call from now on, also of those that are refused."""
         asked: list[dict[str, Any]] = []
@@ -141,6 +165,14 @@ class Faults:
 
         self._register(service, f"before-parameter-build.{service}.{operation}", note)
         return asked
+
+    def ask(self, service: str, operation: str, **parameters: object) -> None:
+        """Have every such call ask for this, whatever it asked for."""
+
+        def change(params: dict[str, Any], **_: Any) -> None:
+            params.update(parameters)
+
+        self._register(service, f"before-parameter-build.{service}.{operation}", change)
 
     def clear(self) -> None:
         """Let every call through again."""

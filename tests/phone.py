@@ -158,6 +158,15 @@ class Phone:
         """Ask how to go on with an upload."""
         return self.get(f"/recordings/{recording_id}/upload")
 
+    def trash(self, recording_id: str) -> Answer:
+        """Delete a recording, which moves it to the trash."""
+        return self.delete(f"/recordings/{recording_id}")
+
+    def restore(self, recording_id: str, if_match: str | None = None) -> Answer:
+        """Bring a recording back from the trash, if it has a version where one is given."""
+        headers = {"If-Match": if_match} if if_match else {}
+        return self.post(f"/recordings/{recording_id}/restore", headers=headers)
+
     def delete_for_good(self, recording_id: str) -> Answer:
         """Delete a recording past the trash."""
         return self.delete(f"/recordings/{recording_id}", query={"permanent": "true"})
@@ -180,6 +189,11 @@ class Phone:
         return [
             recording["id"] for recording in self.get("/recordings", query=query).json["recordings"]
         ]
+
+    def seen(self, recording_id: str) -> dict[str, Any]:
+        """A recording as its owner sees it, but for where it plays."""
+        recording: dict[str, Any] = self.get(f"/recordings/{recording_id}").json
+        return {field: value for field, value in recording.items() if field != "audio"}
 
     def usage(self) -> tuple[int, int]:
         """How many bytes, in how many recordings, the user is told that they keep."""

@@ -69,6 +69,16 @@ def test_what_was_just_written_is_listed(phone: Phone, faults: Faults) -> None:
     assert phone.listed() == [id]
 
 
+def test_what_was_just_trashed_is_in_the_trash_and_comes_back(phone: Phone, faults: Faults) -> None:
+    faults.lag()
+    id = phone.upload_directly(SOUND)
+    phone.trash(id)
+
+    assert phone.listed(status="trashed") == [id]
+    assert phone.restore(id).status == 200
+    assert phone.listed() == [id]
+
+
 @pytest.mark.parametrize(
     ("code", "reasons"),
     [

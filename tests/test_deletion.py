@@ -1,4 +1,4 @@
-"""Deleting: the database first, then S3, and nothing forgotten in between."""
+"""Deleting for good: the database first, then S3, and nothing forgotten in between."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from chalicelib.aws.items import (
     to_attributes,
 )
 from chalicelib.core.ids import uuid7
+from chalicelib.models.fields import MIB, Store
 from chalicelib.settings import Settings
+from chalicelib.wiring import Services
 from tests.conftest import Clock
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
@@ -66,12 +68,23 @@ def due(settings: Settings, clients: Clients) -> Callable[[Phone], dict[str, str
 
 
 def delete(phone: Phone, recording_id: str) -> int:
+    return phone.delete_for_good(recording_id).status
+
+
+def roll_back(phone: Phone, recording_id: str) -> int:
+    """Delete an upload under way, which goes for good without being asked to."""
     return phone.delete(f"/recordings/{recording_id}").status
 
 
 def is_gone(phone: Phone, recording_id: str) -> bool:
     found = phone.get(f"/recordings/{recording_id}").status
     return found == 404 and recording_id not in phone.listed()
+
+
+def announced_in_parts(phone: Phone) -> str:
+    """The id of a multipart upload under way."""
+    begun = phone.announce(SOUND, size=6 * MIB, upload_method="multipart")
+    return str(begun.json["recording"]["id"])
 
 
 # What deleting does.
@@ -87,7 +100,7 @@ def test_a_deleted_recording_is_gone(phone: Phone, held: Held) -> None:
 
 
 def test_a_deletion_has_no_body(phone: Phone) -> None:
-    assert phone.delete(f"/recordings/{phone.upload_directly(SOUND)}").text == ""
+    assert phone.delete_for_good(phone.upload_directly(SOUND)).text == ""
 
 
 def test_deleting_again_changes_nothing(phone: Phone, stored: Callable[..., list[Item]]) -> None:
@@ -100,7 +113,7 @@ def test_deleting_again_changes_nothing(phone: Phone, stored: Callable[..., list
 
 
 def test_what_was_never_there_cannot_be_deleted(phone: Phone) -> None:
-    assert phone.delete(f"/recordings/{uuid7()}").code == "not_found"
+    assert phone.delete_for_good(uuid7()).code == "not_found"
 
 
 def test_deleting_one_leaves_the_others(phone: Phone, other: Phone) -> None:
@@ -129,8 +142,8 @@ def test_no_version_of_a_deleted_recording_stays(
 def test_deleting_an_upload_under_way_rolls_it_back(phone: Phone, held: Held) -> None:
     id = phone.deliver(SOUND)
 
-    assert delete(phone, id) == 204
-    assert phone.listed(status="uploading") == []
+    assert roll_back(phone, id) == 204
+    assert phone.listed(status="uploading") == phone.listed(status="trashed") == []
     assert phone.complete(id).code == "not_found"
     assert held("uploads", phone.user_id) == {}
     assert phone.usage() == (0, 0)
@@ -139,7 +152,7 @@ def test_deleting_an_upload_under_way_rolls_it_back(phone: Phone, held: Held) ->
 def test_bytes_that_arrive_after_a_rollback_make_no_recording(phone: Phone, held: Held) -> None:
     begun = phone.announce(SOUND).json
     id = begun["recording"]["id"]
-    delete(phone, id)
+    roll_back(phone, id)
     send(begun["upload"], SOUND)
 
     assert phone.complete(id).code == "not_found"
@@ -157,9 +170,9 @@ def test_a_tombstone_holds_the_id_the_time_and_the_debt_alone(phone: Phone, item
     assert tombstone.keys() == {
         *("pk", "sk", "id", "user_id", "status", "version"),
         *("updated_at", "changes"),
-        *("owes", "due_at", "due_shard"),
+        *("owes", "due_at", "due_shard", "expired"),
     }
-    assert (tombstone["id"], tombstone["status"]) == (id, "deleted")
+    assert (tombstone["id"], tombstone["status"], tombstone["expired"]) == (id, "deleted", False)
 
 
 def test_a_fresh_recordings_tombstone_owes_until_no_complete_can_be_under_way(
@@ -181,7 +194,7 @@ def test_an_uploads_tombstone_owes_for_as_long_after_the_deletion(
 ) -> None:
     id = phone.deliver(SOUND)
     clock.advance(minutes=60)
-    delete(phone, id)
+    roll_back(phone, id)
 
     tombstone = item(phone, id)
     assert tombstone["owes"] == ["uploads", "recordings"]
@@ -232,7 +245,7 @@ def minutes_between(earlier: str, later: str) -> float:
 # The database first.
 
 
-@pytest.mark.parametrize("operation", ["DeleteObject", "ListObjectVersions", "DeleteObjects"])
+@pytest.mark.parametrize("operation", ["ListObjectVersions", "DeleteObjects"])
 def test_the_tombstone_stands_before_s3_is_asked_to_delete(
     phone: Phone, faults: Faults, item: Find, operation: str
 ) -> None:
@@ -247,28 +260,39 @@ def test_the_tombstone_stands_before_s3_is_asked_to_delete(
     assert seen == [(True, "deleted", (0, 0))]
 
 
-REFUSALS: list[tuple[str, dict[str, Any]]] = [
+# Each call that deletes, and the bucket it is made to.
+DELETIONS: list[tuple[str, Store]] = [
+    ("DeleteObjects", "uploads"),
+    ("ListObjectVersions", "recordings"),
+    ("DeleteObjects", "recordings"),
+]
+# And what S3 answers. To DeleteObjects it may also answer 200 and say of each object how it went.
+REFUSALS: list[tuple[str, Store, dict[str, Any]]] = [
     *(
-        (operation, refusal)
-        for operation in ("DeleteObject", "ListObjectVersions", "DeleteObjects")
-        for refusal in ({}, {"code": "SlowDown", "status": 503})
+        (operation, bucket, refusal)
+        for operation, bucket in DELETIONS
+        for refusal in (
+            {},
+            {"code": "SlowDown", "status": 503},
+            {"code": "AccessDenied", "status": 403},
+        )
     ),
-    *(
-        (operation, {"code": "AccessDenied", "status": 403})
-        for operation in ("DeleteObject", "ListObjectVersions", "DeleteObjects")
-    ),
-    # It may also answer 200 and say of each object how it went.
-    ("DeleteObjects", {"status": 200, "Errors": [{"Code": "AccessDenied", "Key": "k"}]}),
+    ("DeleteObjects", "uploads", {"status": 200}),
+    ("DeleteObjects", "recordings", {"status": 200}),
 ]
 
 
 @pytest.fixture
-def refused(phone: Phone, faults: Faults, clock: Clock, request: pytest.FixtureRequest) -> str:
+def refused(
+    phone: Phone, faults: Faults, clock: Clock, settings: Settings, request: pytest.FixtureRequest
+) -> str:
     """The id of a recording that S3 refused to delete; it could have been settled at once."""
-    operation, refusal = request.param
+    operation, bucket, refusal = request.param
     id = phone.upload_directly(SOUND)
     clock.advance(minutes=16)
-    faults.refuse("s3", operation, **refusal)
+    errors = [{"Code": "AccessDenied", "Key": f"{phone.user_id}/{id}"}]
+    buckets = {"uploads": settings.uploads_bucket, "recordings": settings.recordings_bucket}
+    faults.refuse("s3", operation, **refusal, bucket=buckets[bucket], Errors=errors)
     assert delete(phone, id) == 204
     assert faults.met == 1
     return id
@@ -284,14 +308,51 @@ def test_what_s3_refuses_to_delete_is_owed_and_due(
     assert due(phone)[f"REC#{id}"] <= timestamp(clock())
 
 
-def test_one_bucket_that_refuses_does_not_keep_the_bytes_in_the_other(
-    phone: Phone, faults: Faults, held: Held
+def test_an_uploads_bucket_that_refuses_does_not_keep_the_bytes_in_the_other(
+    phone: Phone, faults: Faults, held: Held, settings: Settings
 ) -> None:
     id = phone.upload_directly(SOUND)
-    faults.refuse("s3", "DeleteObject")  # That of the uploads bucket, which is asked first.
+    faults.refuse("s3", "DeleteObjects", bucket=settings.uploads_bucket)
 
     assert delete(phone, id) == 204
+    assert faults.met == 1
     assert held("recordings", phone.user_id) == {}
+
+
+@pytest.mark.parametrize("operation", ["ListObjectVersions", "DeleteObjects"])
+def test_a_recordings_bucket_that_refuses_does_not_keep_the_bytes_in_the_other(
+    phone: Phone, faults: Faults, held: Held, settings: Settings, operation: str
+) -> None:
+    id = phone.deliver(SOUND)
+    faults.refuse("dynamodb", "UpdateItem")
+    phone.complete(id)  # Which dies half-way, so that both buckets have the bytes.
+    faults.clear()
+    faults.refuse("s3", operation, bucket=settings.recordings_bucket)
+
+    assert roll_back(phone, id) == 204
+    assert faults.met == 1
+    assert held("uploads", phone.user_id) == {}
+
+
+@pytest.mark.parametrize("operation", ["ListMultipartUploads", "AbortMultipartUpload"])
+def test_an_upload_in_parts_that_s3_would_not_abort_goes_on_being_owed(
+    phone: Phone,
+    faults: Faults,
+    clock: Clock,
+    item: Find,
+    under_way: Callable[[Phone], list[str]],
+    operation: str,
+) -> None:
+    id = announced_in_parts(phone)
+    faults.refuse("s3", operation)
+    assert roll_back(phone, id) == 204
+    clock.advance(minutes=16)
+    assert roll_back(phone, id) == 204
+    assert item(phone, id)["owes"] == ["parts", "uploads", "recordings"]
+
+    faults.clear()
+    assert roll_back(phone, id) == 204
+    assert under_way(phone) == item(phone, id)["owes"] == []
 
 
 @pytest.mark.parametrize("refused", REFUSALS, indirect=True)
@@ -335,7 +396,7 @@ def test_when_dynamodb_refuses_nothing_is_deleted_and_it_can_be_sent_again(
 ) -> None:
     id = phone.upload_directly(SOUND)
     faults.refuse("dynamodb", operation, code, status)
-    refused = phone.delete(f"/recordings/{id}")
+    refused = phone.delete_for_good(id)
     faults.clear()
 
     assert (refused.status, refused.code) == (503, "unavailable")
@@ -354,7 +415,7 @@ def test_when_dynamodb_never_stops_conflicting_nothing_is_deleted(
     conflict: dict[str, Any] = {"CancellationReasons": [{"Code": "TransactionConflict"}]}
     faults.refuse("dynamodb", "TransactWriteItems", "TransactionCanceledException", 400, **conflict)
 
-    assert phone.delete(f"/recordings/{id}").code == "unavailable"
+    assert phone.delete_for_good(id).code == "unavailable"
     assert phone.download(id).content == SOUND
 
 
@@ -381,7 +442,7 @@ def test_a_deletion_whose_answer_was_lost_gives_the_quota_back_once(
     phone.upload_directly(b"another")
     id = phone.upload_directly(SOUND)
     faults.lose_the_answer("dynamodb", "TransactWriteItems")
-    assert phone.delete(f"/recordings/{id}").status == 503
+    assert phone.delete_for_good(id).status == 503
     faults.clear()
 
     assert delete(phone, id) == 204
@@ -427,13 +488,13 @@ def test_a_complete_under_way_when_its_upload_is_deleted_is_not_found_and_owed(
     phone: Phone, faults: Faults, item: Find, held: Held, service: str, operation: str
 ) -> None:
     id = phone.deliver(SOUND)
-    faults.meanwhile(service, operation, lambda: delete(phone, id))
+    faults.meanwhile(service, operation, lambda: roll_back(phone, id))
     late = phone.complete(id)
 
     assert (late.status, late.code) == (404, "not_found")
     assert item(phone, id)["owes"] == ["uploads", "recordings"]
     assert is_gone(phone, id)
-    delete(phone, id)
+    roll_back(phone, id)
     assert held("recordings", phone.user_id) == {}
 
 
@@ -444,15 +505,15 @@ def test_a_copy_made_after_the_deletion_is_owed_until_it_is_paid(
     id = begun["recording"]["id"]
     send(begun["upload"], SOUND)
 
-    def delete_and_send_again() -> None:
-        delete(phone, id)
+    def roll_back_and_send_again() -> None:
+        roll_back(phone, id)
         send(begun["upload"], SOUND)
 
-    faults.meanwhile("s3", "CopyObject", delete_and_send_again)
+    faults.meanwhile("s3", "CopyObject", roll_back_and_send_again)
     assert phone.complete(id).code == "not_found"
     assert held("recordings", phone.user_id) == {id: [SOUND]}
     assert invariants.broken(phone.user_id) == []
-    delete(phone, id)
+    roll_back(phone, id)
     assert held("recordings", phone.user_id) == {}
 
 
@@ -473,11 +534,13 @@ def routes_naming_a_recording() -> Iterator[Route]:
 @pytest.mark.parametrize(
     "route", list(routes_naming_a_recording()), ids=lambda r: f"{r.method} {r.path}"
 )
-@pytest.mark.parametrize("status", ["ready", "uploading", "deleted"])
+@pytest.mark.parametrize("status", ["ready", "uploading", "trashed", "deleted"])
 def test_anothers_recording_is_not_found_and_not_touched(
     phone: Phone, other: Phone, item: Find, held: Held, route: Route, status: str
 ) -> None:
     id = phone.deliver(SOUND) if status == "uploading" else phone.upload_directly(SOUND)
+    if status == "trashed":
+        phone.delete(f"/recordings/{id}")
     if status == "deleted":
         delete(phone, id)
     before = item(phone, id), held("uploads", phone.user_id), held("recordings", phone.user_id)
@@ -496,6 +559,8 @@ def test_every_way_to_a_recording_is_among_the_routes_tried_on_anothers() -> Non
         "PATCH /recordings/{id}",
         "DELETE /recordings/{id}",
         "POST /recordings/{id}/complete",
+        "POST /recordings/{id}/restore",
+        "GET /recordings/{id}/upload",
     }
 
 
@@ -507,3 +572,14 @@ def test_a_direct_upload_under_anothers_id_makes_ones_own_recording(
     assert other.put_audio(id, b"not theirs").status == 201
     assert phone.download(id).content == SOUND
     assert other.download(id).content == b"not theirs"
+
+
+def test_deleting_an_upload_that_expired_keeps_it_from_beginning_again(
+    phone: Phone, clock: Clock, services: Services
+) -> None:
+    recording_id = phone.announce(SOUND).json["recording"]["id"]
+    clock.advance(days=8)
+    services.upkeep.run()
+
+    assert phone.delete(f"/recordings/{recording_id}").status == 204
+    assert phone.announce(SOUND, id=recording_id).status == 404

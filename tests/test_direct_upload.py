@@ -138,7 +138,7 @@ def test_an_id_in_upper_case_is_the_same_id(phone: Phone) -> None:
 
 def test_a_deleted_id_is_not_found(phone: Phone, held: Held) -> None:
     id = phone.upload_directly(SOUND)
-    phone.delete(f"/recordings/{id}")
+    phone.delete_for_good(id)
 
     assert phone.put_audio(id, SOUND).code == "not_found"
     assert held("recordings", phone.user_id) == {}

@@ -59,14 +59,16 @@ def test_a_recording_made_offline_is_listed_at_the_time_it_was_made(phone: Phone
 def test_each_status_has_its_own_shelf(phone: Phone) -> None:
     ready = phone.upload_directly(SOUND)
     uploading = phone.deliver(SOUND)
+    trashed = phone.upload_directly(SOUND)
+    phone.trash(trashed)
 
     assert phone.listed() == phone.listed(status="ready") == [ready]
     assert phone.listed(status="uploading") == [uploading]
-    assert phone.listed(status="trashed") == []
+    assert phone.listed(status="trashed") == [trashed]
 
 
 def test_a_deleted_recording_is_on_no_shelf(phone: Phone) -> None:
-    phone.delete(f"/recordings/{phone.upload_directly(SOUND)}")
+    phone.delete_for_good(phone.upload_directly(SOUND))
 
     assert [phone.listed(status=s) for s in ("ready", "uploading", "trashed")] == [[], [], []]
 
@@ -232,6 +234,23 @@ def test_a_change_of_a_version_that_is_past_is_a_conflict(phone: Phone) -> None:
     assert phone.get(f"/recordings/{id}").json["notes"] == "theirs"
 
 
+def test_a_conflict_brings_the_recording_as_it_is_now(phone: Phone) -> None:
+    id = phone.upload_directly(SOUND)
+    theirs = phone.patch(f"/recordings/{id}", {"notes": "theirs"}).json
+    ours = phone.patch(f"/recordings/{id}", {"notes": "ours"}, headers={"If-Match": '"2"'})
+
+    assert ours.json["recording"] == theirs
+    again = {"If-Match": f'"{ours.json["recording"]["version"]}"'}
+    assert phone.patch(f"/recordings/{id}", {"notes": "ours"}, headers=again).status == 200
+
+
+def test_a_change_of_nothing_is_held_against_the_version_too(phone: Phone) -> None:
+    id = phone.upload_directly(SOUND)
+
+    assert phone.patch(f"/recordings/{id}", {}, headers={"If-Match": '"2"'}).status == 200
+    assert phone.patch(f"/recordings/{id}", {}, headers={"If-Match": '"1"'}).status == 409
+
+
 def test_a_change_made_between_our_read_and_our_write_is_a_conflict(
     phone: Phone, faults: Faults
 ) -> None:
@@ -314,7 +333,7 @@ def test_an_unknown_recording_is_not_found(phone: Phone) -> None:
 @pytest.mark.parametrize("headers", [{}, {"If-Match": '"2"'}], ids=["any version", "the version"])
 def test_a_deleted_recording_cannot_be_changed(phone: Phone, headers: dict[str, str]) -> None:
     id = phone.upload_directly(SOUND)
-    phone.delete(f"/recordings/{id}")
+    phone.delete_for_good(id)
 
     changed = phone.patch(f"/recordings/{id}", {"notes": "x"}, headers=headers)
     assert (changed.status, changed.code) == (404, "not_found")

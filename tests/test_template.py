@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from cfnlint.decode import cfn_yaml
+from msgspec.inspect import type_info
 
+from chalicelib.aws.audio import EXPORTS
 from chalicelib.settings import Settings
 from local.backend import TEMPLATE
 
@@ -21,12 +23,20 @@ def properties(resource: str) -> Any:
     return resources[resource]["Properties"]
 
 
-def the_rule(bucket: str) -> Any:
-    """The one lifecycle rule of a bucket, which covers all of it."""
-    (rule,) = properties(bucket)["LifecycleConfiguration"]["Rules"]
+def the_rule(bucket: str, prefix: str | None = None) -> Any:
+    """The one lifecycle rule of what is under a prefix; without one, of all that is in a bucket."""
+    rules = properties(bucket)["LifecycleConfiguration"]["Rules"]
+    (rule,) = [rule for rule in rules if rule.get("Prefix") == prefix]
     assert rule["Status"] == "Enabled"
-    assert not rule.keys() & {"Prefix", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan"}
+    assert not rule.keys() & {"Filter", "TagFilters", "ObjectSizeGreaterThan", "ObjectSizeLessThan"}
     return rule
+
+
+def bounds(field: str) -> tuple[int, int]:
+    """The least and the most that a setting may be."""
+    settings: Any = type_info(Settings)
+    (found,) = [each.type for each in settings.fields if each.name == field]
+    return found.ge, found.le
 
 
 @pytest.mark.parametrize("resource", ["Table", *BUCKETS])
@@ -67,10 +77,13 @@ def test_lists_are_read_from_an_index_that_holds_whole_items(index: str) -> None
     assert found["Projection"] == {"ProjectionType": "ALL"}
 
 
-def test_what_is_due_is_found_by_its_keys_alone() -> None:
+def test_what_is_due_is_found_by_its_keys_and_how_often_it_was_put_off() -> None:
     (index,) = properties("Table")["GlobalSecondaryIndexes"]
     assert [key["AttributeName"] for key in index["KeySchema"]] == ["due_shard", "due_at"]
-    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    assert index["Projection"] == {
+        "ProjectionType": "INCLUDE",
+        "NonKeyAttributes": ["postponed"],
+    }
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
@@ -110,15 +123,29 @@ def test_a_bucket_refuses_whoever_comes_without_tls(bucket: str) -> None:
     ]
 
 
-def test_uploads_are_gone_a_day_after_they_can_no_longer_be_completed() -> None:
+def test_uploads_are_gone_when_their_staging_is_over_begun_or_whole() -> None:
     rule = the_rule("UploadsBucket")
     assert rule["ExpirationInDays"] == {"Ref": "StagingDays"}
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": {"Ref": "StagingDays"}}
 
 
-def test_staging_lasts_a_day_longer_than_an_upload_may_take() -> None:
-    upload_days = Settings(backend="embedded").upload_days
-    assert template["Parameters"]["StagingDays"]["Default"] == upload_days + 1
+def test_staging_lasts_four_lives_of_an_upload_and_a_day() -> None:
+    # S3 counts from its beginning, the app from the last sign of its phone.
+    staging = template["Parameters"]["StagingDays"]
+    least, most = bounds("upload_days")
+    assert staging["Default"] == 4 * Settings(backend="embedded").upload_days + 1
+    assert (staging["MinValue"], staging["MaxValue"]) == (4 * least + 1, 4 * most + 1)
+
+
+def test_an_export_is_gone_after_a_day() -> None:
+    assert the_rule("UploadsBucket", EXPORTS)["ExpirationInDays"] == 1
+
+
+def test_no_other_rule_empties_a_bucket() -> None:
+    count = {
+        bucket: len(properties(bucket)["LifecycleConfiguration"]["Rules"]) for bucket in BUCKETS
+    }
+    assert count == {"UploadsBucket": 2, "RecordingsBucket": 1}
 
 
 def test_the_uploads_bucket_keeps_no_versions() -> None:

@@ -449,7 +449,7 @@ def test_an_id_in_upper_case_is_the_same_id(phone: Phone) -> None:
 
 def test_a_deleted_id_is_not_found_when_it_is_announced_again(phone: Phone) -> None:
     id = phone.upload(SOUND, id=uuid7())
-    phone.delete(f"/recordings/{id}")
+    phone.delete_for_good(id)
     again = phone.announce(SOUND, id=id)
 
     assert (again.status, again.code) == (404, "not_found")
@@ -596,9 +596,10 @@ def test_a_recording_is_ready_even_if_the_uploads_bucket_cannot_be_tidied(
     phone: Phone, faults: Faults
 ) -> None:
     id = phone.deliver(SOUND)
-    faults.refuse("s3", "DeleteObject", "AccessDenied", 403)
+    faults.refuse("s3", "DeleteObjects", "AccessDenied", 403)
 
     assert phone.complete(id).json["status"] == "ready"
+    assert faults.met == 1
 
 
 def test_the_copy_is_bound_to_what_was_checked_and_overwrites_nothing(
@@ -833,9 +834,9 @@ def test_what_fits_the_quota_exactly_is_taken(phone: Phone, configure: Callable[
     assert phone.announce(b"1").code == "quota_exceeded"
 
 
-def test_a_deletion_makes_room(phone: Phone, configure: Callable[..., None]) -> None:
+def test_a_deletion_for_good_makes_room(phone: Phone, configure: Callable[..., None]) -> None:
     configure(quota_bytes=len(SOUND))
-    phone.delete(f"/recordings/{phone.upload(SOUND)}")
+    phone.delete_for_good(phone.upload(SOUND))
 
     assert phone.announce(SOUND).status == 201
 
@@ -848,10 +849,10 @@ def test_usage_is_the_sum_over_what_the_user_has(phone: Phone, invariants: Invar
 
     phone.delete(f"/recordings/{under_way}")
     assert phone.usage() == (10 + 6, 2)
-    phone.delete(f"/recordings/{uploaded}")
-    phone.delete(f"/recordings/{uploaded}")
+    phone.delete_for_good(uploaded)
+    phone.delete_for_good(uploaded)
     assert phone.usage() == (6, 1)
-    phone.delete(f"/recordings/{direct}")
+    phone.delete_for_good(direct)
     assert phone.usage() == (0, 0)
     assert invariants.broken(phone.user_id) == []
 
