@@ -18,6 +18,7 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)
 JwtKeys = Annotated[
     str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}\Z", max_length=4096)
 ]
+Limit = Annotated[int, Meta(ge=0)]
 GIB = 1024**3
 
 
@@ -55,6 +56,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")] = "*"
     s3_public_url: Url | None = None
     """The address of S3 that signed URLs carry, when phones reach it by another one than we do."""
+    public_url: Url | None = None
+    """The address of this API that links in mails begin with."""
+    mail_from: Annotated[str, Meta(pattern=r"^[^@\r\n]+@[^@\s]+\Z", max_length=320)] | None = None
+    """Who mails are from. Without this and `public_url` mails wait in the outbox."""
+    unconfirmed_may: Literal["everything", "account"] = "everything"
+    """What may be done before the address is confirmed; `account` is what begins with /me."""
+    # How often; core/attempts.py says within what time. 0 is no limit.
+    login_failures_per_address: Limit = 10
+    login_failures_per_source: Limit = 100
+    refresh_failures_per_source: Limit = 300
+    signups_per_source: Limit = 300
+    forgot_per_source: Limit = 300
+    mails_per_address: Limit = 5
     bcrypt_cost: Annotated[int, Meta(ge=4, le=16)] = 12
     s3_endpoint: Url | None = None
     """Where S3 is, if not at AWS: botocore's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""

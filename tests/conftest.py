@@ -37,6 +37,7 @@ def settings() -> Iterator[Settings]:
             patch.delenv(name)
         for name, value in embedded.environment().items():
             patch.setenv(name, value)
+        patch.setenv("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
         # The lowest that bcrypt has: the tests are not about its strength.
         patch.setenv("RECORDER_BCRYPT_COST", "4")
         yield settings_module.load()

@@ -440,7 +440,7 @@ def test_a_deletion_that_is_not_clear_deletes_nothing(phone: Phone, value: str) 
 def test_a_bad_id_in_the_path_is_refused_by_its_name(phone: Phone, route: Route, what: str) -> None:
     path = path_of(route, quote(str(BAD_IDS[what]), safe=""))
 
-    assert_refused(phone.call(route.method, path), "id")
+    assert_refused(phone.call(route.method, path), route.parameters[0])
 
 
 @pytest.mark.parametrize("id", ["..", "%2E%2E%2F", "a%2Fb", "%00", "{id}", "%", "\u20ac", "%FF"])

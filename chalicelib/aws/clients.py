@@ -18,6 +18,7 @@ from chalicelib.errors import InternalError, Unavailable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sesv2.client import SESV2Client
 
 # API Gateway gives up at 29 s. Three tries of at most 8 s each leave room to say so ourselves.
 CONNECT_SECONDS = 2
@@ -65,6 +66,12 @@ class Clients:
         """The DynamoDB client."""
         with self._lock:
             return self.session.client("dynamodb", config=_patience(READ_SECONDS, TRIES))
+
+    @cached_property
+    def ses(self) -> SESV2Client:
+        """The SES client."""
+        with self._lock:
+            return self.session.client("sesv2", config=_patience(READ_SECONDS, TRIES))
 
     @cached_property
     def s3(self) -> S3Client:

@@ -13,13 +13,14 @@ from datetime import datetime
 import jwt
 from msgspec import Struct
 
-from chalicelib.errors import NotAuthenticated, TokenExpired
+from chalicelib.errors import InvalidRequest, NotAuthenticated, TokenExpired
 
 ALGORITHM = "HS256"
 REQUIRED_CLAIMS = ["iss", "sub", "sid", "iat", "exp"]
 
 
 _TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{43})\.([\w-]{22})", re.ASCII)
+_LINK_TOKEN = re.compile(r"([0-9a-f-]{36})\.([\w-]{43})", re.ASCII)
 
 
 class Caller(Struct, frozen=True):
@@ -119,8 +120,48 @@ class RefreshSecret(Struct, frozen=True):
 
     @property
     def hash(self) -> str:
-        """What is stored of the secret. It is random, so a plain hash cannot be guessed back."""
-        return hashlib.sha256(self.secret.encode()).hexdigest()
+        """What is stored of the secret."""
+        return _hash(self.secret)
+
+
+class LinkSecret(Struct, frozen=True):
+    """What a link in a mail proves: 256 random bits, that somebody reads a user's mail."""
+
+    user_id: str
+    secret: str
+
+    @classmethod
+    def new(cls, user_id: str) -> LinkSecret:
+        """A fresh one."""
+        return cls(user_id, secrets.token_urlsafe(32))
+
+    @classmethod
+    def parse(cls, token: str) -> LinkSecret:
+        """The secret in a token; InvalidRequest when it cannot be one of ours."""
+        match = _LINK_TOKEN.fullmatch(token)
+        if not match:
+            raise cls.refused()
+        return cls(*match.groups())
+
+    @staticmethod
+    def refused() -> InvalidRequest:
+        """What is wrong with a token, whatever it is."""
+        return InvalidRequest("The link is wrong, used or too old; ask for another", field="token")
+
+    @property
+    def token(self) -> str:
+        """The token as the link has it."""
+        return f"{self.user_id}.{self.secret}"
+
+    @property
+    def hash(self) -> str:
+        """What is stored of the secret."""
+        return _hash(self.secret)
+
+
+def _hash(secret: str) -> str:
+    # It is random, so a plain hash of it cannot be guessed back.
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _base64(digest: bytes) -> str:
