@@ -80,6 +80,10 @@ class Phone:
         """Log in; the phone itself stays in the session that it has."""
         return self.post("/auth/login", {"email": self.email, "password": PASSWORD} | fields)
 
+    def refresh(self) -> Answer:
+        """Refresh; the phone itself keeps the tokens that it has."""
+        return self.post("/auth/refresh", {"refresh_token": self.tokens["refresh_token"]})
+
     def on_another_device(self, **fields: object) -> Phone:
         """Another phone of the same user, logged in."""
         another = Phone()

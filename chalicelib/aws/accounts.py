@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -22,6 +22,8 @@ from chalicelib.errors import EmailTaken, NotAuthenticated
 from chalicelib.models.entities import Account, ClosedAccount, Session
 from chalicelib.models.fields import LetterKind
 
+# When a session that was ended expired: whoever compares it with a time taken before sees it too.
+LONG_AGO = datetime.fromtimestamp(0, UTC)
 # What a refresh changes of a session. Not its password's version, which may change meanwhile.
 ROTATED = (
     "refresh_hash",
@@ -74,7 +76,9 @@ class AccountsTable:
             raise NotAuthenticated("The account is gone") from error
         return msgspec.convert(item, Account)
 
-    def change_password(self, account: Account, password_hash: str, session_id: str) -> bool:
+    def change_password(
+        self, account: Account, password_hash: str, session_id: str, now: datetime
+    ) -> bool:
         """Set another password, which ends every session but this one, and links to reset it."""
         changes = _another_password(password_hash) | {"reset_hash": None, "reset_expires_at": None}
         try:
@@ -88,8 +92,9 @@ class AccountsTable:
                 self._table.updating(
                     session_key(account.id, session_id),
                     {"password_version": Increment(1)},
-                    f"{THERE} AND #password_version = :version_checked",
+                    "#password_version = :version_checked AND #expires_at > :now",
                     version_checked=account.password_version,
+                    now=timestamp(now),
                 ),
             )
         except ConditionFailed:
@@ -149,7 +154,8 @@ class AccountsTable:
     def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
         """Have a session expire; False when there is none, not even one that has."""
         try:
-            self._table.update(session_key(user_id, session_id), _expiry(now), THERE)
+            over = _expiry(now) | {"expires_at": timestamp(LONG_AGO)}
+            self._table.update(session_key(user_id, session_id), over, THERE)
         except ConditionFailed:
             return False
         return True

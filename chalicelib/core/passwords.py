@@ -81,7 +81,8 @@ class Passwords:
             self._attempts.take_back_log_in(account.email, source)
             return
         password_hash = self.hashed("new_password", new, account.email)
-        if not self._store.change_password(account, password_hash, caller.session_id):
+        session_id = caller.session_id
+        if not self._store.change_password(account, password_hash, session_id, self._clock()):
             raise NotAuthenticated("The password or the session was changed meanwhile")
 
     def forgot(self, email: str, source: str) -> None:

@@ -49,7 +49,9 @@ class AccountStore(Protocol):
     def rename(self, user_id: str, name: str | None) -> Account:
         """Set the name; NotAuthenticated when there is no such account."""
 
-    def change_password(self, account: Account, password_hash: str, session_id: str) -> bool:
+    def change_password(
+        self, account: Account, password_hash: str, session_id: str, now: datetime
+    ) -> bool:
         """Set another password, which ends every session but this one, and links to reset it.
 
         False, and nothing done, when the password is no longer that of `account` or the session

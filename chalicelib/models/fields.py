@@ -132,11 +132,13 @@ def address(field: str, value: str) -> str:
     import email_validator
 
     value = normal_form(field, value, EMAIL_BYTES)
+    # Names such as `localhost` and `.test` are what development uses; the library asks those who
+    # allow them to take them off its list.
+    email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
     try:
-        # Whether its domain takes mail is for the mail to find out. Names that mean something in
-        # one network only, such as `localhost` and `.test`, are what development uses.
+        # Whether its domain takes mail is for the mail to find out.
         email_validator.validate_email(
-            value, check_deliverability=False, globally_deliverable=False
+            value, check_deliverability=False, globally_deliverable=False, strict=True
         )
     except email_validator.EmailNotValidError as error:
         # Its message quotes the address.
