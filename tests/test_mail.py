@@ -334,6 +334,8 @@ def test_the_log_has_neither_address_nor_token(
 
 
 def test_a_schedule_sends_what_waits(phone: Phone, stored: Stored) -> None:
+    assert [letter["email"] for letter in waiting(stored)] == [phone.email]
+
     with Client(app) as client:
         client.lambda_.invoke("deliver_mail", client.events.generate_cw_event("", "", {}, []))
 

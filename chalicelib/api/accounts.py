@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.api import pages
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.core.tokens import Caller
-from chalicelib.errors import EmailTaken, InvalidCredentials
+from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
 from chalicelib.models.answers import Export, SignedIn, User
 from chalicelib.models.requests import (
     Confirmation,
@@ -92,7 +92,7 @@ def rename(caller: Caller, body: ProfileChange) -> User:
     return services().accounts.rename(caller.user_id, body.name)
 
 
-@blueprint.endpoint("POST", "/me/email/confirmation", None, 202, limited=True)
-def ask_for_confirmation(caller: Caller, source: str) -> None:
+@blueprint.endpoint("POST", "/me/email/confirmation", None, 202, raises=(TooManyAttempts,))
+def ask_for_confirmation(caller: Caller) -> None:
     """Have the link that confirms the address mailed again; nothing is, once it is confirmed."""
     services().confirmations.ask(caller.user_id)
