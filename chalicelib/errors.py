@@ -97,7 +97,7 @@ class EmailNotConfirmed(RecorderError):
 class NotFound(RecorderError):
     """No such recording or session; also when it is somebody else's."""
 
-    status, code, title = 404, "not_found", "There is no such thing"
+    status, code, title = 404, "not_found", "Not found"
 
 
 class MethodNotAllowed(RecorderError):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from chalice.local import LambdaEventConverter
 
 from chalicelib import wiring
@@ -203,6 +204,14 @@ def test_with_ipv6_a_source_is_a_network(
     assert fail(nobody) == [status]
 
 
+def test_a_source_that_is_no_address_is_a_source_too(
+    phone: Phone, come_from: Callable[[str], None]
+) -> None:
+    come_from("test-invoke-source-ip")
+
+    assert phone.log_in().status == 200
+
+
 # What else is limited
 
 
@@ -276,7 +285,7 @@ def test_a_counted_attempt_is_at_most_two_calls_for_each_limit(
     assert made == [2, 4, 4]
 
 
-def test_a_refused_attempt_looks_up_nobody(phone: Phone, faults: Faults) -> None:
+def test_a_refused_attempt_is_one_write(phone: Phone, faults: Faults) -> None:
     fail(phone, 10)
     calls = faults.record()
 
@@ -316,6 +325,14 @@ def test_the_store_forgets_what_was_counted(
 
 def test_a_log_in_that_cannot_be_counted_is_not_tried(phone: Phone, faults: Faults) -> None:
     faults.refuse("dynamodb", "UpdateItem", times=1)
+
+    assert phone.log_in().status == 503
+    assert phone.log_in().status == 200
+
+
+def test_a_log_in_that_cannot_be_uncounted_can_be_repeated(phone: Phone, faults: Faults) -> None:
+    # Two reads, two attempts counted, and the first that is taken back.
+    faults.fail_at(4, EndpointConnectionError(endpoint_url="http://gone"), done=False)
 
     assert phone.log_in().status == 503
     assert phone.log_in().status == 200
