@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import dynamodb
-
-from local import mailbox, schedules
+from local import dynamodb, mailbox, schedules
 
 if TYPE_CHECKING:
     from moto.server import ThreadedMotoServer

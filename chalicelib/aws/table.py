@@ -30,6 +30,9 @@ CONFLICT_SECONDS = 0.02, 0.6
 THERE = "attribute_exists(#pk)"
 NOT_THERE = "attribute_not_exists(#pk)"
 
+# Of the table's indexes those that cannot be read consistently.
+GLOBAL_INDEXES = {"due"}
+
 
 class Increment(Struct, frozen=True):
     """A change that adds to a number, whatever it is."""
@@ -158,7 +161,6 @@ class Table:
         *,
         index: str | None = None,
         only: str | None = None,
-        consistent: bool = True,
         limit: int | None = None,
         forward: bool = True,
         start: Key | None = None,
@@ -166,15 +168,15 @@ class Table:
     ) -> Iterator[Item]:
         """The items that a condition on the keys finds, at most `limit`; a call for each 1 MB.
 
-        As last written, unless it is not to be `consistent`, which a global index cannot be. `only`
-        is a condition that the items must meet besides; those that do not count for `limit` too.
+        As last written, but for a global index, which lags behind. `only` is a condition that the
+        items must meet besides; those that do not count for `limit` too.
         """
-        asked = {
+        arguments: Any = {
             "TableName": self._name,
             "KeyConditionExpression": condition,
             "ScanIndexForward": forward,
-            "ConsistentRead": consistent,
-            **_placeholders(f"{condition} {only}", values),
+            "ConsistentRead": index not in GLOBAL_INDEXES,
+            **_placeholders(f"{condition} {only or ''}", values),
         }
         if index:
             arguments["IndexName"] = index
@@ -192,7 +194,7 @@ class Table:
             after = answer.get("LastEvaluatedKey", {})
             if limit is not None:
                 limit -= answer["ScannedCount"]
-            if not after or limit == 0:
+            if not after or (limit is not None and limit <= 0):
                 return
 
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:

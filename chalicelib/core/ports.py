@@ -97,6 +97,21 @@ class AccountStore(Protocol):
         Of a user with thousands, those among the newest megabyte.
         """
 
+    def close(self, account: Account, now: datetime) -> bool:
+        """Close an account and free its address, both or neither; it is due from `now` on.
+
+        False when it is closed already, or has another password by now.
+        """
+
+    def find_closed(self, user_id: str) -> ClosedAccount | None:
+        """The account, if it is closed."""
+
+    def forget_sessions(self, user_id: str) -> None:
+        """Remove all that is kept under the user but the account and the recordings."""
+
+    def forget(self, account: ClosedAccount) -> None:
+        """Remove what is left of a closed account."""
+
 
 class AttemptStore(Protocol):
     """How often somebody tried something, within a window of time."""
@@ -137,21 +152,6 @@ class Mailer(Protocol):
 
     def send(self, to: str, subject: str, text: str) -> None:
         """Hand a mail over to be delivered."""
-
-    def close(self, account: Account, now: datetime) -> bool:
-        """Close an account and free its address, both or neither; it is due from `now` on.
-
-        False when it is closed already, or has another password by now.
-        """
-
-    def find_closed(self, user_id: str) -> ClosedAccount | None:
-        """The account, if it is closed."""
-
-    def forget_sessions(self, user_id: str) -> None:
-        """Remove all that is kept under the user but the account and the recordings."""
-
-    def forget(self, account: ClosedAccount) -> None:
-        """Remove what is left of a closed account."""
 
 
 class RecordingStore(Protocol):
