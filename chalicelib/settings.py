@@ -18,6 +18,7 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)
 JwtKeys = Annotated[
     str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}\Z", max_length=4096)
 ]
+LONGEST_ACCESS_TOKEN_SECONDS = 86_400
 Limit = Annotated[int, Meta(ge=0)]
 GIB = 1024**3
 
@@ -38,7 +39,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     recordings_bucket: str = ""
     jwt_keys: JwtKeys | None = None
     """`kid:secret`, several with commas: the first signs, each of them verifies."""
-    access_token_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 900
+    jwt_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
+    """The secret in Secrets Manager that has the keys instead: its name or its ARN."""
+    access_token_seconds: Annotated[int, Meta(ge=1, le=LONGEST_ACCESS_TOKEN_SECONDS)] = 900
     refresh_token_days: Annotated[int, Meta(ge=1, le=3650)] = 60
     upload_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
     download_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 900
@@ -75,12 +78,17 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def keys(self) -> dict[str, str]:
-        """The JWT keys, by kid; the first signs."""
+        """The keys that are set here, by kid; the first signs."""
         return dict(key.split(":", 1) for key in (self.jwt_keys or "").split(",") if key)
 
 
-# What an `aws` backend cannot run without. The embedded one brings its own.
-NEEDED_ON_AWS = ("table", "uploads_bucket", "recordings_bucket", "jwt_keys")
+# What an `aws` backend cannot run without; one of each. The embedded one brings its own.
+NEEDED_ON_AWS = (
+    ("table",),
+    ("uploads_bucket",),
+    ("recordings_bucket",),
+    ("jwt_secret_id", "jwt_keys"),
+)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -120,8 +128,8 @@ def _plainly(what: str) -> str:
 
 def _check(settings: Settings) -> None:
     if settings.backend == "aws":
-        for field in NEEDED_ON_AWS:
-            if not getattr(settings, field):
-                raise SettingsError(f"{variable(field)}: is not set")
+        for fields in NEEDED_ON_AWS:
+            if not any(getattr(settings, field) for field in fields):
+                raise SettingsError(f"{' or '.join(map(variable, fields))}: is not set")
     if settings.jwt_keys and len(settings.keys) <= settings.jwt_keys.count(","):
         raise SettingsError(f"{variable('jwt_keys')}: two keys have the same kid")

@@ -13,6 +13,7 @@ from chalicelib.aws.attempts import AttemptsTable
 from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.due import DueIndex
+from chalicelib.aws.keys import KeyStore
 from chalicelib.aws.mail import OutboxTable, SesMailer
 from chalicelib.aws.parts import Parts
 from chalicelib.aws.recordings import RecordingsTable
@@ -28,6 +29,7 @@ from chalicelib.core.deletion import Deletion
 from chalicelib.core.export import Exporting
 from chalicelib.core.feed import Feed
 from chalicelib.core.ids import uuid7
+from chalicelib.core.keys import Keys
 from chalicelib.core.library import Library
 from chalicelib.core.multipart import Multipart
 from chalicelib.core.passwords import Passwords
@@ -38,6 +40,7 @@ from chalicelib.core.tokens import AccessTokens
 from chalicelib.core.upkeep import Upkeep
 from chalicelib.core.uploads import Uploads
 from chalicelib.models.fields import Store
+from chalicelib.models.keys import Key
 from chalicelib.settings import Settings
 
 
@@ -62,7 +65,7 @@ class Services:
     def tokens(self) -> AccessTokens:
         """Access tokens."""
         issuer = f"recorder-{self.settings.stage}"
-        return AccessTokens(self.settings.keys, issuer, self.settings.access_token_seconds)
+        return AccessTokens(self._keys, issuer, self.settings.access_token_seconds)
 
     @cached_property
     def accounts(self) -> Accounts:
@@ -148,6 +151,15 @@ class Services:
     @cached_property
     def _multipart(self) -> Multipart:
         return Multipart(self._stores)
+
+    @cached_property
+    def _keys(self) -> Keys:
+        """Read as soon as something is built that needs them: without any, nothing is begun."""
+        if self.settings.jwt_secret_id:
+            store = KeyStore(lambda: self.clients.secretsmanager, self.settings.jwt_secret_id)
+            return Keys(store.read, self._clock)
+        given = [Key(kid=kid, secret=secret) for kid, secret in self.settings.keys.items()]
+        return Keys(lambda: given, self._clock)
 
     @cached_property
     def _attempts(self) -> Attempts:

@@ -67,6 +67,7 @@ class Backend:
             "RECORDER_UPLOADS_BUCKET": self.stack["UploadsBucket"],
             "RECORDER_RECORDINGS_BUCKET": self.stack["RecordingsBucket"],
             "RECORDER_JWT_KEYS": f"local:{self.jwt_key}",
+            "RECORDER_JWT_SECRET_ID": "",
             "RECORDER_MAIL_FROM": mailbox.SENDER,
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ENDPOINT_URL_S3": self.url,
@@ -189,12 +190,14 @@ def _make_stack() -> dict[str, str]:
     from moto.s3.models import s3_backends
 
     stacks = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
-    # It makes no bucket policies, says so twice, and there is no TLS here to insist on.
+    # It makes neither bucket policies nor secrets, and says so twice. Here there is no TLS to
+    # insist on, and start() makes the key.
     logging.getLogger("moto").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tried to parse AWS::S3::BucketPolicy", UserWarning)
+        unmade = "Tried to parse AWS::(S3::BucketPolicy|SecretsManager::Secret) "
+        warnings.filterwarnings("ignore", unmade, UserWarning)
         stack = stacks.create_stack("recorder", TEMPLATE.read_text(encoding="utf-8"), parameters={})
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
     # The one property that the app can see and that moto does not take from the template.
     s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_bucket_versioning(
         outputs["RecordingsBucket"], "Enabled"

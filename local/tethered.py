@@ -15,6 +15,7 @@ import sys
 import threading
 
 from chalice import cli
+from chalice.local import ChaliceRequestHandler
 
 from local import schedules
 
@@ -27,6 +28,9 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(int(tether),), daemon=True).start()
     # botocore says where it found credentials and endpoints, which would stand among the requests.
     logging.getLogger("botocore").setLevel(logging.WARNING)
+    # Headers and body are written one after the other, and without this the body waits for a client
+    # that keeps its connection to acknowledge the headers: 40 ms a request.
+    ChaliceRequestHandler.disable_nagle_algorithm = True
     if jobs == "jobs":
         schedules.start()
     sys.argv = ["chalice", *arguments]

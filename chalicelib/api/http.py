@@ -63,8 +63,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """The content types of a body that is taken as it is, as bytes."""
     body_optional: bool = False
     query: type[Struct] | None = None
-    headers: dict[str, str] = {}
-    """Request headers that the view reads, and what they are for."""
+    headers: dict[str, Any] = {}
+    """Request headers that the view reads, each with the type of its value; None without it."""
     raises: tuple[type[RecorderError], ...] = ()
     tag: str
     name: str
@@ -79,7 +79,7 @@ class Route(Struct, frozen=True, kw_only=True):
     def errors(self) -> tuple[type[RecorderError], ...]:
         """Everything that can go wrong: what the view raises, and what the declaration implies."""
         errors: list[type[RecorderError]] = []
-        if self.parameters or self.query or self.body or self.body_types:
+        if self.parameters or self.query or self.body or self.body_types or self.headers:
             errors.append(InvalidRequest)
         if self.auth:
             errors += [NotAuthenticated, TokenExpired]
@@ -171,8 +171,8 @@ class Endpoint:
         if route.body_types:
             arguments["content_type"] = request.headers.get("content-type", "")
             arguments["body"] = parsing.raw_body(request, route.body_types)
-        for header in route.headers:
-            arguments[header.lower().replace("-", "_")] = request.headers.get(header)
+        for name, kind in route.headers.items():
+            arguments[name.lower().replace("-", "_")] = parsing.header(request, name, kind)
         return arguments
 
     def _present(self, answer: object) -> Response:

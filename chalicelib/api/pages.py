@@ -89,5 +89,4 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
 
 def reply(page: str) -> Reply:
     """A page as it is answered."""
-    headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Referrer-Policy": "no-referrer"}
-    return Reply(page, headers=headers)
+    return Reply(page, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})

@@ -56,6 +56,12 @@ def query(request: Request, kind: type[S]) -> S:
     return converted
 
 
+def header(request: Request, name: str, kind: Any) -> Any:
+    """A header by its type, None when it is not there; InvalidRequest names it when it is wrong."""
+    value = request.headers.get(name)
+    return None if value is None else _convert(value, kind, whole=name)
+
+
 def body(request: Request, kind: type[S], *, optional: bool) -> S:
     """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`."""
     raw = request.raw_body

@@ -40,7 +40,6 @@ if (loaded) {
     dom_id: "#swagger-ui",
     deepLinking: true,
     displayRequestDuration: true,
-    persistAuthorization: true,
     tryItOutEnabled: true,
     validatorUrl: null,
   });

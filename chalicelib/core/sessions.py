@@ -175,7 +175,7 @@ class Sessions:
         )
 
     def _server_keys(self) -> list[str]:
-        return list(self._settings.keys.values())
+        return self._tokens.keys.secrets()
 
     def _expiry(self) -> datetime:
         return self._clock() + timedelta(days=self._settings.refresh_token_days)

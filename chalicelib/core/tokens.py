@@ -13,6 +13,7 @@ from datetime import datetime
 import jwt
 from msgspec import Struct
 
+from chalicelib.core.keys import Keys
 from chalicelib.errors import InvalidRequest, NotAuthenticated, TokenExpired
 
 ALGORITHM = "HS256"
@@ -31,21 +32,17 @@ class Caller(Struct, frozen=True):
 
 
 class AccessTokens:
-    """Issues and verifies access tokens.
+    """Issues and verifies access tokens: one of the keys signs, each of them verifies."""
 
-    `keys` maps key ids to secrets: the first signs, each of them verifies, so a key is replaced
-    by putting a new one in front.
-    """
-
-    def __init__(self, keys: dict[str, str], issuer: str, seconds: int) -> None:
+    def __init__(self, keys: Keys, issuer: str, seconds: int) -> None:
         """Take the keys, who issues, and how long a token lasts."""
-        self._keys = keys
+        self.keys = keys
         self._issuer = issuer
         self.seconds = seconds
 
     def issue(self, caller: Caller, now: datetime) -> str:
         """A token by which `caller` is known from now on."""
-        key_id, secret = next(iter(self._keys.items()))
+        key = self.keys.signing()
         # A JWT has whole seconds: round up, so that it lasts for all that was promised.
         issued_at = math.ceil(now.timestamp())
         claims = {
@@ -55,15 +52,17 @@ class AccessTokens:
             "iat": issued_at,
             "exp": issued_at + self.seconds,
         }
-        return jwt.encode(claims, secret, algorithm=ALGORITHM, headers={"kid": key_id})
+        return jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.kid})
 
     def verify(self, token: str) -> Caller:
         """Who calls with this token; TokenExpired, or NotAuthenticated for any other flaw."""
         try:
-            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
+            key = self.keys.find(jwt.get_unverified_header(token).get("kid"))
+            if key is None:
+                raise NotAuthenticated("The access token is not valid")
             claims = jwt.decode(
                 token,
-                secret,
+                key.secret,
                 algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 # `iat` may be some seconds ahead of us: another Lambda's clock set it.
@@ -71,7 +70,7 @@ class AccessTokens:
             )
         except jwt.ExpiredSignatureError as error:
             raise TokenExpired("Refresh the access token, then send the request again") from error
-        except (jwt.InvalidTokenError, KeyError) as error:
+        except jwt.InvalidTokenError as error:
             raise NotAuthenticated("The access token is not valid") from error
         return Caller(claims["sub"], claims["sid"])
 

@@ -101,6 +101,15 @@ Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339.")]
 Tag = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Notes = Annotated[str, Meta(max_length=4000)]
+# RFC 9110, section 13.1.1, of which one version is enough.
+IfMatch = Annotated[
+    str,
+    Meta(
+        pattern=r'^(\*|"[0-9]{1,15}")' + _END,
+        description="The version that is to be changed; `*` is any.",
+        examples=['"3"'],
+    ),
+]
 UploadMethod = Literal["put", "post", "multipart"]
 Store = Literal["uploads", "recordings"]
 Debt = Literal["parts", "uploads", "recordings"]
