@@ -20,10 +20,13 @@ from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from local import backend
-from tests import s3_rules
+from tests import leaks, s3_rules
 from tests.faults import Faults
+from tests.forger import Forger
 from tests.invariants import Held, Invariants
 from tests.phone import Phone
+
+pytest_plugins = ["tests.leak_plugin"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,7 +43,9 @@ def settings() -> Iterator[Settings]:
         patch.setenv("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
         # The lowest that bcrypt has: the tests are not about its strength.
         patch.setenv("RECORDER_BCRYPT_COST", "4")
-        yield settings_module.load()
+        settings = settings_module.load()
+        leaks.learn(*({"token": key} for key in settings.keys.values()))
+        yield settings
     embedded.stop()
 
 
@@ -180,6 +185,12 @@ def nobody() -> Phone:
 def phone() -> Phone:
     """A phone whose user just signed up."""
     return Phone().sign_up()
+
+
+@pytest.fixture
+def forger(phone: Phone, settings: Settings) -> Forger:
+    """Makes access tokens of that user, with a flaw."""
+    return Forger(phone, *str(settings.jwt_keys).split(":"))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 from chalicelib import wiring
 from local import backend
 from local.mailbox import mails
+from tests import leaks
 
 
 def delivered_to(address: str) -> list[dict[str, str]]:
@@ -18,4 +19,5 @@ def delivered_to(address: str) -> list[dict[str, str]]:
 def token_in(mail: dict[str, str]) -> str:
     """The token in the link in a mail."""
     (token,) = re.findall(r"^http://127\.0\.0\.1:8000/auth/\S+#(\S+)$", mail["text"], re.MULTILINE)
+    leaks.learn({"token": token})
     return str(token)
