@@ -5,6 +5,7 @@ HOST := 127.0.0.1
 PORT ?= 8000
 PUBLIC_HOST ?=
 ARGS ?=
+STAGE ?=
 PYTHON ?=
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -20,10 +21,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit test check format openapi clean
+.PHONY: help setup run upkeep audit test check audit-deps fuzz format openapi rotate-key clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
 
 setup: $(STAMP) ## Make .venv, or bring it up to date. PYTHON=python3.12 chooses which; make clean first.
 	@:
@@ -60,6 +61,12 @@ check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(BIN)/cfn-lint infra/template.yaml
 	@$(PYTEST)
 
+audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability. It needs the network.
+	@$(BIN)/pip-audit --strict --progress-spinner off --no-deps --disable-pip -r requirements-dev.txt
+
+fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARGS='--seconds 3600'
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true
 	@$(BIN)/python -m ruff format .
@@ -67,6 +74,9 @@ format: $(STAMP) ## Format the code, and mend what the linter can.
 openapi: $(STAMP) ## Write docs/openapi.json from the code.
 	@$(BIN)/python -m local.openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
+
+rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
+	@$(BIN)/python -m infra.rotate_key --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
 	@rm -rf .venv .recorder .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,7 @@
 from chalice.app import Chalice, CORSConfig
 
 from chalicelib import jobs, settings
-from chalicelib.api import accounts, docs, recordings, uploads
+from chalicelib.api import accounts, docs, passwords, recordings, sessions, uploads
 from chalicelib.api.problems import refusals_of_our_own
 from chalicelib.models.fields import AUDIO_TYPES
 
@@ -19,6 +19,6 @@ app.api.cors = CORSConfig(
 # What API Gateway hands on as bytes rather than as text that it has spoilt.
 app.api.binary_types = list(AUDIO_TYPES)
 app.register_middleware(refusals_of_our_own(app.api.cors), "http")
-for blueprint in (accounts.blueprint, uploads.blueprint, recordings.blueprint, docs.blueprint):
-    app.register_blueprint(blueprint)
+for module in (accounts, sessions, passwords, uploads, recordings, docs):
+    app.register_blueprint(module.blueprint)
 app.register_blueprint(jobs.blueprint(_settings))

@@ -31,7 +31,7 @@ class RecorderError(Exception):
     status: ClassVar[int]
     code: ClassVar[str]
     title: ClassVar[str]
-    headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
     current: Recording | None = None
     """What stands in the way, where it helps to know it."""
 
@@ -88,10 +88,16 @@ class QuotaExceeded(RecorderError):
     status, code, title = 403, "quota_exceeded", "The quota is used up"
 
 
-class NotFound(RecorderError):
-    """No such recording; also when it is somebody else's."""
+class EmailNotConfirmed(RecorderError):
+    """The operator wants addresses to be confirmed before this can be done."""
 
-    status, code, title = 404, "not_found", "There is no such recording"
+    status, code, title = 403, "email_not_confirmed", "Confirm the address first"
+
+
+class NotFound(RecorderError):
+    """No such recording or session; also when it is somebody else's."""
+
+    status, code, title = 404, "not_found", "Not found"
 
 
 class MethodNotAllowed(RecorderError):
@@ -157,6 +163,17 @@ class UnsupportedMediaType(RecorderError):
     """Not one of the audio types that are accepted."""
 
     status, code, title = 415, "unsupported_media_type", "The content type is not supported"
+
+
+class TooManyAttempts(RecorderError):
+    """A limit is used up; it is renewed after `seconds`, whatever is tried until then."""
+
+    status, code, title = 429, "too_many_attempts", "Too many attempts"
+
+    def __init__(self, seconds: int) -> None:
+        """Say when to try again."""
+        super().__init__(f"Try again in {seconds} seconds")
+        self.headers = {"Retry-After": str(seconds)}
 
 
 class InternalError(RecorderError):

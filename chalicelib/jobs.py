@@ -30,6 +30,7 @@ def blueprint(settings: Settings) -> Blueprint:
     }
     jobs.on_cw_event(arrival)(notice)
     jobs.schedule(Rate(15, unit=Rate.MINUTES))(upkeep)
+    jobs.schedule(Rate(1, unit=Rate.MINUTES))(deliver_mail)
     return jobs
 
 
@@ -53,3 +54,8 @@ def upkeep(_event: object, context: Any) -> dict[str, int]:
     numbers: dict[str, int] = msgspec.structs.asdict(tally)
     metrics.emit(**{f"upkeep_{name}": number for name, number in numbers.items()})
     return numbers
+
+
+def deliver_mail(_event: object, _context: object) -> None:
+    """Send the mails that wait."""
+    services().post.deliver()

@@ -18,6 +18,8 @@ Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)
 JwtKeys = Annotated[
     str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}\Z", max_length=4096)
 ]
+LONGEST_ACCESS_TOKEN_SECONDS = 86_400
+Limit = Annotated[int, Meta(ge=0)]
 GIB = 1024**3
 
 
@@ -37,7 +39,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     recordings_bucket: str = ""
     jwt_keys: JwtKeys | None = None
     """`kid:secret`, several with commas: the first signs, each of them verifies."""
-    access_token_seconds: Annotated[int, Meta(ge=1, le=86_400)] = 900
+    jwt_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
+    """The secret in Secrets Manager that has the keys instead: its name or its ARN."""
+    access_token_seconds: Annotated[int, Meta(ge=1, le=LONGEST_ACCESS_TOKEN_SECONDS)] = 900
     refresh_token_days: Annotated[int, Meta(ge=1, le=3650)] = 60
     upload_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
     download_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 900
@@ -55,18 +59,36 @@ class Settings(Struct, frozen=True, kw_only=True):
     cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")] = "*"
     s3_public_url: Url | None = None
     """The address of S3 that signed URLs carry, when phones reach it by another one than we do."""
+    public_url: Url | None = None
+    """The address of this API that links in mails begin with."""
+    mail_from: Annotated[str, Meta(pattern=r"^[^@\r\n]+@[^@\s]+\Z", max_length=320)] | None = None
+    """Who mails are from. Without this and `public_url` mails wait in the outbox."""
+    unconfirmed_may: Literal["everything", "account"] = "everything"
+    """What may be done before the address is confirmed; `account` is what begins with /me."""
+    # How often; core/attempts.py says within what time. 0 is no limit.
+    login_failures_per_address: Limit = 10
+    login_failures_per_source: Limit = 100
+    refresh_failures_per_source: Limit = 300
+    signups_per_source: Limit = 300
+    forgot_per_source: Limit = 300
+    mails_per_address: Limit = 5
     bcrypt_cost: Annotated[int, Meta(ge=4, le=16)] = 12
     s3_endpoint: Url | None = None
     """Where S3 is, if not at AWS: botocore's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
 
     @property
     def keys(self) -> dict[str, str]:
-        """The JWT keys, by kid; the first signs."""
+        """The keys that are set here, by kid; the first signs."""
         return dict(key.split(":", 1) for key in (self.jwt_keys or "").split(",") if key)
 
 
-# What an `aws` backend cannot run without. The embedded one brings its own.
-NEEDED_ON_AWS = ("table", "uploads_bucket", "recordings_bucket", "jwt_keys")
+# What an `aws` backend cannot run without; one of each. The embedded one brings its own.
+NEEDED_ON_AWS = (
+    ("table",),
+    ("uploads_bucket",),
+    ("recordings_bucket",),
+    ("jwt_secret_id", "jwt_keys"),
+)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -106,8 +128,8 @@ def _plainly(what: str) -> str:
 
 def _check(settings: Settings) -> None:
     if settings.backend == "aws":
-        for field in NEEDED_ON_AWS:
-            if not getattr(settings, field):
-                raise SettingsError(f"{variable(field)}: is not set")
+        for fields in NEEDED_ON_AWS:
+            if not any(getattr(settings, field) for field in fields):
+                raise SettingsError(f"{' or '.join(map(variable, fields))}: is not set")
     if settings.jwt_keys and len(settings.keys) <= settings.jwt_keys.count(","):
         raise SettingsError(f"{variable('jwt_keys')}: two keys have the same kid")

@@ -9,30 +9,40 @@ from functools import cached_property
 
 from chalicelib import settings as settings_module
 from chalicelib.aws.accounts import AccountsTable
+from chalicelib.aws.attempts import AttemptsTable
 from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.due import DueIndex
 from chalicelib.aws.inventory import Inventory
+from chalicelib.aws.keys import KeyStore
+from chalicelib.aws.mail import OutboxTable, SesMailer
 from chalicelib.aws.parts import Parts
 from chalicelib.aws.recordings import RecordingsTable
 from chalicelib.aws.shelves import Shelves
 from chalicelib.aws.signing import Signer
 from chalicelib.aws.table import Table
 from chalicelib.core.accounts import Accounts
+from chalicelib.core.attempts import Attempts
 from chalicelib.core.audit import Audit
 from chalicelib.core.closing import Closing
 from chalicelib.core.completion import Completion
+from chalicelib.core.confirmations import Confirmations
 from chalicelib.core.deletion import Deletion
 from chalicelib.core.export import Exporting
 from chalicelib.core.feed import Feed
 from chalicelib.core.ids import uuid7
+from chalicelib.core.keys import Keys
 from chalicelib.core.library import Library
 from chalicelib.core.multipart import Multipart
+from chalicelib.core.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.post import Post
+from chalicelib.core.sessions import Sessions
 from chalicelib.core.tokens import AccessTokens
 from chalicelib.core.upkeep import Upkeep
 from chalicelib.core.uploads import Uploads
 from chalicelib.models.fields import Store
+from chalicelib.models.keys import Key
 from chalicelib.settings import Settings
 
 
@@ -57,12 +67,46 @@ class Services:
     def tokens(self) -> AccessTokens:
         """Access tokens."""
         issuer = f"recorder-{self.settings.stage}"
-        return AccessTokens(self.settings.keys, issuer, self.settings.access_token_seconds)
+        return AccessTokens(self._keys, issuer, self.settings.access_token_seconds)
 
     @cached_property
     def accounts(self) -> Accounts:
-        """Accounts and sessions."""
-        return Accounts(self._stores.accounts, self.tokens, self.settings, self._clock, uuid7)
+        """Accounts."""
+        return Accounts(
+            self._stores.accounts,
+            self.sessions,
+            self.passwords,
+            self._attempts,
+            self.settings,
+            self._clock,
+            uuid7,
+        )
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Sessions."""
+        return Sessions(
+            self._stores.accounts, self.tokens, self._attempts, self.settings, self._clock, uuid7
+        )
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """Passwords."""
+        return Passwords(
+            self._stores.accounts, self._outbox, self._attempts, self.settings, self._clock
+        )
+
+    @cached_property
+    def confirmations(self) -> Confirmations:
+        """Confirmations of addresses."""
+        return Confirmations(self._stores.accounts, self._outbox, self._attempts, self._clock)
+
+    @cached_property
+    def post(self) -> Post:
+        """The post."""
+        mailer = SesMailer(lambda: self.clients.ses, self.settings.mail_from)
+        public_url = self.settings.public_url
+        return Post(self._stores.accounts, self._outbox, mailer, public_url, self._clock)
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -94,7 +138,7 @@ class Services:
     @cached_property
     def closing(self) -> Closing:
         """Deleting accounts."""
-        return Closing(self._stores, self.deletion, self._clock)
+        return Closing(self._stores, self.deletion, self.passwords, self._clock)
 
     @cached_property
     def exporting(self) -> Exporting:
@@ -116,8 +160,28 @@ class Services:
         return Multipart(self._stores)
 
     @cached_property
+    def _keys(self) -> Keys:
+        """Read as soon as something is built that needs them: without any, nothing is begun."""
+        if self.settings.jwt_secret_id:
+            store = KeyStore(lambda: self.clients.secretsmanager, self.settings.jwt_secret_id)
+            return Keys(store.read, self._clock)
+        given = [Key(kid=kid, secret=secret) for kid, secret in self.settings.keys.items()]
+        return Keys(lambda: given, self._clock)
+
+    @cached_property
+    def _attempts(self) -> Attempts:
+        return Attempts(AttemptsTable(self._table), self.settings, self._clock)
+
+    @cached_property
+    def _outbox(self) -> OutboxTable:
+        return OutboxTable(self._table)
+
+    @cached_property
+    def _table(self) -> Table:
+        return Table(lambda: self.clients.dynamodb, self.settings.table)
+
+    @cached_property
     def _stores(self) -> Stores:
-        table = Table(lambda: self.clients.dynamodb, self.settings.table)
         clients = lambda: self.clients.s3, lambda: self.clients.s3_copying
         address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
         signer = Signer(lambda: self.clients.session, address)
@@ -126,12 +190,12 @@ class Services:
             "recordings": self.settings.recordings_bucket,
         }
         return Stores(
-            accounts=AccountsTable(table),
-            recordings=RecordingsTable(table),
-            shelves=Shelves(table),
+            accounts=AccountsTable(self._table),
+            recordings=RecordingsTable(self._table),
+            shelves=Shelves(self._table),
             audio=AudioBuckets(*clients, signer, buckets),
             parts=Parts(*clients, signer, self.settings.uploads_bucket),
-            due=DueIndex(table),
+            due=DueIndex(self._table),
         )
 
 

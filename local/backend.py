@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import dynamodb
+from local import dynamodb, mailbox, schedules
 
 if TYPE_CHECKING:
     from moto.server import ThreadedMotoServer
@@ -67,6 +67,8 @@ class Backend:
             "RECORDER_UPLOADS_BUCKET": self.stack["UploadsBucket"],
             "RECORDER_RECORDINGS_BUCKET": self.stack["RecordingsBucket"],
             "RECORDER_JWT_KEYS": f"local:{self.jwt_key}",
+            "RECORDER_JWT_SECRET_ID": "",
+            "RECORDER_MAIL_FROM": mailbox.SENDER,
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ENDPOINT_URL_S3": self.url,
             "AWS_ENDPOINT_URL_DYNAMODB": self.url,
@@ -76,6 +78,15 @@ class Backend:
         if self.public_host:
             environment["RECORDER_S3_PUBLIC_URL"] = f"http://{self.public_host}:{self.port}"
         return environment
+
+    @property
+    def mail_url(self) -> str:
+        """The address at which the mails that were sent can be read."""
+        return f"{self.url}{mailbox.PATH}"
+
+    def mails(self) -> list[dict[str, str]]:
+        """The mails that were sent, oldest first."""
+        return mailbox.mails(REGION)
 
     def stop(self) -> None:
         """Stop listening and forget the data."""
@@ -108,6 +119,7 @@ def start(host: str = "127.0.0.1", public_host: str | None = None) -> Backend:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     dynamodb.answer_one_at_a_time()
     dynamodb.confine_transactions()
+    mailbox.open_mailbox(REGION)
     server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
@@ -133,6 +145,10 @@ def start_in_process() -> Backend:
     """
     backend = start()
     apply(backend.environment(), os.environ)
+    # Where `chalice local` listens, if it is not told otherwise.
+    os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
+    logging.getLogger(__name__).warning("mails can be read at %s", backend.mail_url)
+    schedules.start()
     # botocore says where it found credentials and endpoints: always in what we gave it.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     return backend
@@ -174,12 +190,14 @@ def _make_stack() -> dict[str, str]:
     from moto.s3.models import s3_backends
 
     stacks = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
-    # It makes no bucket policies, says so twice, and there is no TLS here to insist on.
+    # It makes neither bucket policies nor secrets, and says so twice. Here there is no TLS to
+    # insist on, and start() makes the key.
     logging.getLogger("moto").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Tried to parse AWS::S3::BucketPolicy", UserWarning)
+        unmade = "Tried to parse AWS::(S3::BucketPolicy|SecretsManager::Secret) "
+        warnings.filterwarnings("ignore", unmade, UserWarning)
         stack = stacks.create_stack("recorder", TEMPLATE.read_text(encoding="utf-8"), parameters={})
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
     # The one property that the app can see and that moto does not take from the template.
     s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_bucket_versioning(
         outputs["RecordingsBucket"], "Enabled"

@@ -18,11 +18,14 @@ STOP_SECONDS = 3
 class Child:
     """One `chalice local` at a time, on one address."""
 
-    def __init__(self, root: Path, host: str, port: int, environ: Mapping[str, str]) -> None:
-        """Start nothing yet. `root` is the project's folder."""
+    def __init__(
+        self, root: Path, host: str, port: int, environ: Mapping[str, str], *, jobs: bool
+    ) -> None:
+        """Start nothing yet. `root` is the project's folder; `jobs` has it run the schedules."""
         self._root = root
         self._host = host
         self._port = port
+        self._jobs = "jobs" if jobs else "no-jobs"
         # Unbuffered, so that its log and the supervisor's lines come in order, into a pipe too.
         self._environ = {**environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self._process: subprocess.Popen[bytes] | None = None
@@ -37,7 +40,7 @@ class Child:
         arguments = ["local", "--no-autoreload", "--stage", "local"]
         arguments += ["--host", self._host, "--port", str(self._port)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, and no shell
-            [sys.executable, "-m", "local.tethered", str(end), *arguments],
+            [sys.executable, "-m", "local.tethered", str(end), self._jobs, *arguments],
             cwd=self._root,
             env=self._environ,
             pass_fds=(end,),

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 from watchfiles import Change, watch
 
@@ -23,7 +24,6 @@ from chalicelib import settings
 from local import backend
 from local.attach import word_left
 from local.child import Child
-from local.timer import Timer
 
 ROOT = Path(__file__).resolve().parent.parent
 # How long the loop waits for an edit before it looks after the child.
@@ -69,6 +69,11 @@ class Options:
         """The address to open on this machine."""
         return f"http://{backend.reachable(self.host)}:{self.port}"
 
+    @property
+    def public_url(self) -> str:
+        """The address to open on a phone."""
+        return f"http://{self.public_host}:{self.port}" if self.public_host else self.url
+
 
 def main() -> int:
     """Serve until a signal says to stop; return the process's exit code."""
@@ -86,26 +91,24 @@ def main() -> int:
     data = backend.start(options.host, options.public_host) if embedded else None
     if data:
         backend.apply(data.environment(), environ)
-    child = Child(ROOT, options.host, options.port, environ)
-    timer = Timer(ROOT, environ) if data else None
+        environ.setdefault("RECORDER_PUBLIC_URL", options.public_url)
+    child = Child(ROOT, options.host, options.port, environ, jobs=embedded)
     try:
         with word_left(options.port, environ):
-            return _supervise(child, timer, stop, _banner(options, data))
+            return _supervise(child, stop, _banner(options, data), data)
     finally:
         child.stop()
-        if timer:
-            timer.stop()
         if data:
             data.stop()
 
 
-def _supervise(child: Child, timer: Timer | None, stop: Stop, banner: str) -> int:
+def _supervise(child: Child, stop: Stop, banner: str, data: backend.Backend | None) -> int:
     """Keep the server running and in step with the code; return when there is nothing to keep."""
     child.start()
     greeted = reported = False
+    printed = 0
     for edited in _edits(stop):
-        if timer:
-            timer.tick()
+        printed += _print_mails(data, printed)
         if edited:
             print(f"make run: {', '.join(edited)} changed, starting again", flush=True)
             child.stop()
@@ -122,6 +125,15 @@ def _supervise(child: Child, timer: Timer | None, stop: Stop, banner: str) -> in
             print(banner, flush=True)
             greeted = True
     return 0
+
+
+def _print_mails(data: backend.Backend | None, already: int) -> int:
+    """Print the mails that were not printed yet; how many that were."""
+    mails = data.mails()[already:] if data else []
+    for mail in mails:
+        text = indent(mail["text"], "    ")
+        print(f"\n  Mail to {mail['to']}: {mail['subject']}\n\n{text}", flush=True)
+    return len(mails)
 
 
 def _edits(stop: Stop) -> Iterator[list[str]]:
@@ -205,9 +217,10 @@ def _banner(options: Options, data: backend.Backend | None) -> str:
     """What to know and to try first, once the server answers."""
     lines = ["", f"  The API       {options.url}", f"  Its docs      {options.url}/docs"]
     if options.public_host:
-        lines.append(f"  For phones    http://{options.public_host}:{options.port}")
+        lines.append(f"  For phones    {options.public_url}")
     if data:
         lines.append(f"  Its S3        {data.url} (embedded: the data lasts until this stops)")
+        lines.append(f"  Its mail      {data.mail_url} (nothing is sent; it is printed here too)")
         if options.host == backend.EVERY_ADDRESS and not options.public_host:
             lines.append("                (for phones, say PUBLIC_HOST=<this machine's address>)")
     else:

@@ -22,8 +22,9 @@ from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from local import backend
-from tests import audits, s3_rules
+from tests import audits, leaks, s3_rules
 from tests.faults import Faults
+from tests.forger import Forger
 from tests.invariants import Held, Invariants
 from tests.phone import Phone
 
@@ -31,6 +32,7 @@ from tests.phone import Phone
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("deep", deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+pytest_plugins = ["tests.leak_plugin"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,9 +46,12 @@ def settings() -> Iterator[Settings]:
             patch.delenv(name)
         for name, value in embedded.environment().items():
             patch.setenv(name, value)
+        patch.setenv("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
         # The lowest that bcrypt has: the tests are not about its strength.
         patch.setenv("RECORDER_BCRYPT_COST", "4")
-        yield settings_module.load()
+        settings = settings_module.load()
+        leaks.learn(*({"token": key} for key in settings.keys.values()))
+        yield settings
     embedded.stop()
 
 
@@ -294,6 +299,12 @@ def nobody() -> Phone:
 def phone() -> Phone:
     """A phone whose user just signed up."""
     return Phone().sign_up()
+
+
+@pytest.fixture
+def forger(phone: Phone, settings: Settings) -> Forger:
+    """Makes access tokens of that user, with a flaw."""
+    return Forger(phone, *str(settings.jwt_keys).split(":"))
 
 
 @pytest.fixture

@@ -37,6 +37,8 @@ class Faults:
         self._clients = {
             "s3": (clients.s3, clients.s3_copying),
             "dynamodb": (clients.dynamodb,),
+            "secretsmanager": (clients.secretsmanager,),
+            "sesv2": (clients.ses,),
         }
         self._registered: list[tuple[str, str, Callable[..., Any]]] = []
         self.met = 0

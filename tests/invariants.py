@@ -1,4 +1,4 @@
-"""The invariants I1 to I3 of design.md, held against one user's items and objects."""
+"""The invariants of design.md, held against one user's items and objects."""
 
 from __future__ import annotations
 
@@ -10,24 +10,47 @@ from chalicelib.models.fields import Store
 
 Held = Callable[[Store, str], dict[str, list[bytes | None]]]
 
+# Of an account that is gone nothing is counted.
+NOBODY: Item = {"bytes_used": 0, "recordings_used": 0}
+
 
 class Invariants:
     """Says which invariants are broken."""
 
-    def __init__(self, stored: Callable[..., list[Item]], held: Held) -> None:
+    def __init__(
+        self,
+        stored: Callable[..., list[Item]],
+        held: Held,
+        sent_in_parts: Callable[[str], set[str]],
+    ) -> None:
         self._stored = stored
         self._held = held
+        self._sent_in_parts = sent_in_parts
 
     def broken(self, user_id: str) -> list[str]:
-        """A sentence for each way in which an invariant does not hold; none when all do."""
-        items = {item["sk"]: item for item in self._stored(account_key(user_id)["pk"])}
-        recordings = {item["id"]: item for sk, item in items.items() if sk.startswith("REC#")}
+        """A sentence for each way in which I1, I2 or I3 does not hold; none when all do."""
+        items, recordings = self._items(user_id)
         objects = self._held("recordings", user_id)
         return [
             *_silent(recordings, objects),
             *_orphaned(recordings, objects),
-            *_miscounted(items["PROFILE"], recordings),
+            *_miscounted(items.get("PROFILE", NOBODY), recordings),
         ]
+
+    def broken_at_rest(self, user_id: str) -> list[str]:
+        """As `broken`; I4 too, which holds once upkeep has run past every due time."""
+        _, recordings = self._items(user_id)
+        staged = self._held("uploads", user_id).keys() | self._sent_in_parts(user_id)
+        return [
+            *self.broken(user_id),
+            *_left(recordings, self._held("recordings", user_id)),
+            *_staged(recordings, staged),
+        ]
+
+    def _items(self, user_id: str) -> tuple[dict[str, Item], dict[str, Item]]:
+        items = {item["sk"]: item for item in self._stored(account_key(user_id)["pk"])}
+        recordings = {item["id"]: item for sk, item in items.items() if sk.startswith("REC#")}
+        return items, recordings
 
 
 def _silent(recordings: dict[str, Item], objects: dict[str, list[bytes | None]]) -> Iterator[str]:
@@ -54,6 +77,26 @@ def _miscounted(profile: Item, recordings: dict[str, Item]) -> Iterator[str]:
     noted = profile["bytes_used"], profile["recordings_used"]
     if noted != (sum(sizes), len(sizes)):
         yield f"I3: {noted} noted where {(sum(sizes), len(sizes))} are live"
+
+
+def _left(recordings: dict[str, Item], objects: dict[str, list[bytes | None]]) -> Iterator[str]:
+    """I4: the recordings bucket holds exactly the live recordings' objects, and nothing is owed."""
+    for id in objects:
+        if not _is_live(recordings.get(id, {"status": "missing"})):
+            yield f"I4: {id} is not live, and has an object"
+    for id, item in recordings.items():
+        if item.get("owes"):
+            yield f"I4: {id} still owes {item['owes']}"
+
+
+def _staged(recordings: dict[str, Item], staged: set[str]) -> Iterator[str]:
+    """Beyond the design: what is not live has nothing in the uploads bucket either.
+
+    What is ready may have: a copy that could not be removed waits there for S3 to do so.
+    """
+    for id in staged:
+        if not _is_live(recordings.get(id, {"status": "missing"})):
+            yield f"I4: {id} is not live, and is in the uploads bucket"
 
 
 def _is_live(item: Item) -> bool:

@@ -22,10 +22,12 @@ from jsonschema import Draft202012Validator
 from app import app
 from chalicelib.api import openapi
 from chalicelib.core.ids import uuid7
+from tests import leaks
 
 # The S3 here speaks no TLS; httpx's own context takes longer to build than the request to answer.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-PASSWORD = "correct horse battery"
+# No example's, which `make run` prints.
+PASSWORD = "battery staple, correctly"
 _numbers = itertools.count(1)
 
 
@@ -80,6 +82,10 @@ class Phone:
         """Log in; the phone itself stays in the session that it has."""
         return self.post("/auth/login", {"email": self.email, "password": PASSWORD} | fields)
 
+    def refresh(self) -> Answer:
+        """Refresh; the phone itself keeps the tokens that it has."""
+        return self.post("/auth/refresh", {"refresh_token": self.tokens["refresh_token"]})
+
     def on_another_device(self, **fields: object) -> Phone:
         """Another phone of the same user, logged in."""
         another = Phone()
@@ -104,9 +110,14 @@ class Phone:
             path += "?" + urlencode(query)
         if not isinstance(body, bytes):
             body = b"" if body is None else json.dumps(body).encode()
-        response = self._http.request(method, path, sent | (headers or {}), body)
+        sent |= headers or {}
+        secrets = {"access_token": sent.get("Authorization", "").partition(" ")[2]}
+        leaks.learn(secrets, body)
+        response = self._http.request(method, path, sent, body)
         headers_answered = {name.lower(): value for name, value in response.headers.items()}
         answer = Answer(response.status_code, headers_answered, response.body.decode())
+        leaks.learn(answer.text)
+        leaks.check_answer(answer.status, answer.text, secrets, body)
         check_documented(method, urlsplit(path).path, answer)
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 
 from chalicelib.core.ids import uuid7
+from tests import leaks
 from tests.phone import PASSWORD, send
 
 ROOT = Path(__file__).parent.parent
@@ -39,8 +41,24 @@ OTHERS_SETTINGS = {
     "http_proxy": NOWHERE,
 }
 
+
+def _learn_request(request: httpx.Request) -> None:
+    if request.headers.get("content-type") == "application/json":
+        leaks.learn(request.read())
+
+
+def _learn_answer(response: httpx.Response) -> None:
+    if response.headers.get("content-type") == "application/json":
+        leaks.learn(response.read())
+
+
 # No proxy, and no connection kept: a server that was stopped leaves none behind.
-http = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+http = httpx.Client(
+    timeout=30,
+    trust_env=False,
+    limits=httpx.Limits(max_keepalive_connections=0),
+    event_hooks={"request": [_learn_request], "response": [_learn_answer]},
+)
 
 
 class Server:
@@ -153,6 +171,9 @@ def running(
             os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
         assert server.leaves_nothing()
+    # `make run` prints the mails, tokens and all, so that their links can be opened.
+    mails = re.compile(r"^  Mail to .*\n(?:(?: {4}.*)?\n)*", re.MULTILINE)
+    leaks.check("what the server printed", mails.sub("", server.printed()))
 
 
 def answers(url: str) -> bool:

@@ -18,7 +18,7 @@ from tests.faults import Faults
 from tests.phone import PASSWORD, Phone, send
 
 SOUND = b"some sound"
-EVERY_CLIENT = ["dynamodb", "s3", "s3_copying"]
+EVERY_CLIENT = ["dynamodb", "s3", "s3_copying", "secretsmanager"]
 S3_CLIENTS = ["s3", "s3_copying"]
 # API Gateway gives up on an answer after so long.
 API_GATEWAY_SECONDS = 29
@@ -192,7 +192,9 @@ def test_a_call_has_ended_when_api_gateway_gives_up(
 
 
 @pytest.mark.usefixtures("_anothers_configuration")
-@pytest.mark.parametrize(("name", "tries"), [("dynamodb", 3), ("s3", 3), ("s3_copying", 1)])
+@pytest.mark.parametrize(
+    ("name", "tries"), [("dynamodb", 3), ("s3", 3), ("s3_copying", 1), ("secretsmanager", 2)]
+)
 def test_a_call_is_tried_again_unless_it_is_a_copy(
     configuration: Callable[[str], Config], name: str, tries: int
 ) -> None:
@@ -204,7 +206,7 @@ def test_a_call_is_tried_again_unless_it_is_a_copy(
 def test_a_copy_is_waited_for_the_longest(configuration: Callable[[str], Config]) -> None:
     seconds = {name: configuration(name).read_timeout for name in EVERY_CLIENT}  # type: ignore[attr-defined]
 
-    assert seconds == {"dynamodb": 6, "s3": 6, "s3_copying": 20}
+    assert seconds == {"dynamodb": 6, "s3": 6, "s3_copying": 20, "secretsmanager": 2}
 
 
 @pytest.mark.usefixtures("_anothers_configuration")

@@ -1,12 +1,9 @@
-"""What every answer has in common: CORS, problems, request ids, logs, and what a fault becomes."""
+"""What every answer has in common: problems, request ids, logs, and what a fault becomes."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +11,7 @@ from typing import Any
 
 import pytest
 from chalice.app import Chalice, CORSConfig
-from chalice.config import Config
-from chalice.local import LambdaEventConverter, LocalGateway, RouteMatcher
+from chalice.local import LambdaEventConverter, RouteMatcher
 
 from app import app
 from chalicelib.api.http import Blueprint, Reply
@@ -71,69 +67,6 @@ def invoke(
     converter = LambdaEventConverter(RouteMatcher(list(app.routes)), app.api.binary_types)
     event = converter.create_lambda_event(method, path, headers, body)
     return app(event, SimpleNamespace(aws_request_id=REQUEST_ID))
-
-
-# Headers
-
-
-@pytest.mark.parametrize(
-    ("status", "answer"), [(name[:3], ask) for name, ask in ANSWERS.items()], ids=ANSWERS
-)
-def test_every_answer_has_cors_headers(
-    phone: Phone, faults: Faults, status: str, answer: Ask
-) -> None:
-    answered = answer(phone, faults)
-
-    assert answered.status == int(status)
-    assert answered.headers["access-control-allow-origin"] == "*"
-
-
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_no_answer_is_kept_by_a_cache_or_taken_for_another_type(
-    phone: Phone, faults: Faults, answer: Ask
-) -> None:
-    headers = answer(phone, faults).headers
-
-    assert headers["cache-control"] == "no-store"
-    assert headers["x-content-type-options"] == "nosniff"
-
-
-@pytest.mark.parametrize("header", ["ETag", "Retry-After", "WWW-Authenticate"])
-def test_scripts_may_read_the_headers_that_matter(phone: Phone, header: str) -> None:
-    exposed = phone.get("/me").headers["access-control-expose-headers"]
-
-    assert header in exposed.split(",")
-
-
-@pytest.mark.parametrize("path", app.routes)
-def test_a_preflight_allows_what_the_route_takes(path: str) -> None:
-    gateway = LocalGateway(app, Config.create())
-    answer = gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
-
-    allowed = answer["headers"]
-    assert answer["statusCode"] == 200
-    assert allowed["Access-Control-Allow-Origin"] == "*"
-    assert {"Authorization", "Content-Type", "If-Match"} <= set(
-        allowed["Access-Control-Allow-Headers"].split(",")
-    )
-    assert set(allowed["Access-Control-Allow-Methods"].split(",")) == {*app.routes[path], "OPTIONS"}
-
-
-def test_the_origin_that_may_call_is_a_setting() -> None:
-    # In a process of its own, because app.py is built once.
-    script = """
-from chalice.test import Client
-from app import app
-http = Client(app).http
-for method, path in ("GET", "/health"), ("DELETE", "/health"), ("GET", "/me"):
-    print(http.request(method, path).headers["Access-Control-Allow-Origin"])
-"""
-    environ = os.environ | {"RECORDER_CORS_ORIGIN": "https://app.example.com"}
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, check=True
-    )
-
-    assert run.stdout.decode().split() == ["https://app.example.com"] * 3
 
 
 # Bodies

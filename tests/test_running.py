@@ -102,6 +102,15 @@ def test_a_player_can_seek(server: Server) -> None:
     assert part.content == data[1000:2000]
 
 
+def test_mails_are_printed_and_can_be_read(server: Server) -> None:
+    address = server.sign_up().ask("GET", "/me").json()["email"]
+
+    assert eventually(lambda: f"Mail to {address}: Confirm your address" in server.printed())
+    assert f"{server.url}/auth/email/confirm#" in server.printed()
+    (mailbox,) = re.findall(r"^  Its mail +(\S+)", server.printed(), re.MULTILINE)
+    assert address in [mail["to"] for mail in http.get(mailbox).json()]
+
+
 def test_refusals_carry_cors_headers(server: Server) -> None:
     answer = http.get(f"{server.url}/me", headers={"Origin": "https://x.test"})
 

@@ -24,6 +24,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "uploads_bucket": ("up", "up"),
     "recordings_bucket": ("rec", "rec"),
     "jwt_keys": (f"new:{KEY},old:{KEY}", f"new:{KEY},old:{KEY}"),
+    "jwt_secret_id": ("recorder-prod-jwt-keys", "recorder-prod-jwt-keys"),
     "access_token_seconds": ("60", 60),
     "refresh_token_days": ("1", 1),
     "upload_url_seconds": ("604800", 604_800),
@@ -35,6 +36,15 @@ VALUES: dict[str, tuple[str, object]] = {
     "quota_bytes": ("0", 0),
     "cors_origin": ("https://app.example.com", "https://app.example.com"),
     "s3_public_url": ("http://10.0.2.2:9000", "http://10.0.2.2:9000"),
+    "public_url": ("https://api.example.com/prod", "https://api.example.com/prod"),
+    "mail_from": ("Recorder <no-reply@example.com>", "Recorder <no-reply@example.com>"),
+    "unconfirmed_may": ("account", "account"),
+    "login_failures_per_address": ("0", 0),
+    "login_failures_per_source": ("1", 1),
+    "refresh_failures_per_source": ("1", 1),
+    "signups_per_source": ("1000", 1000),
+    "forgot_per_source": ("1", 1),
+    "mails_per_address": ("1", 1),
     "bcrypt_cost": ("4", 4),
     "s3_endpoint": ("http://localhost:9000", "http://localhost:9000"),
 }
@@ -48,6 +58,7 @@ def test_nothing_has_to_be_set() -> None:
         "uploads_bucket": "",
         "recordings_bucket": "",
         "jwt_keys": None,
+        "jwt_secret_id": None,
         "access_token_seconds": 900,
         "refresh_token_days": 60,
         "upload_url_seconds": 3600,
@@ -59,6 +70,15 @@ def test_nothing_has_to_be_set() -> None:
         "quota_bytes": 10 * 1024**3,
         "cors_origin": "*",
         "s3_public_url": None,
+        "public_url": None,
+        "mail_from": None,
+        "unconfirmed_may": "everything",
+        "login_failures_per_address": 10,
+        "login_failures_per_source": 100,
+        "refresh_failures_per_source": 300,
+        "signups_per_source": 300,
+        "forgot_per_source": 300,
+        "mails_per_address": 5,
         "bcrypt_cost": 12,
         "s3_endpoint": None,
     }
@@ -110,15 +130,28 @@ def test_the_backend_can_be_told() -> None:
     assert settings.load(in_lambda | {"RECORDER_BACKEND": "embedded"}).backend == "embedded"
 
 
-@pytest.mark.parametrize("field", NEEDED_ON_AWS)
+@pytest.mark.parametrize("fields", NEEDED_ON_AWS)
 @pytest.mark.parametrize("value", [None, ""], ids=["missing", "empty"])
-def test_aws_does_not_start_without_what_it_needs(field: str, value: str | None) -> None:
-    environ = {name: text for name, text in ON_AWS.items() if name != variable(field)}
+def test_aws_does_not_start_without_what_it_needs(
+    fields: tuple[str, ...], value: str | None
+) -> None:
+    names = [variable(field) for field in fields]
+    environ = {name: text for name, text in ON_AWS.items() if name not in names}
     if value is not None:
-        environ[variable(field)] = value
+        environ |= dict.fromkeys(names, value)
 
-    with pytest.raises(SettingsError, match=rf"^{variable(field)}: is not set$"):
+    with pytest.raises(SettingsError, match=rf"^{' or '.join(names)}: is not set$"):
         settings.load(environ)
+
+
+@pytest.mark.parametrize(("given", "other"), [("secret_id", "keys"), ("keys", "secret_id")])
+def test_keys_are_set_or_named(given: str, other: str) -> None:
+    value = VALUES[f"jwt_{given}"][0]
+    environ = ON_AWS | {"RECORDER_JWT_KEYS": "", variable(f"jwt_{given}"): value}
+
+    loaded = settings.load(environ)
+
+    assert (getattr(loaded, f"jwt_{given}"), getattr(loaded, f"jwt_{other}")) == (value, None)
 
 
 def test_lambda_does_not_start_without_settings() -> None:
@@ -182,6 +215,7 @@ def test_a_refusal_does_not_repeat_a_key() -> None:
         ("access_token_seconds", "15 minutes"),
         ("refresh_token_days", "0"),
         ("refresh_token_days", "1.5"),
+        ("jwt_secret_id", "recorder prod"),
         ("upload_url_seconds", "604801"),
         ("download_url_seconds", "-1"),
         ("upload_days", "0"),
@@ -205,7 +239,9 @@ def test_a_value_that_will_not_do_is_refused_by_the_variables_name(field: str, v
         settings.load({variable(field): value})
 
 
-@pytest.mark.parametrize("field", ["stage", "cors_origin", "jwt_keys", "s3_public_url"])
+@pytest.mark.parametrize(
+    "field", ["stage", "cors_origin", "jwt_keys", "jwt_secret_id", "s3_public_url"]
+)
 def test_a_value_with_a_last_newline_is_refused(field: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{variable(field)}: "):
         settings.load({variable(field): VALUES[field][0] + "\n"})

@@ -39,7 +39,7 @@ def bounds(field: str) -> tuple[int, int]:
     return found.ge, found.le
 
 
-@pytest.mark.parametrize("resource", ["Table", *BUCKETS])
+@pytest.mark.parametrize("resource", ["Table", *BUCKETS, "JwtSecret"])
 def test_data_outlives_the_stack(resource: str) -> None:
     assert resources[resource]["DeletionPolicy"] == "Retain"
     assert resources[resource]["UpdateReplacePolicy"] == "Retain"
@@ -196,4 +196,4 @@ def test_the_longest_bucket_name_is_one_that_s3_takes() -> None:
 
 def test_the_outputs_name_what_the_app_is_configured_with() -> None:
     outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
-    assert outputs == {name: {"Ref": name} for name in ["Table", *BUCKETS]}
+    assert outputs == {name: {"Ref": name} for name in ["Table", *BUCKETS, "JwtSecret"]}

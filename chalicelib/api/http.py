@@ -22,11 +22,13 @@ from chalicelib import wiring
 from chalicelib.api import parsing
 from chalicelib.api.problems import refuse, request_id, respond
 from chalicelib.errors import (
+    EmailNotConfirmed,
     InternalError,
     InvalidRequest,
     NotAuthenticated,
     RecorderError,
     TokenExpired,
+    TooManyAttempts,
     Unavailable,
 )
 
@@ -52,13 +54,17 @@ class Route(Struct, frozen=True, kw_only=True):
     """The type of what a view returns; None for an empty answer, `str` for a page of HTML."""
     statuses: tuple[int, ...]
     auth: bool = True
+    unconfirmed: bool = False
+    """Whether it is open before the address is confirmed, whatever is set."""
+    limited: bool = False
+    """Whether its attempts are counted; the view is then given their `source`."""
     body: type[Struct] | None = None
     body_types: tuple[str, ...] = ()
     """The content types of a body that is taken as it is, as bytes."""
     body_optional: bool = False
     query: type[Struct] | None = None
-    headers: dict[str, str] = {}
-    """Request headers that the view reads, and what they are for."""
+    headers: dict[str, Any] = {}
+    """Request headers that the view reads, each with the type of its value; None without it."""
     raises: tuple[type[RecorderError], ...] = ()
     tag: str
     name: str
@@ -73,20 +79,25 @@ class Route(Struct, frozen=True, kw_only=True):
     def errors(self) -> tuple[type[RecorderError], ...]:
         """Everything that can go wrong: what the view raises, and what the declaration implies."""
         errors: list[type[RecorderError]] = []
-        if self.parameters or self.query or self.body or self.body_types:
+        if self.parameters or self.query or self.body or self.body_types or self.headers:
             errors.append(InvalidRequest)
         if self.auth:
             errors += [NotAuthenticated, TokenExpired]
+        if self.auth and not self.unconfirmed:
+            errors.append(EmailNotConfirmed)
+        if self.limited:
+            errors.append(TooManyAttempts)
         return (*dict.fromkeys([*errors, *self.raises]), InternalError, Unavailable)
 
 
 class Blueprint(ChaliceBlueprint):
     """Routes that belong together; `tag` is what the documentation calls them."""
 
-    def __init__(self, import_name: str, tag: str) -> None:
-        """Begin with no routes."""
+    def __init__(self, import_name: str, tag: str, *, unconfirmed: bool = False) -> None:
+        """Begin with no routes; see Route for `unconfirmed`."""
         super().__init__(import_name)
         self._tag = tag
+        self._unconfirmed = unconfirmed
 
     def endpoint(
         self, method: str, path: str, answer: Any = None, *statuses: int, **declared: Any
@@ -95,7 +106,8 @@ class Blueprint(ChaliceBlueprint):
 
         The first of `statuses` is what a view's answer gets, unless it returns a Reply that
         names another of them. The view is called with what it needs, by name: `caller` unless
-        `auth` is off, `body`, `query`, `headers`, and the ids of the path.
+        `auth` is off, `source` if it is `limited`, `body`, `query`, `headers`, and the ids of the
+        path.
         """
 
         def register(view: View) -> Endpoint:
@@ -104,6 +116,7 @@ class Blueprint(ChaliceBlueprint):
                 path=path,
                 answer=answer,
                 statuses=statuses or (200,),
+                unconfirmed=self._unconfirmed,
                 tag=self._tag,
                 name=view.__name__,
                 text=view.__doc__ or "",
@@ -145,7 +158,10 @@ class Endpoint:
         arguments: dict[str, Any] = {}
         if route.auth:
             token = parsing.bearer_token(request)
-            arguments["caller"] = wiring.services().accounts.authenticate(token)
+            sessions = wiring.services().sessions
+            arguments["caller"] = sessions.authenticate(token, unconfirmed=route.unconfirmed)
+        if route.limited:
+            arguments["source"] = parsing.source(request)
         for name in route.parameters:
             arguments[name] = parsing.identifier(path[name], name)
         if route.query:
@@ -155,8 +171,8 @@ class Endpoint:
         if route.body_types:
             arguments["content_type"] = request.headers.get("content-type", "")
             arguments["body"] = parsing.raw_body(request, route.body_types)
-        for header in route.headers:
-            arguments[header.lower().replace("-", "_")] = request.headers.get(header)
+        for name, kind in route.headers.items():
+            arguments[name.lower().replace("-", "_")] = parsing.header(request, name, kind)
         return arguments
 
     def _present(self, answer: object) -> Response:

@@ -102,9 +102,8 @@ def _parameters(route: Route, schemas: Document) -> Iterator[Document]:
         for name, schema in shape["properties"].items():
             required = name in shape.get("required", [])
             yield {"name": name, "in": "query", "required": required, "schema": schema}
-    for name, meaning in route.headers.items():
-        schema = {"type": "string"}
-        yield {"name": name, "in": "header", "description": meaning, "schema": schema}
+    for name, kind in route.headers.items():
+        yield {"name": name, "in": "header", "required": False, "schema": msgspec.json.schema(kind)}
 
 
 def _answers(route: Route) -> Document:

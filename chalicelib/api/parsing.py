@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,6 +26,19 @@ def bearer_token(request: Request) -> str:
     return match[1]
 
 
+def source(request: Request) -> str:
+    """The network that the request came from, as API Gateway saw it, never as a header says."""
+    said = str(request.context["identity"]["sourceIp"])
+    try:
+        address = ip_address(said)
+    except ValueError:
+        return said  # Such as "test-invoke-source-ip", which is its console.
+    if isinstance(address, IPv6Address):
+        # Whoever has IPv6 has at least so many addresses to choose from (RFC 6177).
+        return str(IPv6Network((address, 64), strict=False))
+    return str(address)
+
+
 def identifier(value: str, name: str) -> str:
     """An id from the path, in its one form; InvalidRequest naming it when it is no UUIDv7."""
     converted: str = _convert(value, RecordingId, whole=name)
@@ -40,6 +54,12 @@ def query(request: Request, kind: type[S]) -> S:
             raise InvalidRequest("Given more than once", field=name)
     converted: S = _convert({name: listed[0] for name, listed in values.items()}, kind, "query")
     return converted
+
+
+def header(request: Request, name: str, kind: Any) -> Any:
+    """A header by its type, None when it is not there; InvalidRequest names it when it is wrong."""
+    value = request.headers.get(name)
+    return None if value is None else _convert(value, kind, whole=name)
 
 
 def body(request: Request, kind: type[S], *, optional: bool) -> S:

@@ -13,8 +13,15 @@ from msgspec import UNSET, Struct, UnsetType
 from chalicelib.errors import FieldError, MethodNotAllowed, RecorderError
 from chalicelib.models.answers import Recording
 
-# What is answered is one person's, and is what its content type says.
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# What every answer has. It is one person's, is what its content type says, is nothing to show in a
+# browser but for the docs page, whose policy is its own, and came over TLS, as the next one shall.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Problem(Struct, kw_only=True, omit_defaults=True):

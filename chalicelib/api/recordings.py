@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from msgspec import UNSET
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.core.tokens import Caller
-from chalicelib.errors import CursorExpired, InvalidRequest, NotFound, NotReady, VersionConflict
+from chalicelib.errors import CursorExpired, NotFound, NotReady, VersionConflict
 from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
+from chalicelib.models.fields import IfMatch
 from chalicelib.models.requests import ChangesQuery, DeletionQuery, RecordingChange, ShelfQuery
 from chalicelib.wiring import services
 
@@ -54,7 +53,7 @@ def find(caller: Caller, id: str) -> Reply:
     "/recordings/{id}",
     Recording,
     body=RecordingChange,
-    headers={"If-Match": 'The version that is to be changed, as in `"3"`.'},
+    headers={"If-Match": IfMatch},
     raises=(NotFound, VersionConflict),
 )
 def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None) -> Reply:
@@ -79,7 +78,7 @@ def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
     "POST",
     "/recordings/{id}/restore",
     Recording,
-    headers={"If-Match": 'The version that is to be restored, as in `"3"`.'},
+    headers={"If-Match": IfMatch},
     raises=(NotFound, NotReady, VersionConflict),
 )
 def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
@@ -89,13 +88,8 @@ def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
 
 
 def _version(if_match: str | None) -> int | None:
-    """The version that If-Match names; None for any (RFC 9110, section 13.1.1)."""
-    if if_match in (None, "*"):
-        return None
-    match = re.fullmatch(r'"(\d{1,15})"', if_match, re.ASCII)
-    if not match:
-        raise InvalidRequest('Expected one version in quotes, such as "3"', field="If-Match")
-    return int(match[1])
+    """The version that If-Match names; None for any."""
+    return None if if_match in (None, "*") else int(if_match.strip('"'))
 
 
 def _version_header(recording: Recording) -> dict[str, str]:

@@ -40,7 +40,6 @@ if (loaded) {
     dom_id: "#swagger-ui",
     deepLinking: true,
     displayRequestDuration: true,
-    persistAuthorization: true,
     tryItOutEnabled: true,
     validatorUrl: null,
   });
@@ -72,7 +71,7 @@ PAGE: Final = f"""<!DOCTYPE html>
 """
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """What allows exactly this inline script or style, and no other."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
@@ -81,8 +80,8 @@ def _inline(text: str) -> str:
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
         "default-src 'none'",
-        f"script-src {_SCRIPT_URL} {_inline(_INIT)}",
-        f"style-src {_STYLE_URL} {_inline(_STYLE)}",
+        f"script-src {_SCRIPT_URL} {inline(_INIT)}",
+        f"style-src {_STYLE_URL} {inline(_STYLE)}",
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -16,9 +16,27 @@ from chalicelib.aws.items import (
     timestamp,
     to_item,
 )
-from chalicelib.aws.table import NOT_THERE, ConditionFailed, Table
+from chalicelib.aws.mail import letter_item
+from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import EmailTaken, NotAuthenticated
 from chalicelib.models.entities import Account, ClosedAccount, Session
+from chalicelib.models.fields import LetterKind
+
+# When a session that was ended expired: whoever compares it with a time taken before sees it too.
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+# What a refresh changes of a session. Not its password's version, which may change meanwhile.
+ROTATED = (
+    "refresh_hash",
+    "replaced_hash",
+    "replacement_salt",
+    "last_used_at",
+    "expires_at",
+    "ttl",
+)
+# As many as one look at the table shows, newest first.
+MOST_SESSIONS = 1000
+# What stays of an account that is closed: without its recordings nobody could count them down.
+KEPT = {"id", "created_at", "bytes_used", "recordings_used"}
 
 
 class AccountsTable:
@@ -29,13 +47,14 @@ class AccountsTable:
         self._table = table
 
     def open(self, account: Account, session: Session) -> None:
-        """Add an account with its first session, whole or not at all; EmailTaken."""
+        """Add an account, its first session and a mail that has the address confirmed."""
         identity = identity_key(account.email) | {"user_id": account.id}
         try:
             self._table.transact(
                 self._table.adding(identity, NOT_THERE),
                 self._table.adding(account_key(account.id) | to_item(account), NOT_THERE),
                 self._table.adding(_session_item(session), NOT_THERE),
+                self._table.adding(letter_item("confirmation", account.email, account.created_at)),
             )
         except ConditionFailed as error:
             raise EmailTaken("Somebody already signed up with this address") from error
@@ -57,13 +76,58 @@ class AccountsTable:
             raise NotAuthenticated("The account is gone") from error
         return msgspec.convert(item, Account)
 
+    def change_password(
+        self, account: Account, password_hash: str, session_id: str, now: datetime
+    ) -> bool:
+        """Set another password, which ends every session but this one, and links to reset it."""
+        changes = _another_password(password_hash) | {"reset_hash": None, "reset_expires_at": None}
+        try:
+            self._table.transact(
+                self._table.updating(
+                    account_key(account.id),
+                    changes,
+                    f"{OPEN} AND #password_hash = :password_checked",
+                    password_checked=account.password_hash,
+                ),
+                self._table.updating(
+                    session_key(account.id, session_id),
+                    {"password_version": Increment(1)},
+                    "#password_version = :version_checked AND #expires_at > :now",
+                    version_checked=account.password_version,
+                    now=timestamp(now),
+                ),
+            )
+        except ConditionFailed:
+            return False
+        return True
+
+    def reset_password(self, account: Account, password_hash: str, now: datetime) -> bool:
+        """Set another password, which ends every session, and use up the link to do so."""
+        return self._by_link(
+            account,
+            "reset",
+            {
+                **_another_password(password_hash),
+                "reset_expires_at": None,
+                "email_confirmed_at": timestamp(account.email_confirmed_at or now),
+            },
+            now,
+        )
+
+    def confirm(self, account: Account, now: datetime) -> bool:
+        """Note that the address is confirmed, if it still is by the link in `account`."""
+        return self._by_link(account, "confirmation", {"email_confirmed_at": timestamp(now)}, now)
+
+    def keep_link(
+        self, account: Account, kind: LetterKind, link_hash: str, expires_at: datetime
+    ) -> bool:
+        """Keep the hash of a link, in place of an earlier one; False when the account is gone."""
+        link = {f"{kind}_hash": link_hash, f"{kind}_expires_at": timestamp(expires_at)}
+        return self._changed(account.id, link, OPEN)
+
     def add_session(self, session: Session) -> None:
         """Add a session."""
         self._table.put(_session_item(session))
-
-    def find_session(self, user_id: str, session_id: str) -> Session | None:
-        """The session, as last written; it may have expired."""
-        return _session(self._table.get(session_key(user_id, session_id)))
 
     def standing(self, user_id: str, session_id: str) -> tuple[Account | None, Session | None]:
         """The account and one session of it, both as last written."""
@@ -74,29 +138,65 @@ class AccountsTable:
 
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced."""
+        fields = _session_fields(session)
         try:
             self._table.update(
                 session_key(session.user_id, session.id),
-                _session_fields(session),
-                "#refresh_hash = :presented_hash",
+                {name: fields[name] for name in ROTATED},
+                # One that was ended meanwhile stays so; its time to last_used_at, which is now.
+                "#refresh_hash = :presented_hash AND #expires_at > :last_used_at",
                 presented_hash=session.replaced_hash,
             )
         except ConditionFailed:
             return False
         return True
 
-    def end_session(self, user_id: str, session_id: str) -> None:
-        """Remove a session; one that is gone already is no error."""
-        self._table.delete(session_key(user_id, session_id))
+    def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
+        """Have a session expire; False when there is none, not even one that has."""
+        try:
+            over = _expiry(now) | {"expires_at": timestamp(LONG_AGO)}
+            self._table.update(session_key(user_id, session_id), over, THERE)
+        except ConditionFailed:
+            return False
+        return True
+
+    def sessions(self, user_id: str, password_version: int, now: datetime) -> list[Session]:
+        """The sessions that go on, newest first."""
+        items = self._table.query(
+            "#pk = :pk AND begins_with(#sk, :sk)",
+            limit=MOST_SESSIONS,
+            only="#expires_at > :now AND #password_version = :password_version",
+            forward=False,
+            pk=account_key(user_id)["pk"],
+            sk=session_key(user_id, "")["sk"],
+            now=timestamp(now),
+            password_version=password_version,
+        )
+        return [msgspec.convert(item, Session) for item in items]
+
+    def _by_link(self, account: Account, kind: LetterKind, changes: Item, now: datetime) -> bool:
+        """Change an account if the link in `account` still is the one mailed last, and is good."""
+        return self._changed(
+            account.id,
+            changes,
+            f"{OPEN} AND #{kind}_hash = :link_hash AND #{kind}_expires_at > :now",
+            link_hash=getattr(account, f"{kind}_hash"),
+            now=timestamp(now),
+        )
+
+    def _changed(self, user_id: str, changes: Item, condition: str, **values: str) -> bool:
+        try:
+            self._table.update(account_key(user_id), changes, condition, **values)
+        except ConditionFailed:
+            return False
+        return True
 
     def close(self, account: Account, now: datetime) -> bool:
         """Close an account and free its address, both or neither; it is due from `now` on."""
-        closed = {
-            "email": None,
-            "name": None,
-            "password_hash": None,
-            "closed_at": timestamp(now),
+        closed: Item = {
+            **{field: None for field in Account.__struct_fields__ if field not in KEPT},
             **due(account.id, now),
+            "closed_at": timestamp(now),
         }
         try:
             self._table.transact(
@@ -144,6 +244,13 @@ def _session_item(session: Session) -> Item:
 
 
 def _session_fields(session: Session) -> Item:
+    return to_item(session) | _expiry(session.expires_at)
+
+
+def _expiry(at: datetime) -> Item:
     # DynamoDB deletes within about two days of this, so the time itself still decides.
-    ttl = int((session.expires_at + timedelta(days=1)).timestamp())
-    return to_item(session) | {"ttl": ttl}
+    return {"expires_at": timestamp(at), "ttl": int((at + timedelta(days=1)).timestamp())}
+
+
+def _another_password(password_hash: str) -> Item:
+    return {"password_hash": password_hash, "password_version": Increment(1)}

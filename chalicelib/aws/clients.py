@@ -18,6 +18,8 @@ from chalicelib.errors import InternalError, Unavailable
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+    from mypy_boto3_sesv2.client import SESV2Client
 
 # API Gateway gives up at 29 s. Three tries of at most 8 s each leave room to say so ourselves.
 CONNECT_SECONDS = 2
@@ -27,6 +29,9 @@ TRIES = 3
 # as can be: another would only run beside it, while a repeated call finds what it made.
 COPY_READ_SECONDS = 20
 COPY_TRIES = 1
+# A secret is read in some milliseconds, and before anything else is done for a request.
+SECRET_READ_SECONDS = 2
+SECRET_TRIES = 2
 
 # Besides every 5xx: what DynamoDB and S3 answer, and why DynamoDB cancels a transaction, when the
 # same request may succeed later.
@@ -67,6 +72,12 @@ class Clients:
             return self.session.client("dynamodb", config=_patience(READ_SECONDS, TRIES))
 
     @cached_property
+    def ses(self) -> SESV2Client:
+        """The SES client."""
+        with self._lock:
+            return self.session.client("sesv2", config=_patience(READ_SECONDS, TRIES))
+
+    @cached_property
     def s3(self) -> S3Client:
         """The S3 client. Building it takes longer than anything else does: see aws/signing.py."""
         return self._s3(_patience(READ_SECONDS, TRIES))
@@ -75,6 +86,13 @@ class Clients:
     def s3_copying(self) -> S3Client:
         """The S3 client for copies."""
         return self._s3(_patience(COPY_READ_SECONDS, COPY_TRIES))
+
+    @cached_property
+    def secretsmanager(self) -> SecretsManagerClient:
+        """The Secrets Manager client."""
+        config = _patience(SECRET_READ_SECONDS, SECRET_TRIES)
+        with self._lock:
+            return self.session.client("secretsmanager", config=config)
 
     def _s3(self, patience: Config) -> S3Client:
         config = Config(

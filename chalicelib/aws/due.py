@@ -55,7 +55,6 @@ class DueIndex:
         items = self._table.query(
             "#due_shard = :shard AND #due_at <= :now",
             index="due",
-            consistent=False,
             shard=due_shard(number),
             now=timestamp(now),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from msgspec import Struct, structs
 
 from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import LetterKind, comparable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -49,8 +51,19 @@ def owner_and_recording(key: Mapping[str, Any]) -> tuple[str, str | None]:
 
 
 def identity_key(email: str) -> Key:
-    """Where the owner of an address (in NFC) stands; the same for every spelling of its case."""
-    return {"pk": f"EMAIL#{email.casefold()}", "sk": "IDENTITY"}
+    """Where the owner of an address stands; the same for every spelling of it."""
+    return {"pk": f"EMAIL#{comparable(email)}", "sk": "IDENTITY"}
+
+
+def attempts_key(kind: str, who: str) -> Key:
+    """Where attempts of one kind are counted, by whom they were made or whom they were made at."""
+    # A hash: people type anything where an address belongs, passwords too.
+    return {"pk": f"ATTEMPTS#{hashlib.sha256(who.encode()).hexdigest()}", "sk": kind}
+
+
+def letter_key(kind: LetterKind, email: str) -> Key:
+    """Where a mail waits to be sent: all of them in one partition, each kind to an address once."""
+    return {"pk": "OUTBOX", "sk": f"{kind}#{comparable(email)}"}
 
 
 def shelf(status: str, recording_id: str) -> str:

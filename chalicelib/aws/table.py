@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -29,6 +30,9 @@ CONFLICT_SECONDS = 0.02, 0.6
 THERE = "attribute_exists(#pk)"
 NOT_THERE = "attribute_not_exists(#pk)"
 
+# Of the table's indexes those that cannot be read consistently.
+GLOBAL_INDEXES = {"due"}
+
 
 class Increment(Struct, frozen=True):
     """A change that adds to a number, whatever it is."""
@@ -37,12 +41,16 @@ class Increment(Struct, frozen=True):
 
 
 class ConditionFailed(Exception):
-    """The condition of a write did not hold; in a transaction `index` says whose."""
+    """The condition of a write did not hold; in a transaction `index` says whose.
 
-    def __init__(self, index: int = 0) -> None:
-        """Say which of a transaction's writes failed."""
+    Of an update, `item` is what was there, if anything was.
+    """
+
+    def __init__(self, index: int = 0, item: Item | None = None) -> None:
+        """Say which of a transaction's writes failed, or at what item a single one did."""
         super().__init__(f"the condition of write {index} did not hold")
         self.index = index
+        self.item = item
 
 
 class Table:
@@ -81,17 +89,12 @@ class Table:
         with our_errors():
             self._client().put_item(TableName=self._name, Item=to_attributes(item))
 
-    def delete(self, key: Key, condition: str | None = None, **values: Any) -> None:
-        """Remove an item, if `condition` holds where one is given; else it is no error."""
-        arguments: Any = {"TableName": self._name, "Key": to_attributes(key)}
-        if condition:
-            arguments |= {"ConditionExpression": condition, **_placeholders(condition, values)}
-        with our_errors():
-            try:
-                self._client().delete_item(**arguments)
-            except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
-                    raise
+    def delete(self, key: Key, condition: str = "", **values: Any) -> None:
+        """Remove an item if `condition` holds, where there is one; none there is no error."""
+        with suppress(ConditionFailed), our_errors(), _conditions():
+            self._client().delete_item(
+                TableName=self._name, Key=to_attributes(key), **_conditional(condition, values)
+            )
 
     def update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item:
         """Set or (None) remove attributes if `condition` holds; the item as it is then.
@@ -99,24 +102,20 @@ class Table:
         A change that is an Increment adds to what is there. Raises ConditionFailed, and writes
         nothing, if the condition does not hold.
         """
-        with our_errors():
-            try:
-                answer = self._client().update_item(
-                    **self._update(key, changes, condition, values), ReturnValues="ALL_NEW"
-                )
-            except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
-                    raise ConditionFailed from error
-                raise
+        with our_errors(), _conditions():
+            answer = self._client().update_item(
+                **self._update(key, changes, condition, values),
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
         return from_attributes(answer["Attributes"])
 
-    def adding(self, item: Item, condition: str, **values: Any) -> TransactWriteItemTypeDef:
-        """A part of a transaction: write an item if `condition` holds."""
+    def adding(self, item: Item, condition: str = "", **values: Any) -> TransactWriteItemTypeDef:
+        """A part of a transaction: write an item if `condition` holds, where there is one."""
         put: Any = {
             "TableName": self._name,
             "Item": to_attributes(item),
-            "ConditionExpression": condition,
-            **_placeholders(condition, values),
+            **_conditional(condition, values),
         }
         return {"Put": put}
 
@@ -161,7 +160,7 @@ class Table:
         condition: str,
         *,
         index: str | None = None,
-        consistent: bool = True,
+        only: str | None = None,
         limit: int | None = None,
         forward: bool = True,
         start: Key | None = None,
@@ -169,17 +168,20 @@ class Table:
     ) -> Iterator[Item]:
         """The items that a condition on the keys finds, at most `limit`; a call for each 1 MB.
 
-        As last written, unless it is not to be `consistent`, which a global index cannot be.
+        As last written, but for a global index, which lags behind. `only` is a condition that the
+        items must meet besides; those that do not count for `limit` too.
         """
         arguments: Any = {
             "TableName": self._name,
             "KeyConditionExpression": condition,
             "ScanIndexForward": forward,
-            "ConsistentRead": consistent,
-            **_placeholders(condition, values),
+            "ConsistentRead": index not in GLOBAL_INDEXES,
+            **_placeholders(f"{condition} {only or ''}", values),
         }
         if index:
             arguments["IndexName"] = index
+        if only:
+            arguments["FilterExpression"] = only
         after = to_attributes(start or {})
         while True:
             if after:
@@ -191,8 +193,8 @@ class Table:
             yield from (from_attributes(item) for item in answer["Items"])
             after = answer.get("LastEvaluatedKey", {})
             if limit is not None:
-                limit -= len(answer["Items"])
-            if not after or limit == 0:
+                limit -= answer["ScannedCount"]
+            if not after or (limit is not None and limit <= 0):
                 return
 
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
@@ -204,6 +206,18 @@ class Table:
             "ConditionExpression": condition,
             **_placeholders(f"{expression} {condition}", changed | values),
         }
+
+
+@contextmanager
+def _conditions() -> Iterator[None]:
+    """Turn the error of a single write whose condition did not hold into ConditionFailed."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) != "ConditionalCheckFailedException":
+            raise
+        there: Any = error.response.get("Item", {})
+        raise ConditionFailed(item=from_attributes(there) or None) from error
 
 
 def _update_expression(changes: Item) -> tuple[str, Item]:
@@ -220,6 +234,11 @@ def _update_expression(changes: Item) -> tuple[str, Item]:
             values[name] = value
     expression = " ".join(f"{verb} {', '.join(what)}" for verb, what in clauses.items() if what)
     return expression, values
+
+
+def _conditional(condition: str, values: Item) -> Any:
+    placeholders = _placeholders(condition, values)
+    return {"ConditionExpression": condition, **placeholders} if condition else {}
 
 
 def _placeholders(expressions: str, values: Item) -> Item:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.core.pages import pages
+from chalicelib.core.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.errors import Unavailable
-from chalicelib.models.entities import Account, ClosedAccount, StoredRecording, Tombstone
+from chalicelib.errors import NotAuthenticated, Unavailable
+from chalicelib.models.entities import ClosedAccount, StoredRecording, Tombstone
 
 # What is done between two looks at the time. Each recording takes some calls.
 PAGE = 50
@@ -17,7 +18,9 @@ PAGE = 50
 class Closing:
     """How accounts go."""
 
-    def __init__(self, stores: Stores, deletion: Deletion, clock: Clock) -> None:
+    def __init__(
+        self, stores: Stores, deletion: Deletion, passwords: Passwords, clock: Clock
+    ) -> None:
         """Take what the use cases stand on."""
         self._accounts = stores.accounts
         self._recordings = stores.recordings
@@ -25,13 +28,19 @@ class Closing:
         self._audio = stores.audio
         self._parts = stores.parts
         self._deletion = deletion
+        self._passwords = passwords
         self._clock = clock
 
-    def close(self, account: Account) -> None:
+    def close(self, user_id: str, password: str, source: str) -> None:
         """End an account: nobody is logged in to it any more, and its address is free.
 
-        What it had is upkeep's to remove. One that was closed meanwhile is no error.
+        What it had is upkeep's to remove. InvalidCredentials, TooManyAttempts; NotAuthenticated
+        when it is gone already. One that is closed by another call meanwhile is no error.
         """
+        account = self._accounts.find(user_id)
+        if account is None:
+            raise NotAuthenticated("The account is gone")
+        self._passwords.check(account, password, source)
         closed = self._accounts.close(account, self._clock())
         if not closed and self._accounts.find(account.id):
             raise Unavailable("The account keeps changing")

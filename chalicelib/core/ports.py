@@ -19,13 +19,14 @@ from chalicelib.models.entities import (
     ClosedAccount,
     Due,
     Keyed,
+    Letter,
     ObjectVersion,
     Session,
     StoredObject,
     StoredRecording,
     Tombstone,
 )
-from chalicelib.models.fields import Status
+from chalicelib.models.fields import LetterKind, Status
 from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
 
 Clock = Callable[[], datetime]
@@ -36,7 +37,10 @@ class AccountStore(Protocol):
     """The accounts and their sessions."""
 
     def open(self, account: Account, session: Session) -> None:
-        """Add an account with its first session, whole or not at all; EmailTaken."""
+        """Add an account, its first session and a mail that has the address confirmed.
+
+        All of them or nothing; EmailTaken.
+        """
 
     def find(self, user_id: str) -> Account | None:
         """The account, as last written."""
@@ -47,11 +51,32 @@ class AccountStore(Protocol):
     def rename(self, user_id: str, name: str | None) -> Account:
         """Set the name; NotAuthenticated when there is no such account."""
 
+    def change_password(
+        self, account: Account, password_hash: str, session_id: str, now: datetime
+    ) -> bool:
+        """Set another password, which ends every session but this one, and links to reset it.
+
+        False, and nothing done, when the password is no longer that of `account` or the session
+        is over.
+        """
+
+    def reset_password(self, account: Account, password_hash: str, now: datetime) -> bool:
+        """Set another password, which ends every session, and use up the link to do so.
+
+        False, and nothing done, when it no longer is the link in `account`, or is used or expired.
+        The address is confirmed by it too.
+        """
+
+    def confirm(self, account: Account, now: datetime) -> bool:
+        """Note that the address is confirmed, if it still is by the link in `account`."""
+
+    def keep_link(
+        self, account: Account, kind: LetterKind, link_hash: str, expires_at: datetime
+    ) -> bool:
+        """Keep the hash of a link, in place of an earlier one; False when the account is gone."""
+
     def add_session(self, session: Session) -> None:
         """Add a session; the store forgets it some time after it expires."""
-
-    def find_session(self, user_id: str, session_id: str) -> Session | None:
-        """The session, as last written; it may have expired."""
 
     def standing(self, user_id: str, session_id: str) -> tuple[Account | None, Session | None]:
         """The account and one session of it, both as last written; it may have expired."""
@@ -59,11 +84,20 @@ class AccountStore(Protocol):
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced.
 
-        False, and nothing written, if it is not or the session is gone.
+        False, and nothing written, if it is not or the session is over.
         """
 
-    def end_session(self, user_id: str, session_id: str) -> None:
-        """Remove a session; one that is gone already is no error."""
+    def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
+        """Have a session expire; False when there is none, not even one that has.
+
+        One that expired is remembered for a day.
+        """
+
+    def sessions(self, user_id: str, password_version: int, now: datetime) -> list[Session]:
+        """The sessions that go on, newest first.
+
+        Of a user with thousands, those among the newest megabyte.
+        """
 
     def close(self, account: Account, now: datetime) -> bool:
         """Close an account and free its address, both or neither; it is due from `now` on.
@@ -79,6 +113,47 @@ class AccountStore(Protocol):
 
     def forget(self, account: ClosedAccount) -> None:
         """Remove what is left of a closed account."""
+
+
+class AttemptStore(Protocol):
+    """How often somebody tried something, within a window of time."""
+
+    def count(
+        self, kind: str, who: str, most: int, now: datetime, until: datetime
+    ) -> datetime | None:
+        """Count an attempt; if there were `most` already, count nothing and say until when.
+
+        The first one opens a window that lasts until `until`. At most two calls, but for races.
+        """
+
+    def take_back(self, kind: str, who: str) -> None:
+        """Uncount one attempt, if there is a window."""
+
+    def forget(self, kind: str, who: str) -> None:
+        """Close a window."""
+
+
+class Outbox(Protocol):
+    """Mails that are yet to be sent: of each kind one to an address."""
+
+    def put(self, kind: LetterKind, email: str, now: datetime) -> None:
+        """Have a mail sent, in place of one that waits."""
+
+    def due(self, now: datetime) -> list[Letter]:
+        """The mails that are due. Takes a call for each megabyte of what waits."""
+
+    def postpone(self, letter: Letter, due_at: datetime) -> bool:
+        """Have a mail tried later; False when somebody else has done so, or it is gone."""
+
+    def remove(self, letter: Letter) -> None:
+        """Forget a mail, unless it was asked for again meanwhile."""
+
+
+class Mailer(Protocol):
+    """Sends mails."""
+
+    def send(self, to: str, subject: str, text: str) -> None:
+        """Hand a mail over to be delivered."""
 
 
 class RecordingStore(Protocol):

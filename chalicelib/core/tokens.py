@@ -13,13 +13,15 @@ from datetime import datetime
 import jwt
 from msgspec import Struct
 
-from chalicelib.errors import NotAuthenticated, TokenExpired
+from chalicelib.core.keys import Keys
+from chalicelib.errors import InvalidRequest, NotAuthenticated, TokenExpired
 
 ALGORITHM = "HS256"
 REQUIRED_CLAIMS = ["iss", "sub", "sid", "iat", "exp"]
 
 
 _TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{43})\.([\w-]{22})", re.ASCII)
+_LINK_TOKEN = re.compile(r"([0-9a-f-]{36})\.([\w-]{43})", re.ASCII)
 
 
 class Caller(Struct, frozen=True):
@@ -30,21 +32,17 @@ class Caller(Struct, frozen=True):
 
 
 class AccessTokens:
-    """Issues and verifies access tokens.
+    """Issues and verifies access tokens: one of the keys signs, each of them verifies."""
 
-    `keys` maps key ids to secrets: the first signs, each of them verifies, so a key is replaced
-    by putting a new one in front.
-    """
-
-    def __init__(self, keys: dict[str, str], issuer: str, seconds: int) -> None:
+    def __init__(self, keys: Keys, issuer: str, seconds: int) -> None:
         """Take the keys, who issues, and how long a token lasts."""
-        self._keys = keys
+        self.keys = keys
         self._issuer = issuer
         self.seconds = seconds
 
     def issue(self, caller: Caller, now: datetime) -> str:
         """A token by which `caller` is known from now on."""
-        key_id, secret = next(iter(self._keys.items()))
+        key = self.keys.signing()
         # A JWT has whole seconds: round up, so that it lasts for all that was promised.
         issued_at = math.ceil(now.timestamp())
         claims = {
@@ -54,15 +52,17 @@ class AccessTokens:
             "iat": issued_at,
             "exp": issued_at + self.seconds,
         }
-        return jwt.encode(claims, secret, algorithm=ALGORITHM, headers={"kid": key_id})
+        return jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.kid})
 
     def verify(self, token: str) -> Caller:
         """Who calls with this token; TokenExpired, or NotAuthenticated for any other flaw."""
         try:
-            secret = self._keys[jwt.get_unverified_header(token)["kid"]]
+            key = self.keys.find(jwt.get_unverified_header(token).get("kid"))
+            if key is None:
+                raise NotAuthenticated("The access token is not valid")
             claims = jwt.decode(
                 token,
-                secret,
+                key.secret,
                 algorithms=[ALGORITHM],
                 issuer=self._issuer,
                 # `iat` may be some seconds ahead of us: another Lambda's clock set it.
@@ -70,7 +70,7 @@ class AccessTokens:
             )
         except jwt.ExpiredSignatureError as error:
             raise TokenExpired("Refresh the access token, then send the request again") from error
-        except (jwt.InvalidTokenError, KeyError) as error:
+        except jwt.InvalidTokenError as error:
             raise NotAuthenticated("The access token is not valid") from error
         return Caller(claims["sub"], claims["sid"])
 
@@ -119,8 +119,48 @@ class RefreshSecret(Struct, frozen=True):
 
     @property
     def hash(self) -> str:
-        """What is stored of the secret. It is random, so a plain hash cannot be guessed back."""
-        return hashlib.sha256(self.secret.encode()).hexdigest()
+        """What is stored of the secret."""
+        return _hash(self.secret)
+
+
+class LinkSecret(Struct, frozen=True):
+    """What a link in a mail proves: 256 random bits, that somebody reads a user's mail."""
+
+    user_id: str
+    secret: str
+
+    @classmethod
+    def new(cls, user_id: str) -> LinkSecret:
+        """A fresh one."""
+        return cls(user_id, secrets.token_urlsafe(32))
+
+    @classmethod
+    def parse(cls, token: str) -> LinkSecret:
+        """The secret in a token; InvalidRequest when it cannot be one of ours."""
+        match = _LINK_TOKEN.fullmatch(token)
+        if not match:
+            raise cls.refused()
+        return cls(*match.groups())
+
+    @staticmethod
+    def refused() -> InvalidRequest:
+        """What is wrong with a token, whatever it is."""
+        return InvalidRequest("The link is wrong, used or too old; ask for another", field="token")
+
+    @property
+    def token(self) -> str:
+        """The token as the link has it."""
+        return f"{self.user_id}.{self.secret}"
+
+    @property
+    def hash(self) -> str:
+        """What is stored of the secret."""
+        return _hash(self.secret)
+
+
+def _hash(secret: str) -> str:
+    # It is random, so a plain hash of it cannot be guessed back.
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def _base64(digest: bytes) -> str:

@@ -22,6 +22,7 @@ class User(Struct, kw_only=True, frozen=True):
 
     id: str
     email: str
+    email_confirmed: bool
     name: str | None
     created_at: Instant
     usage: Usage
@@ -35,6 +36,22 @@ class SignedIn(Struct, kw_only=True, frozen=True):
     refresh_token: str
     expires_in: Annotated[int, Meta(description="Seconds the access token lasts.")]
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the scheme's name, not a secret
+
+
+class ListedSession(Struct, kw_only=True, frozen=True):
+    """A session: a device that is logged in."""
+
+    id: str
+    device: Annotated[str | None, Meta(description="What it called itself when it logged in.")]
+    created_at: Instant
+    last_used_at: Annotated[Instant, Meta(description="When it last refreshed its tokens.")]
+    current: Annotated[bool, Meta(description="Whether it is the session that asks.")]
+
+
+class SessionList(Struct, kw_only=True, frozen=True):
+    """Every session of a user, newest first."""
+
+    sessions: list[ListedSession]
 
 
 class Recording(Struct, kw_only=True, frozen=True):

@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chalicelib.models.answers import Recording
-from chalicelib.models.fields import Debt, Status
+from chalicelib.models.answers import ListedSession, Recording, Usage, User
+from chalicelib.models.fields import Debt, LetterKind, Status
 
 
 class Account(Struct, kw_only=True, frozen=True):
@@ -21,6 +21,29 @@ class Account(Struct, kw_only=True, frozen=True):
     name: str | None = None
     bytes_used: int = 0
     recordings_used: int = 0
+    password_version: int = 0
+    """How often the password was changed; a session begun under an earlier one is over."""
+    email_confirmed_at: datetime | None = None
+    confirmation_hash: str | None = None
+    """The hash of the secret in the link that was mailed last, to confirm the address."""
+    confirmation_expires_at: datetime | None = None
+    reset_hash: str | None = None
+    """The same for the link that sets another password; no longer good without its time."""
+    reset_expires_at: datetime | None = None
+
+    def seen(self, quota_bytes: int) -> User:
+        """The account as its user sees it."""
+        usage = Usage(
+            bytes=self.bytes_used, recordings=self.recordings_used, quota_bytes=quota_bytes
+        )
+        return User(
+            id=self.id,
+            email=self.email,
+            email_confirmed=self.email_confirmed_at is not None,
+            name=self.name,
+            created_at=self.created_at,
+            usage=usage,
+        )
 
 
 class ClosedAccount(Struct, kw_only=True, frozen=True):
@@ -52,11 +75,33 @@ class Session(Struct, kw_only=True, frozen=True):
     expires_at: datetime
     token_key: str
     """What its refresh tokens are tagged with, to know an old one from one that was made up."""
+    password_version: int = 0
+    """That of the account when the session began."""
     device: str | None = None
     replaced_hash: str | None = None
     """The hash of the token that was replaced last."""
     replacement_salt: str | None = None
     """What went into the making of the token that replaced it."""
+
+    def seen(self, current: str) -> ListedSession:
+        """The session as its user sees it, who is in the session `current`."""
+        return ListedSession(
+            id=self.id,
+            device=self.device,
+            created_at=self.created_at,
+            last_used_at=self.last_used_at,
+            current=self.id == current,
+        )
+
+
+class Letter(Struct, kw_only=True, frozen=True):
+    """A mail that is to be sent; what it says is made when it is sent."""
+
+    kind: LetterKind
+    email: str
+    asked_at: datetime
+    due_at: datetime
+    """When to try next."""
 
 
 class Keyed(Struct, kw_only=True, frozen=True):

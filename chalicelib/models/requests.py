@@ -35,6 +35,7 @@ from chalicelib.models.fields import (
     Tags,
     Token,
     UploadMethod,
+    address,
     in_utc,
     normal_form,
 )
@@ -53,10 +54,8 @@ class SignUp(Request):
 
     def __post_init__(self) -> None:
         """Bring address and password into the one form that is kept of each."""
-        self.email = normal_form("email", self.email, EMAIL_BYTES)
-        self.password = normal_form("password", self.password, PASSWORD_BYTES)
-        if len(self.password) < PASSWORD_CHARACTERS:
-            raise InvalidField("password", f"Shorter than {PASSWORD_CHARACTERS} characters")
+        self.email = address("email", self.email)
+        self.password = _new_password("password", self.password)
 
 
 class Credentials(Request):
@@ -72,10 +71,59 @@ class Credentials(Request):
         self.password = normal_form("password", self.password, PASSWORD_BYTES)
 
 
+def _new_password(field: str, value: str) -> str:
+    value = normal_form(field, value, PASSWORD_BYTES)
+    # Composed, it may have fewer characters than were sent.
+    if len(value) < PASSWORD_CHARACTERS:
+        raise InvalidField(field, f"Shorter than {PASSWORD_CHARACTERS} characters")
+    return value
+
+
 class RefreshToken(Request):
     """The refresh token that the last sign-up, log-in or refresh gave."""
 
     refresh_token: Token
+
+
+class PasswordChange(Request):
+    """The password as it is, and as it is to be."""
+
+    current_password: Password
+    new_password: NewPassword
+
+    def __post_init__(self) -> None:
+        """Bring both into the one form that is kept."""
+        self.current_password = normal_form(
+            "current_password", self.current_password, PASSWORD_BYTES
+        )
+        self.new_password = _new_password("new_password", self.new_password)
+
+
+class ForgottenPassword(Request):
+    """Whose password was forgotten."""
+
+    email: Email
+
+    def __post_init__(self) -> None:
+        """Bring the address into the one form that is kept."""
+        self.email = normal_form("email", self.email, EMAIL_BYTES)
+
+
+class PasswordReset(Request):
+    """What came by mail, and the password to be."""
+
+    token: Token
+    new_password: NewPassword
+
+    def __post_init__(self) -> None:
+        """Bring the password into the one form that is kept."""
+        self.new_password = _new_password("new_password", self.new_password)
+
+
+class Confirmation(Request):
+    """What came by mail."""
+
+    token: Token
 
 
 class ProfileChange(Request):

@@ -1,0 +1,52 @@
+"""The attempts, as the table counts them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from chalicelib.aws.items import attempts_key, timestamp
+from chalicelib.aws.table import NOT_THERE, ConditionFailed, Increment, Table
+
+
+class AttemptsTable:
+    """Counts attempts; see core/ports.py for what each method promises."""
+
+    def __init__(self, table: Table) -> None:
+        """Take the table."""
+        self._table = table
+
+    def count(
+        self, kind: str, who: str, most: int, now: datetime, until: datetime
+    ) -> datetime | None:
+        """Count an attempt; if there were `most` already, count nothing and say until when."""
+        key = attempts_key(kind, who)
+        window = {"attempts": 1, "ends_at": timestamp(until), "ttl": int(until.timestamp())}
+        try:
+            # DynamoDB takes up to two days to delete what has expired.
+            over = f"{NOT_THERE} OR #ends_at <= :now"
+            self._table.update(key, window, over, now=timestamp(now))
+        except ConditionFailed as error:
+            there = error.item or {}
+        else:
+            return None
+        if there["attempts"] >= most:
+            return datetime.fromisoformat(there["ends_at"])
+        try:
+            room = "#ends_at = :its_end AND #attempts < :most"
+            another = {"attempts": Increment(1)}
+            self._table.update(key, another, room, its_end=there["ends_at"], most=most)
+        except ConditionFailed:
+            return self.count(kind, who, most, now, until)  # Others were quicker: look again.
+        return None
+
+    def take_back(self, kind: str, who: str) -> None:
+        """Uncount one attempt, if there is a window."""
+        try:
+            one_less = {"attempts": Increment(-1)}
+            self._table.update(attempts_key(kind, who), one_less, "#attempts > :none", none=0)
+        except ConditionFailed:
+            return  # The window is over, and forgotten.
+
+    def forget(self, kind: str, who: str) -> None:
+        """Close a window."""
+        self._table.delete(attempts_key(kind, who))

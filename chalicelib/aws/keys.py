@@ -1,0 +1,49 @@
+"""The server's keys, as Secrets Manager holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.models import keys as form
+from chalicelib.models.keys import Key
+from chalicelib.settings import SettingsError, variable
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
+
+class KeyStore:
+    """One secret, which holds all the keys."""
+
+    def __init__(self, client: Callable[[], SecretsManagerClient], secret_id: str) -> None:
+        """`client` is asked for whenever it is needed; `secret_id` is a name or an ARN."""
+        self._client = client
+        self._secret_id = secret_id
+
+    def read(self) -> list[Key]:
+        """The keys, the newest first; SettingsError when the secret is not there or will not do."""
+        with our_errors():
+            try:
+                answer = self._client().get_secret_value(SecretId=self._secret_id)
+            except ClientError as error:
+                if error_code(error) == "ResourceNotFoundException":
+                    raise _refused("names no secret, or one that has no value yet") from error
+                raise
+        try:
+            return form.parse(answer.get("SecretString", ""))
+        except msgspec.DecodeError as error:
+            raise _refused(f"names a secret that will not do: {error}") from error
+
+    def write(self, keys: list[Key]) -> None:
+        """Replace the keys; of two that do so at once, one is lost."""
+        with our_errors():
+            self._client().put_secret_value(SecretId=self._secret_id, SecretString=form.write(keys))
+
+
+def _refused(why: str) -> SettingsError:
+    return SettingsError(f"{variable('jwt_secret_id')}: {why}")

@@ -1,0 +1,147 @@
+"""Passwords: which will do, whether one is right, changing one, and doing without."""
+
+from __future__ import annotations
+
+import functools
+from hmac import compare_digest
+
+import bcrypt
+
+from chalicelib.core.attempts import Attempts
+from chalicelib.core.ports import AccountStore, Clock, Outbox
+from chalicelib.core.tokens import Caller, LinkSecret
+from chalicelib.errors import (
+    InvalidCredentials,
+    InvalidRequest,
+    NotAuthenticated,
+    TooManyAttempts,
+)
+from chalicelib.models.entities import Account
+from chalicelib.models.fields import comparable
+from chalicelib.settings import Settings
+
+
+class Passwords:
+    """The use cases of passwords.
+
+    Setting another one counts up the account's `password_version`, by which the sessions that
+    began with an earlier one are over: one write ends any number of them.
+    """
+
+    def __init__(
+        self,
+        store: AccountStore,
+        outbox: Outbox,
+        attempts: Attempts,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        """Take what the use cases stand on."""
+        self._store = store
+        self._outbox = outbox
+        self._attempts = attempts
+        self._settings = settings
+        self._clock = clock
+
+    def check(self, account: Account, password: str, source: str) -> None:
+        """Make sure that it is the account's password; InvalidCredentials, TooManyAttempts."""
+        self.check_for(account.email, account, password, source)
+
+    def check_for(self, email: str, account: Account | None, password: str, source: str) -> Account:
+        """The same for whoever has an address, after the same work if that is nobody."""
+        self._attempts.count_log_in(email, source)
+        password_hash = account.password_hash if account else self._nobodys_hash()
+        if not (_matches(password, password_hash) and account):
+            raise InvalidCredentials("No account has this address and this password")
+        self._attempts.take_back_log_in(email, source)
+        return account
+
+    def hashed(self, field: str, password: str, email: str) -> str:
+        """What is kept of a new password; InvalidRequest names the field when it will not do."""
+        plain, address = comparable(password), comparable(email)
+        if plain in {address, address.rpartition("@")[0]}:
+            raise InvalidRequest("Not one's own address", field=field)
+        if plain in _commonest():
+            raise InvalidRequest("Among the passwords that are guessed first", field=field)
+        salt = bcrypt.gensalt(self._settings.bcrypt_cost)
+        return bcrypt.hashpw(password.encode(), salt).decode()
+
+    def change(self, caller: Caller, current: str, new: str, source: str) -> None:
+        """Set another password, and end every session but the caller's.
+
+        InvalidCredentials when `current` is wrong, unless the change was made already: then it is
+        a repetition. InvalidRequest, TooManyAttempts, NotAuthenticated.
+        """
+        account = self._account(caller.user_id)
+        try:
+            self.check(account, current, source)
+        except InvalidCredentials:
+            if not _matches(new, account.password_hash):
+                raise
+            self._attempts.take_back_log_in(account.email, source)
+            return
+        password_hash = self.hashed("new_password", new, account.email)
+        session_id = caller.session_id
+        if not self._store.change_password(account, password_hash, session_id, self._clock()):
+            raise NotAuthenticated("The password or the session was changed meanwhile")
+
+    def forgot(self, email: str, source: str) -> None:
+        """Have a link mailed to whoever has the address; TooManyAttempts of the source.
+
+        Whether anybody has it is not even looked at, so neither the answer nor its time can tell.
+        """
+        self._attempts.count("forgot_per_source", source)
+        try:
+            self._attempts.count("mails_per_address", f"reset {comparable(email)}")
+        except TooManyAttempts:
+            return  # The links that were mailed are still good.
+        self._outbox.put("reset", email, self._clock())
+
+    def reset(self, token: str, new: str, source: str) -> None:
+        """Set another password by a link that was mailed, and end every session.
+
+        InvalidRequest when the link is not good, or no longer. Used again, it does nothing, and is
+        refused unless the password is the one that it set; TooManyAttempts.
+        """
+        presented = LinkSecret.parse(token)
+        account = self._store.find(presented.user_id)
+        if account is None or not compare_digest(presented.hash, account.reset_hash or ""):
+            raise LinkSecret.refused()
+        if account.reset_expires_at is None:
+            self._check_again(account, new, source)
+            return
+        now = self._clock()
+        if account.reset_expires_at <= now:
+            raise LinkSecret.refused()
+        password_hash = self.hashed("new_password", new, account.email)
+        if not self._store.reset_password(account, password_hash, now):
+            raise LinkSecret.refused()
+        self._attempts.forget_log_ins(account.email)
+
+    def _check_again(self, account: Account, new: str, source: str) -> None:
+        try:
+            self.check(account, new, source)
+        except InvalidCredentials as error:
+            raise LinkSecret.refused() from error
+
+    def _account(self, user_id: str) -> Account:
+        account = self._store.find(user_id)
+        if account is None:
+            raise NotAuthenticated("The account is gone")
+        return account
+
+    def _nobodys_hash(self) -> str:
+        # Well-formed, so that comparing with it costs what comparing with a real one does.
+        return f"$2b${self._settings.bcrypt_cost:02d}$" + "." * 53
+
+
+def _matches(password: str, password_hash: str) -> bool:
+    return bcrypt.checkpw(password.encode(), password_hash.encode())
+
+
+@functools.cache
+def _commonest() -> frozenset[str]:
+    # Not at the top: it takes 27 ms, and only a new password needs it.
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+    return frozenset(FREQUENCY_LISTS["passwords"])

@@ -1,0 +1,1 @@
+"""What stands beside the app on AWS, and the operator's commands for it."""

@@ -1,0 +1,67 @@
+"""Replaces the key that signs a stage's access tokens: `make rotate-key STAGE=prod`.
+
+A new key is put into the stage's secret. It signs an hour from now, when every running process
+knows it; until then the one before it does. That one is kept until the last token it signed has
+expired, so nobody is logged out. Keys that were replaced before, and signed nothing that is still
+good, are dropped.
+
+`--leaked` (`make rotate-key STAGE=prod ARGS=--leaked`) is for a key that somebody may have: only
+the new key stays. Each process takes the old keys for at most as long as it keeps what it read;
+from then on every app has to log in again with what it got before.
+
+AWS is reached as botocore is configured to. It needs to read and to write that one secret.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+from chalicelib.aws.clients import Clients
+from chalicelib.aws.keys import KeyStore
+from chalicelib.core import keys as core_keys
+from chalicelib.errors import RecorderError
+from chalicelib.models.keys import Key
+from chalicelib.settings import SettingsError
+from chalicelib.wiring import now
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rotate, say what was done, and return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="make rotate-key")
+    parser.add_argument("--stage", required=True, help="the deployment's name")
+    parser.add_argument("--leaked", action="store_true", help="drop every key but the new one")
+    given = parser.parse_args(arguments)
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,14}", given.stage):
+        parser.error(f"STAGE is the name of a deployment, not {given.stage!r}")
+    name = f"recorder-{given.stage}-jwt-keys"
+    clients = Clients(custom_s3=False)
+    store = KeyStore(lambda: clients.secretsmanager, name)
+    try:
+        before = store.read()
+        after = core_keys.rotate([] if given.leaked else before, now())
+        store.write(after)
+    except (RecorderError, SettingsError) as error:
+        print(f"make rotate-key: {name}: {error.__cause__ or error}", file=sys.stderr)
+        return 1
+    print(_report(name, before, after))
+    return 0
+
+
+def _report(name: str, before: list[Key], after: list[Key]) -> str:
+    new, *kept = after
+    dropped = [key.kid for key in before if key not in after]
+    signs = f"{new.created_at + core_keys.LAST:%H:%M} UTC" if kept else "now"
+    return (
+        f"{name}: added {new.kid}, which signs from {signs} on; "
+        f"kept {_listed([key.kid for key in kept])}; dropped {_listed(dropped)}"
+    )
+
+
+def _listed(kids: list[str]) -> str:
+    return ", ".join(kids) or "none"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

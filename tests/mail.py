@@ -1,0 +1,23 @@
+"""Mail: what the embedded SES was given to send."""
+
+from __future__ import annotations
+
+import re
+
+from chalicelib import wiring
+from local import backend
+from local.mailbox import mails
+from tests import leaks
+
+
+def delivered_to(address: str) -> list[dict[str, str]]:
+    """The mails that an address has got, once the post has been round; oldest first."""
+    wiring.services().post.deliver()
+    return [mail for mail in mails(backend.REGION) if mail["to"] == address]
+
+
+def token_in(mail: dict[str, str]) -> str:
+    """The token in the link in a mail."""
+    (token,) = re.findall(r"^http://127\.0\.0\.1:8000/auth/\S+#(\S+)$", mail["text"], re.MULTILINE)
+    leaks.learn({"token": token})
+    return str(token)

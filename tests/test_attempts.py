@@ -1,0 +1,361 @@
+"""Attempts: how often a password may be guessed, and what else has its limit."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from chalice.local import LambdaEventConverter
+
+from chalicelib import wiring
+from chalicelib.aws.items import Item
+from chalicelib.core.ids import uuid7
+from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
+from chalicelib.models.requests import Credentials
+from chalicelib.wiring import Services
+from tests.conftest import Clock
+from tests.faults import Faults
+from tests.mail import delivered_to
+from tests.phone import PASSWORD, Answer, Phone
+from tests.test_passwords import NEW, forgot, link_for, reset
+
+WRONG = "not my password"
+Configure = Callable[..., None]
+
+
+@pytest.fixture
+def come_from(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has every request come from an address, as API Gateway would say."""
+    return lambda address: monkeypatch.setattr(LambdaEventConverter, "LOCAL_SOURCE_IP", address)
+
+
+def fail(phone: Phone, times: int = 1, **fields: object) -> list[int]:
+    return [phone.log_in(**{"password": WRONG, **fields}).status for _ in range(times)]
+
+
+def assert_limited(answer: Answer, seconds: int) -> None:
+    assert (answer.status, answer.code) == (429, "too_many_attempts")
+    assert 0 < int(answer.headers["retry-after"]) <= seconds
+
+
+# By address
+
+
+def test_beyond_ten_failures_even_the_right_password_is_refused(phone: Phone) -> None:
+    assert fail(phone, 10) == [401] * 10
+
+    assert fail(phone) == [429]
+    assert_limited(phone.log_in(), 900)
+
+
+def test_an_unknown_address_is_limited_alike(nobody: Phone) -> None:
+    assert fail(nobody, 11) == [401] * 10 + [429]
+
+
+def test_every_spelling_of_an_address_counts_as_that_address(phone: Phone) -> None:
+    for email in (phone.email, phone.email.upper()):
+        fail(phone, 5, email=email)
+
+    assert phone.log_in().status == 429
+
+
+def test_another_address_is_not_limited_by_it(phone: Phone, other: Phone) -> None:
+    fail(phone, 11)
+
+    assert other.log_in().status == 200
+
+
+def test_log_ins_that_succeed_do_not_count(phone: Phone) -> None:
+    assert [phone.log_in().status for _ in range(15)] == [200] * 15
+    assert fail(phone, 10) == [401] * 10
+
+
+def test_the_wait_is_over_when_it_was_said_to_be(phone: Phone, clock: Clock) -> None:
+    fail(phone, 10)
+    wait = int(phone.log_in().headers["retry-after"])
+
+    clock.advance(seconds=wait)
+
+    assert phone.log_in().status == 200
+
+
+def test_going_on_does_not_lengthen_the_wait(phone: Phone, clock: Clock) -> None:
+    fail(phone, 10)
+    clock.advance(minutes=14)
+    fail(phone, 5)
+    clock.advance(minutes=1, seconds=1)
+
+    assert phone.log_in().status == 200
+
+
+def test_a_new_window_has_room_for_as_many_again(phone: Phone, clock: Clock) -> None:
+    fail(phone, 11)
+    clock.advance(minutes=15, seconds=1)
+
+    assert fail(phone, 11) == [401] * 10 + [429]
+
+
+def test_guesses_at_the_same_moment_are_counted_all(nobody: Phone, services: Services) -> None:
+    wrong = Credentials(email=nobody.email, password=WRONG)
+
+    def guess(number: int) -> type[Exception]:
+        try:
+            services.accounts.log_in(wrong, f"192.0.2.{number}")
+        except RecorderError as error:
+            return type(error)
+        return Exception
+
+    with ThreadPoolExecutor(20) as threads:
+        outcomes = list(threads.map(guess, range(20)))
+
+    assert outcomes.count(InvalidCredentials) == 10
+    assert outcomes.count(TooManyAttempts) == 10
+
+
+def test_a_reset_lets_the_address_try_again(phone: Phone) -> None:
+    fail(phone, 11)
+    reset(phone, link_for(phone))
+
+    assert phone.log_in(password=NEW).status == 200
+
+
+def test_a_password_that_is_guessed_by_changing_it_is_limited_too(phone: Phone) -> None:
+    body = {"current_password": WRONG, "new_password": "a quite different one"}
+    answers = [phone.post("/me/password", body).status for _ in range(11)]
+
+    assert answers == [401] * 10 + [429]
+    assert phone.log_in().status == 429
+
+
+def test_a_password_that_is_guessed_by_a_used_link_is_limited_too(phone: Phone) -> None:
+    token = link_for(phone)
+    reset(phone, token)
+
+    assert [reset(phone, token, WRONG).status for _ in range(11)] == [400] * 10 + [429]
+
+
+# By source
+
+
+def test_a_source_is_limited_over_all_addresses(phone: Phone, configure: Configure) -> None:
+    configure(login_failures_per_source=3)
+    for number in range(3):
+        assert fail(phone, email=f"nobody{number}@example.com") == [401]
+
+    assert_limited(phone.log_in(), 900)
+
+
+def test_another_source_is_not_limited_by_it(
+    phone: Phone, configure: Configure, come_from: Callable[[str], None]
+) -> None:
+    configure(login_failures_per_source=3)
+    fail(phone, 4)
+    come_from("192.0.2.7")
+
+    assert phone.log_in().status == 200
+
+
+def test_a_source_that_is_refused_takes_nothing_from_an_address(
+    phone: Phone, configure: Configure, come_from: Callable[[str], None]
+) -> None:
+    configure(login_failures_per_source=3)
+    assert fail(phone, 20) == [401] * 3 + [429] * 17
+    come_from("192.0.2.7")
+
+    assert phone.log_in().status == 200
+
+
+def test_a_header_does_not_say_where_a_request_comes_from(
+    nobody: Phone, configure: Configure
+) -> None:
+    configure(login_failures_per_source=2)
+    body = {"email": nobody.email, "password": WRONG}
+
+    answers = [
+        nobody.post("/auth/login", body, headers={"X-Forwarded-For": f"192.0.2.{number}"}).status
+        for number in range(3)
+    ]
+
+    assert answers == [401, 401, 429]
+
+
+@pytest.mark.parametrize(
+    ("second", "status"),
+    [("2001:db8:0:1:ffff::9", 429), ("2001:db8:0:2::1", 401)],
+    ids=["same network", "another network"],
+)
+def test_with_ipv6_a_source_is_a_network(
+    nobody: Phone,
+    configure: Configure,
+    come_from: Callable[[str], None],
+    second: str,
+    status: int,
+) -> None:
+    configure(login_failures_per_source=1)
+    come_from("2001:db8:0:1::1")
+    fail(nobody)
+    come_from(second)
+
+    assert fail(nobody) == [status]
+
+
+def test_a_source_that_is_no_address_is_a_source_too(
+    phone: Phone, come_from: Callable[[str], None]
+) -> None:
+    come_from("test-invoke-source-ip")
+
+    assert phone.log_in().status == 200
+
+
+# What else is limited
+
+
+def test_sign_ups_from_one_source_are_limited(nobody: Phone, configure: Configure) -> None:
+    configure(signups_per_source=2)
+
+    def sign_up() -> Answer:
+        return nobody.post(
+            "/auth/signup", {"email": f"{uuid7()}@example.com", "password": PASSWORD}
+        )
+
+    assert [sign_up().status for _ in range(2)] == [201, 201]
+    assert_limited(sign_up(), 3600)
+
+
+def test_forgetting_from_one_source_is_limited(nobody: Phone, configure: Configure) -> None:
+    configure(forgot_per_source=2)
+    answers = [
+        nobody.post("/auth/password/forgot", {"email": f"{uuid7()}@example.com"}) for _ in range(3)
+    ]
+
+    assert [answer.status for answer in answers[:2]] == [202, 202]
+    assert_limited(answers[2], 3600)
+
+
+def test_an_address_is_sent_five_links_and_the_answer_does_not_say(phone: Phone) -> None:
+    before = len(delivered_to(phone.email))
+    for _ in range(7):
+        assert forgot(phone).status == 202
+        delivered_to(phone.email)
+
+    assert len(delivered_to(phone.email)) == before + 5
+
+
+def test_bad_refresh_tokens_of_one_source_are_limited(nobody: Phone, configure: Configure) -> None:
+    configure(refresh_failures_per_source=2)
+    answers = [nobody.post("/auth/refresh", {"refresh_token": "garbage"}) for _ in range(3)]
+
+    assert [answer.status for answer in answers[:2]] == [401, 401]
+    assert_limited(answers[2], 900)
+
+
+def test_a_good_refresh_token_is_taken_all_the_same(phone: Phone, configure: Configure) -> None:
+    configure(refresh_failures_per_source=1)
+    for _ in range(3):
+        phone.post("/auth/refresh", {"refresh_token": "garbage"})
+
+    assert phone.refresh().status == 200
+
+
+def test_a_limit_of_zero_is_none(phone: Phone, configure: Configure) -> None:
+    configure(login_failures_per_address=0, login_failures_per_source=0)
+
+    assert fail(phone, 12) == [401] * 12
+    assert phone.log_in().status == 200
+
+
+# How they are counted
+
+
+def test_a_counted_attempt_is_at_most_two_calls_for_each_limit(
+    phone: Phone, faults: Faults
+) -> None:
+    made = []
+    for _ in range(3):
+        calls = faults.record()
+        fail(phone)
+        made.append([call.name for call in calls].count("dynamodb.UpdateItem"))
+        faults.clear()
+
+    assert made == [2, 4, 4]
+
+
+def test_a_refused_attempt_is_one_write(phone: Phone, faults: Faults) -> None:
+    fail(phone, 10)
+    calls = faults.record()
+
+    fail(phone)
+
+    assert [call.name for call in calls].count("dynamodb.UpdateItem") == 1
+
+
+def test_the_limit_is_the_condition_of_the_write(phone: Phone, faults: Faults) -> None:
+    fail(phone)
+    asked = faults.asked("dynamodb", "UpdateItem")
+
+    fail(phone)
+
+    conditions = [each["ConditionExpression"] for each in asked]
+    assert "#ends_at = :its_end AND #attempts < :most" in conditions
+
+
+def test_no_address_can_be_read_where_attempts_are_counted(
+    nobody: Phone, stored: Callable[..., list[Item]]
+) -> None:
+    fail(nobody)
+
+    kept = json.dumps([item for item in stored() if item["pk"].startswith("ATTEMPTS#")])
+    assert kept != "[]"
+    assert nobody.email not in kept
+    assert "127.0.0.1" not in kept
+
+
+def test_the_store_forgets_what_was_counted(
+    nobody: Phone, stored: Callable[..., list[Item]]
+) -> None:
+    fail(nobody)
+
+    assert all(abs(item["ttl"] - time.time() - 900) < 60 for item in stored())
+
+
+def test_a_log_in_that_cannot_be_counted_is_not_tried(phone: Phone, faults: Faults) -> None:
+    faults.refuse("dynamodb", "UpdateItem", times=1)
+
+    assert phone.log_in().status == 503
+    assert phone.log_in().status == 200
+
+
+def test_a_log_in_that_cannot_be_uncounted_can_be_repeated(phone: Phone, faults: Faults) -> None:
+    # Two reads, two attempts counted, and the first that is taken back.
+    faults.fail_at(4, EndpointConnectionError(endpoint_url="http://gone"), done=False)
+
+    assert phone.log_in().status == 503
+    assert phone.log_in().status == 200
+
+
+# Time
+
+
+def test_an_unknown_address_takes_as_long_as_a_wrong_password(
+    configure: Configure,
+) -> None:
+    # Cost 8 is 15 ms of work or so: enough to see one that is missing, and 60 of them are a second.
+    configure(bcrypt_cost=8, login_failures_per_address=0, login_failures_per_source=0)
+    phone = Phone().sign_up()
+
+    def took(email: str) -> float:
+        begun = time.thread_time()
+        with pytest.raises(InvalidCredentials):
+            wiring.services().accounts.log_in(Credentials(email=email, password=WRONG), "192.0.2.1")
+        return time.thread_time() - begun
+
+    # In turns, so that whatever else the machine does falls on both.
+    pairs = [(took("nobody@example.com"), took(phone.email)) for _ in range(30)]
+    unknown, wrong = (statistics.median(times) for times in zip(*pairs, strict=True))
+
+    assert 0.9 < unknown / wrong < 1.1

@@ -1,0 +1,378 @@
+"""Mail: confirming an address, the outbox and the post, and the pages that links open."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha256
+
+import httpx
+import pytest
+from chalice.test import Client
+
+from app import app
+from chalicelib.aws.clients import Clients
+from chalicelib.aws.items import Item, account_key, to_attributes
+from chalicelib.settings import Settings
+from chalicelib.wiring import Services
+from local import mailbox
+from tests.conftest import Clock
+from tests.faults import Faults
+from tests.mail import delivered_to, token_in
+from tests.phone import PASSWORD, Answer, Phone
+
+PAGES = ["/auth/password/reset", "/auth/email/confirm"]
+Stored = Callable[..., list[Item]]
+
+
+def confirm(phone: Phone, token: str) -> Answer:
+    return phone.post("/auth/email/confirm", {"token": token})
+
+
+def ask_again(phone: Phone) -> Answer:
+    return phone.post("/me/email/confirmation")
+
+
+def forgot(phone: Phone) -> Answer:
+    return phone.post("/auth/password/forgot", {"email": phone.email})
+
+
+def is_confirmed(phone: Phone) -> bool:
+    return bool(phone.get("/me").json["email_confirmed"])
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "ann@@example.com",
+        "ann@-example.com",
+        "ann@exa_mple.com",
+        "ann@example..com",
+        ".ann@example.com",
+        "ann.@example.com",
+        "a..nn@example.com",
+        '"ann"@example.com',
+        "ann@[192.0.2.1]",
+        "ann@example.com.",
+        "Ann <ann@example.com>",
+        f"{'a' * 65}@example.com",
+        "a\u202enn@example.com",
+    ],
+)
+def test_what_can_be_no_address_is_refused_by_its_name(nobody: Phone, email: str) -> None:
+    answer = nobody.post("/auth/signup", {"email": email, "password": PASSWORD})
+
+    assert (answer.status, answer.fields) == (400, ["email"])
+    assert email not in answer.text
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "ann+tag@example.com",
+        "ann@localhost",
+        "ann@recorder.test",
+        "ann@printer.local",
+        "o'neil@example.org",
+        "\u7528\u6237@\u4f8b\u5b50.\u5e7f\u544a",
+        "ann@xn--bcher-kva.example",
+    ],
+)
+def test_what_can_be_an_address_is_taken(nobody: Phone, email: str) -> None:
+    answer = nobody.post("/auth/signup", {"email": email, "password": PASSWORD})
+
+    assert (answer.status, answer.json["user"]["email"]) == (201, email)
+
+
+# Confirming
+
+
+def test_a_new_address_is_not_confirmed(phone: Phone) -> None:
+    assert not is_confirmed(phone)
+
+
+def test_a_link_confirms_the_address(phone: Phone) -> None:
+    (mail,) = delivered_to(phone.email)
+
+    answer = confirm(phone, token_in(mail))
+
+    assert (answer.status, answer.text) == (204, "")
+    assert is_confirmed(phone)
+
+
+def test_confirming_again_is_no_error(phone: Phone) -> None:
+    token = token_in(delivered_to(phone.email)[0])
+
+    assert [confirm(phone, token).status for _ in range(2)] == [204, 204]
+
+
+def test_a_link_confirms_for_a_day(phone: Phone, clock: Clock) -> None:
+    token = token_in(delivered_to(phone.email)[0])
+    clock.advance(hours=24, seconds=1)
+
+    answer = confirm(phone, token)
+
+    assert (answer.status, answer.code, answer.fields) == (400, "invalid_request", ["token"])
+
+
+def test_a_link_to_a_new_password_does_not_confirm(phone: Phone) -> None:
+    forgot(phone)
+    reset = token_in(delivered_to(phone.email)[-1])
+
+    assert confirm(phone, reset).status == 400
+
+
+def test_a_link_can_be_asked_for_again(phone: Phone) -> None:
+    delivered_to(phone.email)
+    assert ask_again(phone).status == 202
+    first, second = delivered_to(phone.email)
+
+    assert confirm(phone, token_in(first)).status == 400
+    assert confirm(phone, token_in(second)).status == 204
+
+
+def test_who_is_confirmed_gets_no_further_link(phone: Phone) -> None:
+    confirm(phone, token_in(delivered_to(phone.email)[0]))
+
+    assert ask_again(phone).status == 202
+    assert len(delivered_to(phone.email)) == 1
+
+
+def test_asking_again_is_limited(phone: Phone) -> None:
+    answers = [ask_again(phone) for _ in range(6)]
+
+    assert [answer.status for answer in answers] == [202] * 5 + [429]
+    assert answers[5].code == "too_many_attempts"
+
+
+# What may be done before
+
+
+def test_before_confirming_everything_may_be_done(phone: Phone) -> None:
+    assert phone.get("/recordings").status == 200
+
+
+def test_an_operator_can_ask_for_confirmation_first(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    configure(unconfirmed_may="account")
+
+    refused = phone.get("/recordings")
+
+    assert (refused.status, refused.code) == (403, "email_not_confirmed")
+    assert phone.announce(b"x").code == "email_not_confirmed"
+    assert phone.get("/me").status == phone.get("/me/sessions").status == 200
+
+
+def test_after_confirming_everything_may_be_done(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    configure(unconfirmed_may="account")
+    confirm(phone, token_in(delivered_to(phone.email)[0]))
+
+    assert phone.get("/recordings").status == 200
+
+
+# The outbox
+
+
+def waiting(stored: Stored) -> list[Item]:
+    return stored("OUTBOX")
+
+
+def test_a_sign_up_is_never_without_its_mail(nobody: Phone, stored: Stored, faults: Faults) -> None:
+    faults.lose_the_answer("dynamodb", "TransactWriteItems", times=1)
+    nobody.post("/auth/signup", {"email": nobody.email, "password": PASSWORD})
+
+    assert [letter["email"] for letter in waiting(stored)] == [nobody.email]
+
+
+def test_a_mail_that_was_sent_waits_no_longer(phone: Phone, stored: Stored) -> None:
+    delivered_to(phone.email)
+
+    assert waiting(stored) == []
+
+
+def test_no_request_waits_for_ses(nobody: Phone, faults: Faults) -> None:
+    calls = faults.record()
+    nobody.sign_up()
+    forgot(nobody)
+    ask_again(nobody)
+
+    assert not [call for call in calls if call.name.startswith("sesv2")]
+
+
+def test_a_mail_that_was_asked_for_twice_is_sent_once(phone: Phone) -> None:
+    delivered_to(phone.email)
+    forgot(phone)
+    forgot(phone)
+
+    assert len(delivered_to(phone.email)) == 2
+
+
+def test_a_mail_that_ses_refuses_is_tried_again_later(
+    phone: Phone, faults: Faults, clock: Clock, stored: Stored
+) -> None:
+    faults.refuse("sesv2", "SendEmail", "MessageRejected", 400, times=1)
+    assert delivered_to(phone.email) == []
+    assert delivered_to(phone.email) == []
+    assert len(waiting(stored)) == 1
+
+    clock.advance(minutes=2)
+
+    assert len(delivered_to(phone.email)) == 1
+
+
+def test_each_wait_is_twice_as_long(phone: Phone, faults: Faults, clock: Clock) -> None:
+    faults.refuse("sesv2", "SendEmail")
+    tries = faults.asked("sesv2", "SendEmail")
+    for _ in range(60):
+        delivered_to(phone.email)
+        clock.advance(minutes=1)
+
+    assert 4 <= len(tries) <= 7
+
+
+def test_a_mail_is_given_up_after_a_day(
+    phone: Phone, faults: Faults, clock: Clock, stored: Stored
+) -> None:
+    faults.refuse("sesv2", "SendEmail")
+    clock.advance(days=1, seconds=1)
+    delivered_to(phone.email)
+
+    assert waiting(stored) == []
+
+
+def test_one_mail_that_cannot_be_sent_holds_up_no_other(
+    phone: Phone, other: Phone, faults: Faults
+) -> None:
+    faults.refuse("sesv2", "SendEmail", times=1)
+    delivered_to(phone.email)
+
+    assert len(delivered_to(phone.email)) + len(delivered_to(other.email)) == 1
+
+
+def test_a_mail_whose_answer_was_lost_comes_again_and_its_link_works(
+    phone: Phone, faults: Faults, clock: Clock
+) -> None:
+    faults.lose_the_answer("sesv2", "SendEmail", times=1)
+    delivered_to(phone.email)
+    clock.advance(minutes=2)
+    _, second = delivered_to(phone.email)
+
+    assert confirm(phone, token_in(second)).status == 204
+
+
+def test_two_posts_at_once_send_a_mail_once(
+    phone: Phone, services: Services, faults: Faults
+) -> None:
+    faults.meanwhile("dynamodb", "UpdateItem", services.post.deliver)
+
+    assert len(delivered_to(phone.email)) == 1
+
+
+def test_a_mail_asked_for_while_the_last_one_is_sent_is_sent_too(
+    phone: Phone, services: Services, faults: Faults
+) -> None:
+    delivered_to(phone.email)
+    forgot(phone)
+    faults.meanwhile(
+        "sesv2", "SendEmail", lambda: services.passwords.forgot(phone.email, "192.0.2.1")
+    )
+
+    assert len(delivered_to(phone.email)) == 2
+    assert len(delivered_to(phone.email)) == 3
+
+
+def test_an_account_that_is_gone_gets_no_mail(
+    phone: Phone, clients: Clients, settings: Settings, stored: Stored
+) -> None:
+    clients.dynamodb.delete_item(
+        TableName=settings.table, Key=to_attributes(account_key(phone.user_id))
+    )
+
+    assert delivered_to(phone.email) == []
+    assert waiting(stored) == []
+
+
+@pytest.mark.parametrize("setting", ["mail_from", "public_url"])
+def test_mails_wait_for_the_settings_that_they_need(
+    phone: Phone, configure: Callable[..., None], stored: Stored, setting: str
+) -> None:
+    configure(**{setting: None})
+
+    assert delivered_to(phone.email) == []
+    assert len(waiting(stored)) == 1
+
+
+def test_a_mail_is_sent_from_whom_is_set_and_to_an_address_in_ascii(
+    nobody: Phone, faults: Faults
+) -> None:
+    nobody.email = f"{nobody.email.partition('@')[0]}@b\u00fccher.example"
+    nobody.sign_up()
+    asked = faults.asked("sesv2", "SendEmail")
+    delivered_to(nobody.email)
+
+    assert asked[0]["FromEmailAddress"] == mailbox.SENDER
+    assert asked[0]["Destination"]["ToAddresses"][0].endswith("@xn--bcher-kva.example")
+
+
+def test_the_log_has_neither_address_nor_token(
+    phone: Phone, faults: Faults, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults.refuse("sesv2", "SendEmail")
+    delivered_to(phone.email)
+
+    assert "tried again" in caplog.text
+    assert phone.email not in caplog.text
+    assert phone.user_id not in caplog.text
+
+
+def test_a_schedule_sends_what_waits(phone: Phone, stored: Stored) -> None:
+    assert [letter["email"] for letter in waiting(stored)] == [phone.email]
+
+    with Client(app) as client:
+        client.lambda_.invoke("deliver_mail", client.events.generate_cw_event("", "", {}, []))
+
+    assert waiting(stored) == []
+
+
+def test_mails_can_be_read_at_a_local_address(phone: Phone, settings: Settings) -> None:
+    mail = delivered_to(phone.email)[0]
+
+    assert mail in httpx.get(f"{settings.s3_endpoint}{mailbox.PATH}", trust_env=False).json()
+
+
+# The pages
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_link_opens_a_page_that_posts_to_its_own_address(nobody: Phone, path: str) -> None:
+    page = nobody.get(path)
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "fetch(location.pathname" in page.text
+    assert "location.hash" in page.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_runs_what_its_policy_names_and_tells_nobody(nobody: Phone, path: str) -> None:
+    page = nobody.get(path)
+    policy = page.headers["content-security-policy"]
+
+    for tag in ("script", "style"):
+        (inline,) = re.findall(f"<{tag}>(.*?)</{tag}>", page.text, re.DOTALL)
+        assert f"'sha256-{b64encode(sha256(inline.encode()).digest()).decode()}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert page.headers["referrer-policy"] == "no-referrer"
+
+
+def test_no_link_can_be_made_from_what_the_table_holds(phone: Phone, stored: Stored) -> None:
+    token = token_in(delivered_to(phone.email)[0])
+
+    assert token.rpartition(".")[2] not in json.dumps(stored(), default=str)
