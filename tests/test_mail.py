@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from base64 import b64encode
@@ -10,7 +11,6 @@ from hashlib import sha256
 
 import httpx
 import pytest
-from chalice.test import Client
 
 from app import app
 from chalicelib.aws.clients import Clients
@@ -336,8 +336,9 @@ def test_the_log_has_neither_address_nor_token(
 def test_a_schedule_sends_what_waits(phone: Phone, stored: Stored) -> None:
     assert [letter["email"] for letter in waiting(stored)] == [phone.email]
 
-    with Client(app) as client:
-        client.lambda_.invoke("deliver_mail", client.events.generate_cw_event("", "", {}, []))
+    [job] = [each for each in app.event_sources if each.name == "deliver_mail"]
+    module, _, function = job.handler_string.rpartition(".")
+    getattr(importlib.import_module(module), function)({}, None)
 
     assert waiting(stored) == []
 
