@@ -17,7 +17,7 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, from_attributes, to_attributes
+from chalicelib.aws.items import Item, account_key, from_attributes, to_attributes
 from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
@@ -27,6 +27,8 @@ from tests.faults import Faults
 from tests.forger import Forger
 from tests.invariants import Held, Invariants
 from tests.phone import Phone
+
+Left = Callable[[Phone], list[object]]
 
 # What is drawn is the same each time, unless somebody looks deeper: then it is new each time.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
@@ -251,7 +253,7 @@ def run_down(clock: Clock, stored: Callable[..., list[Item]]) -> Callable[[], No
         for _ in range(10):
             wiring.services().upkeep.run()
             times = [
-                datetime.fromisoformat(item["due_at"]) for item in stored() if "due_at" in item
+                datetime.fromisoformat(item["due_at"]) for item in stored() if "due_shard" in item
             ]
             if not times:
                 return
@@ -259,6 +261,36 @@ def run_down(clock: Clock, stored: Callable[..., list[Item]]) -> Callable[[], No
         raise AssertionError("Something is due again and again")
 
     return run_down
+
+
+@pytest.fixture
+def left(
+    stored: Callable[..., list[Item]], held: Held, under_way: Callable[[Phone], list[str]]
+) -> Left:
+    """Reads all that is kept anywhere under a phone's user."""
+
+    def read(phone: Phone) -> list[object]:
+        return [
+            *stored(account_key(phone.user_id)["pk"]),
+            *held("uploads", phone.user_id),
+            *held("recordings", phone.user_id),
+            *held("uploads", f"exports/{phone.user_id}"),
+            *under_way(phone),
+        ]
+
+    return read
+
+
+@pytest.fixture
+def clear_away(clock: Clock) -> Callable[[], None]:
+    """Runs upkeep, and again once nothing can be under way any more."""
+
+    def clear_away() -> None:
+        wiring.services().upkeep.run()
+        clock.advance(minutes=16)
+        wiring.services().upkeep.run()
+
+    return clear_away
 
 
 @pytest.fixture

@@ -168,6 +168,16 @@ class Faults:
         self._register(service, f"before-parameter-build.{service}.{operation}", note)
         return asked
 
+    def answered(self, service: str) -> list[tuple[dict[str, Any], bytes]]:
+        """What the service answers to every call from now on, read and as it came."""
+        answered: list[tuple[dict[str, Any], bytes]] = []
+
+        def note(parsed: dict[str, Any], http_response: AWSResponse, **_: Any) -> None:
+            answered.append((parsed, http_response.content))
+
+        self._register(service, f"after-call.{service}", note)
+        return answered
+
     def ask(self, service: str, operation: str, **parameters: object) -> None:
         """Have every such call ask for this, whatever it asked for."""
 

@@ -70,8 +70,8 @@ class Closing:
             each if isinstance(each, Tombstone) else self._deletion.bury(each) for each in page
         ]
         tombstones = [tombstone for tombstone in buried if tombstone]
-        settled = self._deletion.settle([each for each in tombstones if each.owes])
-        done = [each for each in tombstones if not each.owes or each in settled]
+        paid = self._deletion.pay([each for each in tombstones if each.owes])
+        done = [each for each in tombstones if not each.owes or each in paid]
         for tombstone in done:
             self._recordings.forget(tombstone)
         return len(done) == len(page)

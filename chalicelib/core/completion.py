@@ -85,7 +85,7 @@ class Completion:
         """Make a recording ready with these bytes; says also whether that was news."""
         self._promotion.keep(recording, body, sha256)
         ready, is_news = self._mark_ready(recording, sha256)
-        if recording.upload_method != "direct":
+        if recording.upload_method != "direct" or recording.begun_again:
             self._tidy(ready)
         return ready, is_news
 
@@ -117,7 +117,7 @@ class Completion:
         user_id, id = recording.user_id, recording.id
         try:
             self._audio.erase_uploads([recording.key])
-            if recording.upload_method == "multipart":
+            if recording.may_have_parts:
                 for upload in self._parts.under_way(user_id, id):
                     self._parts.abort(*upload)
         except (Unavailable, InternalError) as error:

@@ -95,7 +95,7 @@ class Deletion:
         """Put a tombstone in a recording's place; None when the recording changed meanwhile."""
         now = self._clock()
         owes: list[Debt] = ["uploads", "recordings"]
-        if recording.upload_method == "multipart":
+        if recording.may_have_parts:
             owes.insert(0, "parts")
         tombstone = Tombstone(
             id=recording.id,
@@ -110,7 +110,12 @@ class Deletion:
         return tombstone if self._recordings.bury(recording, tombstone) else None
 
     def settle(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
-        """Pay what tombstones owe, together; those that owe nothing any more.
+        """Pay what tombstones owe, and note it; those that owe nothing any more."""
+        now = self._clock()
+        return [tombstone for tombstone in self.pay(tombstones) if self._settled(tombstone, now)]
+
+    def pay(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
+        """Pay what tombstones owe, together; those whose debts are paid for certain.
 
         What fails stays owed, and is no failure of the caller's. Before its `due_at` nothing is
         paid for certain, so until then a tombstone goes on owing.
@@ -120,11 +125,8 @@ class Deletion:
         bills = [bill for bill in listed if self._stands(bill.tombstone, unpaid)]
         self._pay(bills, unpaid)
         now = self._clock()
-        return [
-            bill.tombstone
-            for bill in bills
-            if bill.tombstone.key not in unpaid and self._settled(bill.tombstone, now)
-        ]
+        paid = [bill.tombstone for bill in bills if bill.tombstone.key not in unpaid]
+        return [tombstone for tombstone in paid if tombstone.due_at and tombstone.due_at <= now]
 
     def _trash(self, recording: StoredRecording) -> bool:
         now = self._clock()
@@ -172,8 +174,6 @@ class Deletion:
             unpaid |= self._audio.erase(each for bill in bills for each in bill.versions)
 
     def _settled(self, tombstone: Tombstone, now: datetime) -> bool:
-        if tombstone.due_at is None or tombstone.due_at > now:
-            return False
         with _unpaid_if_it_fails(set(), [tombstone]):
             return self._recordings.settle(tombstone, now + TOMBSTONE_LIFE)
         return False

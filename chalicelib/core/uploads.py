@@ -165,7 +165,8 @@ class Uploads:
         if isinstance(standing, Tombstone):
             if not standing.expired:
                 raise NotFound("The recording was deleted", field=field)
-            return msgspec.structs.replace(announced, version=standing.version + 1), True
+            version = standing.version + 1
+            return msgspec.structs.replace(announced, version=version, begun_again=True), True
         if not matches(standing, announced):
             raise IdConflict(f"Another recording has the id {announced.id}", field=field)
         return standing, False

@@ -139,6 +139,13 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     upload_expires_at: datetime | None = None
     completed_at: datetime | None = None
     purge_at: datetime | None = None
+    begun_again: bool = False
+    """Another upload of it expired before this one."""
+
+    @property
+    def may_have_parts(self) -> bool:
+        """Whether S3 may have parts of it, be it of an upload that expired."""
+        return self.upload_method == "multipart" or self.begun_again
 
     def seen(self) -> Recording:
         """The recording as its owner sees it."""

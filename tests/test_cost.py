@@ -1,0 +1,304 @@
+"""Cost: what a request takes is the same however much other people keep."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from app import app
+from chalicelib import jobs
+from chalicelib.api.http import Endpoint, Route
+from chalicelib.aws.clients import Clients
+from chalicelib.aws.items import due, recording_item
+from chalicelib.core.ids import uuid7
+from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.settings import Settings
+from chalicelib.wiring import services
+from tests import shortcut
+from tests.faults import Faults
+from tests.mail import delivered_to, token_in
+from tests.phone import PASSWORD, Answer, Phone
+
+SIZES = 1_000, 10_000, 100_000
+SOUND = b"some sound"
+ROUTES = {
+    f"{method} {path}": entry.view_function.route
+    for path, methods in app.routes.items()
+    for method, entry in methods.items()
+    if isinstance(entry.view_function, Endpoint)
+}
+_numbers = itertools.count(1)
+
+Ask = Callable[[], object]
+Prepare = Callable[[Phone], Ask]
+
+
+class Cost(NamedTuple):
+    """What a request took."""
+
+    calls: list[str]
+    """The calls to AWS, by name and in their order."""
+    read: list[tuple[int, int]]
+    """How many items DynamoDB looked at for each answer of its own, and the answer's bytes.
+
+    Not what it says of consumed capacity: moto says the same of every call.
+    """
+
+
+# What is asked for. Routes that are not here are asked for what their declaration tells.
+
+
+def trashing(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    return lambda: phone.trash(id)
+
+
+def restoring(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    phone.trash(id)
+    return lambda: phone.restore(id)
+
+
+def deleting_for_good(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    return lambda: phone.delete_for_good(id)
+
+
+def going_on_with_the_feed(phone: Phone) -> Ask:
+    cursor = phone.get("/recordings/changes").json["cursor"]
+    phone.upload(SOUND)
+    return lambda: phone.get("/recordings/changes", query={"since": cursor})
+
+
+def turning_a_page(phone: Phone) -> Ask:
+    ids = sorted(phone.upload(SOUND) for _ in range(3))
+    return lambda: phone.get("/recordings", query={"after": ids[2], "limit": 1})
+
+
+def signing_up(_: Phone) -> Ask:
+    body = {"email": address(), "password": PASSWORD}
+    return lambda: Phone().post("/auth/signup", body)
+
+
+def confirming_an_address(phone: Phone) -> Ask:
+    [letter] = delivered_to(phone.email)
+    return lambda: phone.post("/auth/email/confirm", {"token": token_in(letter)})
+
+
+def resetting_a_password(phone: Phone) -> Ask:
+    phone.post("/auth/password/forgot", {"email": phone.email})
+    letter = delivered_to(phone.email)[-1]
+    body = {"token": token_in(letter), "new_password": PASSWORD}
+    return lambda: phone.post("/auth/password/reset", body)
+
+
+def completing(phone: Phone) -> Ask:
+    id = phone.deliver(SOUND)
+    return lambda: phone.complete(id)
+
+
+def resuming(phone: Phone) -> Ask:
+    id = phone.deliver(SOUND)
+    return lambda: phone.resume(id)
+
+
+def upkeep(phone: Phone) -> Ask:
+    phone.deliver(SOUND)
+    context = SimpleNamespace(get_remaining_time_in_millis=lambda: jobs.ENOUGH_MILLISECONDS + 1)
+    return lambda: jobs.upkeep({}, context)
+
+
+def upkeep_with_an_upload_to_end(phone: Phone) -> Ask:
+    due_at = datetime.now(UTC) - timedelta(hours=1)
+    upload = shortcut.recording(phone.user_id, "uploading", upload_expires_at=due_at)
+    shortcut.put(services().settings.table, [recording_item(upload)])
+    return upkeep(phone)
+
+
+def noticing(phone: Phone) -> Ask:
+    id = phone.deliver(SOUND)
+    bucket, key = services().settings.uploads_bucket, f"{phone.user_id}/{id}"
+    etag = services().clients.s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
+    event = {"detail": {"bucket": {"name": bucket}, "object": {"key": key, "etag": etag}}}
+    return lambda: jobs.notice(event, None)
+
+
+# The first two words are the route; what follows tells several requests of one apart.
+REQUESTS: dict[str, Prepare] = {
+    "POST /auth/signup": signing_up,
+    "POST /auth/email/confirm": confirming_an_address,
+    "POST /auth/password/reset": resetting_a_password,
+    "GET /recordings": lambda phone: lambda: phone.get("/recordings"),
+    "GET /recordings after one": turning_a_page,
+    "GET /recordings/changes": lambda phone: lambda: phone.get("/recordings/changes"),
+    "GET /recordings/changes since": going_on_with_the_feed,
+    "GET /recordings/{id}/upload": resuming,
+    "POST /recordings/{id}/complete": completing,
+    "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
+    "POST /recordings/{id}/restore": restoring,
+    "DELETE /recordings/{id}": trashing,
+    "DELETE /recordings/{id} for good": deleting_for_good,
+    "the job upkeep": upkeep,
+    "the job upkeep with an upload to end": upkeep_with_an_upload_to_end,
+    "the job notice": noticing,
+}
+
+
+def address() -> str:
+    """A new address, as long as any other of them."""
+    return f"user{next(_numbers):06}@example.com"
+
+
+def somebody() -> Phone:
+    phone = Phone()
+    phone.email = address()
+    return phone.sign_up()
+
+
+def as_declared(route: Route) -> Prepare:
+    """A request of a route, as its declaration tells: its ids and fields are the user's own."""
+
+    def prepare(phone: Phone) -> Ask:
+        id = phone.session_id if "session" in route.path else phone.upload(SOUND)
+        path = route.path
+        for parameter in route.parameters:
+            path = path.replace(f"{{{parameter}}}", id)
+        body = example(route.body, phone) if route.body else None
+        headers = {}
+        if route.body_types:
+            body, headers = SOUND, {"Content-Type": route.body_types[0]}
+        query = example(route.query, phone) if route.query else None
+
+        return lambda: phone.call(route.method, path, body, query=query, headers=headers)
+
+    return prepare
+
+
+def example(shape: type, phone: Phone) -> Any:
+    """The least that a shape takes."""
+    (schema,), components = msgspec.json.schema_components([shape], ref_template="{name}")
+    own = {
+        "email": phone.email,
+        "password": PASSWORD,
+        "current_password": PASSWORD,
+        "refresh_token": phone.tokens["refresh_token"],
+        "content_type": AUDIO_TYPES[0],
+    }
+
+    def value(schema: dict[str, Any]) -> Any:
+        schema = components.get(schema.get("$ref", ""), schema)
+        schema = schema.get("anyOf", [schema])[0]
+        if "examples" in schema or "enum" in schema:
+            return (schema.get("examples") or schema["enum"])[0]
+        if schema["type"] == "object":
+            properties = schema.get("properties", {})
+            return {
+                name: own.get(name) or value(properties[name])
+                for name in schema.get("required", [])
+            }
+        if schema["type"] == "array":
+            return [value(schema["items"])]
+        return {
+            "string": "x" * schema.get("minLength", 1),
+            "integer": schema.get("minimum", 1),
+            "boolean": False,
+        }[schema["type"]]
+
+    return value(schema)
+
+
+CASES = REQUESTS | {
+    name: as_declared(route) for name, route in ROUTES.items() if name not in REQUESTS
+}
+
+
+@pytest.fixture(scope="module")
+def others(
+    settings: Settings, forget: Callable[[], None]
+) -> Iterator[dict[int, Callable[[], None]]]:
+    """Puts recordings of other people into the table: nobody's, and as many as SIZES has."""
+    far = datetime.now(UTC) + timedelta(days=3650)
+    there, settle_in = 0, {0: lambda: None}
+    for size in SIZES:
+        for status in ("ready", "uploading", "trashed"):
+            recording = shortcut.recording(uuid7(), status)
+            item = recording_item(recording)
+            if status != "ready":
+                item |= due(recording.id, far)
+            shortcut.crowd(settings.table, item, (size - there) // 3)
+        settle_in[size] = shortcut.kept(settings.table)
+        there = size
+    forget()
+    # Hundreds of thousands of objects, which each collection would look at again.
+    gc.freeze()
+    yield settle_in
+    gc.unfreeze()
+
+
+@pytest.fixture
+def cost(clients: Clients, faults: Faults) -> Iterator[Callable[[Prepare], Cost]]:
+    """Measures what a request of somebody new takes."""
+
+    def cost(prepare: Prepare) -> Cost:
+        ask = prepare(somebody())
+        calls, answers = faults.record(), faults.answered("dynamodb")
+        answer = ask()
+        faults.clear()
+        if isinstance(answer, Answer):
+            assert answer.status < 400, f"REQUESTS should say what is asked for: {answer.text}"
+        read = [
+            (parsed.get("ScannedCount", parsed.get("Count", 1)), len(content))
+            for parsed, content in answers
+        ]
+        # Which partition of an index a recording is in, its id decides.
+        return Cost([call.name for call in calls], sorted(read))
+
+    with shortcut.to_moto(clients):
+        yield cost
+
+
+@pytest.mark.parametrize("prepare", CASES.values(), ids=CASES)
+def test_what_other_people_keep_costs_nobody_else_anything(
+    prepare: Prepare,
+    cost: Callable[[Prepare], Cost],
+    others: dict[int, Callable[[], None]],
+    forget: Callable[[], None],
+) -> None:
+    costs = {}
+    for size, settle_in in others.items():
+        settle_in()
+        costs[size] = cost(prepare)
+        forget()
+
+    assert costs == dict.fromkeys(costs, costs[0])
+
+
+def test_what_reads_the_whole_table_costs_more_with_each_recording(
+    cost: Callable[[Prepare], Cost],
+    others: dict[int, Callable[[], None]],
+    clients: Clients,
+    settings: Settings,
+) -> None:
+    def scan() -> None:
+        clients.dynamodb.scan(
+            TableName=settings.table,
+            FilterExpression="pk = :nobody",
+            ExpressionAttributeValues={":nobody": {"S": "nobody"}},
+        )
+
+    alone = cost(lambda _: scan)
+    others[1_000]()
+
+    assert cost(lambda _: scan) != alone
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_every_request_is_of_a_route_or_a_job(name: str) -> None:
+    assert " ".join(name.split()[:2]) in {*ROUTES, "the job"}

@@ -1,0 +1,268 @@
+"""The export: all that is kept of a user, as a file of their own."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import IO, Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import msgspec
+import pytest
+
+from chalicelib import jobs
+from chalicelib.aws.audio import EXPORTS
+from chalicelib.aws.items import Item, account_key
+from chalicelib.core import export
+from chalicelib.core.export import Exporting
+from chalicelib.core.ports import Stores
+from chalicelib.models import requests
+from chalicelib.models.answers import User
+from chalicelib.models.entities import StoredRecording
+from chalicelib.settings import Settings
+from tests import s3_rules, shortcut
+from tests.conftest import Clock
+from tests.faults import Faults
+from tests.phone import NO_TLS, Phone
+
+SOUND = b"some sound"
+
+
+def fetch(url: str) -> httpx.Response:
+    answer = httpx.get(url, verify=NO_TLS)
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def exported(phone: Phone) -> Any:
+    return fetch(phone.get("/me/export").json["url"]).json()
+
+
+def recordings_in(file: Any) -> dict[str, dict[str, Any]]:
+    return {recording["id"]: recording for recording in file["recordings"]}
+
+
+def signed_until(url: str) -> datetime:
+    query = parse_qs(urlsplit(url).query)
+    signed_at = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return signed_at + timedelta(seconds=int(query["X-Amz-Expires"][0]))
+
+
+# What is in it.
+
+
+def test_an_export_has_the_profile(phone: Phone) -> None:
+    phone.patch("/me", {"name": 'Ann "\u00c5" \u5a9b'})
+    phone.upload(SOUND)
+
+    assert exported(phone)["profile"] == phone.get("/me").json
+
+
+def test_an_export_of_an_empty_account_has_no_recordings(phone: Phone) -> None:
+    assert exported(phone)["recordings"] == []
+
+
+def test_an_export_has_every_recording_as_its_owner_sees_it(phone: Phone) -> None:
+    said = {"notes": 'a\n"b" \u2028\U0001f399', "tags": ["x"], "duration_ms": 5}
+    ready, trashed = phone.upload(SOUND, **said), phone.upload_directly(SOUND)
+    phone.trash(trashed)
+    sent, announced = phone.deliver(SOUND), phone.announce(SOUND).json["recording"]["id"]
+    recordings = recordings_in(exported(phone))
+
+    assert recordings.keys() == {ready, trashed, sent, announced}
+    for id, recording in recordings.items():
+        recording.pop("download_url", None)
+        assert recording == phone.seen(id)
+
+
+@pytest.mark.parametrize("is_trashed", [False, True], ids=["ready", "trashed"])
+def test_an_exported_recording_can_be_downloaded(phone: Phone, is_trashed: bool) -> None:
+    id = phone.upload(SOUND, file_name="sound of \u00c5.m4a")
+    if is_trashed:
+        phone.trash(id)
+    download = fetch(recordings_in(exported(phone))[id]["download_url"])
+
+    assert download.content == SOUND
+    assert download.headers["content-type"] == "audio/mp4"
+    assert "sound%20of%20%C3%85.m4a" in download.headers["content-disposition"]
+
+
+def test_an_upload_under_way_is_exported_without_a_download(phone: Phone) -> None:
+    id = phone.deliver(SOUND)
+
+    assert "download_url" not in recordings_in(exported(phone))[id]
+
+
+def test_what_was_deleted_for_good_is_not_exported(phone: Phone) -> None:
+    phone.delete_for_good(phone.upload(SOUND))
+
+    assert exported(phone)["recordings"] == []
+
+
+def test_an_export_has_nothing_internal(
+    phone: Phone, stored: Callable[..., list[Item]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
+    phone.upload(SOUND)
+    phone.announce(SOUND, upload_method="multipart")
+    text = fetch(phone.get("/me/export").json["url"]).text
+
+    inner = {"password_hash", "refresh_hash", "token_key", "fingerprint", "upload_id"}
+    items = stored(account_key(phone.user_id)["pk"])
+    secrets = {item[name] for item in items for name in inner & item.keys()}
+    assert len(secrets) >= len(inner)
+    assert [each for each in inner | secrets if each in text] == []
+
+
+def test_an_export_has_nobody_elses_recordings(phone: Phone, other: Phone) -> None:
+    mine, theirs = phone.upload(SOUND), other.upload(SOUND)
+
+    assert recordings_in(exported(phone)).keys() == {mine}
+    assert recordings_in(exported(other)).keys() == {theirs}
+
+
+def test_an_export_has_all_recordings_however_many_pages_they_are(
+    phone: Phone, faults: Faults
+) -> None:
+    ids = [phone.upload_directly(SOUND) for _ in range(5)]
+    faults.ask("dynamodb", "Query", Limit=2)
+
+    assert [recording["id"] for recording in exported(phone)["recordings"]] == ids
+
+
+# Where it is.
+
+
+def test_an_export_is_downloaded_as_a_private_file(phone: Phone) -> None:
+    answer = fetch(phone.get("/me/export").json["url"])
+
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-disposition"] == 'attachment; filename="recordings.json"'
+    assert answer.headers["cache-control"] == "private"
+
+
+def test_all_urls_of_an_export_are_signed_until_it_expires(phone: Phone) -> None:
+    phone.upload(SOUND)
+    answer = phone.get("/me/export").json
+    [recording] = fetch(answer["url"]).json()["recordings"]
+    expires_at = datetime.fromisoformat(answer["expires_at"])
+
+    for url in (answer["url"], recording["download_url"]):
+        assert s3_rules.accepts("GET", url, {})
+        assert expires_at <= signed_until(url) < expires_at + timedelta(hours=1)
+
+
+def test_an_export_can_be_fetched_for_some_hours_at_most(phone: Phone, clock: Clock) -> None:
+    lifecycle = timedelta(days=1)
+    expires_at = datetime.fromisoformat(phone.get("/me/export").json["expires_at"])
+
+    assert timedelta(hours=1) < expires_at - clock() < lifecycle
+
+
+def test_each_export_is_a_file_of_its_own_among_the_users(phone: Phone, settings: Settings) -> None:
+    urls = [phone.get("/me/export").json["url"] for _ in range(2)]
+    [first, second] = [urlsplit(url).path for url in urls]
+
+    folder = f"/{settings.uploads_bucket}/{EXPORTS}{phone.user_id}/"
+    assert first.startswith(folder)
+    assert second.startswith(folder)
+    assert first != second
+
+
+def test_an_export_that_arrives_is_taken_for_no_upload(
+    phone: Phone, settings: Settings, faults: Faults
+) -> None:
+    url = phone.get("/me/export").json["url"]
+    key = urlsplit(url).path.removeprefix(f"/{settings.uploads_bucket}/")
+    arrived = {"bucket": {"name": settings.uploads_bucket}, "object": {"key": key, "etag": "x"}}
+
+    assert faults.calls_of(lambda: jobs.notice({"detail": arrived}, None)) == []
+    assert fetch(url).json()["profile"]["id"] == phone.user_id
+
+
+def test_an_export_changes_nothing(phone: Phone, stored: Callable[..., list[Item]]) -> None:
+    phone.upload(SOUND)
+    before = stored()
+    phone.get("/me/export")
+
+    assert stored() == before
+
+
+def test_an_export_that_cannot_be_kept_can_be_asked_for_again(phone: Phone, faults: Faults) -> None:
+    faults.refuse("s3", "PutObject")
+    answer = phone.get("/me/export")
+    assert (answer.status, answer.code) == (503, "unavailable")
+    faults.clear()
+
+    assert exported(phone)["profile"]["id"] == phone.user_id
+
+
+# How much memory it takes.
+
+
+def test_a_large_export_is_sent_from_the_disk(
+    phone: Phone, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [phone.upload_directly(SOUND) for _ in range(3)]
+    monkeypatch.setattr(export, "IN_MEMORY", 1000)
+    asked = faults.asked("s3", "PutObject")
+
+    assert recordings_in(exported(phone)).keys() == set(ids)
+    [put] = asked
+    # SpooledTemporaryFile's own, which has no public name: whether it is a file on the disk.
+    assert put["Body"]._rolled
+
+
+class Many:
+    """Shelves with recordings, and a bucket that keeps nothing."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.published = 0
+
+    def everything(self, user_id: str) -> Iterator[StoredRecording]:
+        for _ in range(self._count):
+            yield shortcut.recording(user_id)
+
+    def sign_get(self, recording: StoredRecording, _seconds: int) -> str:
+        return f"https://recordings/{recording.key}"
+
+    def publish(self, _user_id: str, file: IO[bytes], _seconds: int) -> str:
+        while chunk := file.read(10_000):
+            self.published += len(chunk)
+        return "https://exports"
+
+
+def peak_of_an_export(user: User, clock: Clock, count: int) -> int:
+    """The most bytes that exporting so many recordings has in memory."""
+    many: Any = Many(count)
+    nothing: Any = None
+    stores = Stores(
+        accounts=nothing,
+        recordings=nothing,
+        shelves=many,
+        audio=many,
+        parts=nothing,
+        due=nothing,
+    )
+    tracemalloc.start()
+    try:
+        Exporting(stores, clock).export(user)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert many.published > 200 * count
+    return peak
+
+
+def test_the_memory_of_an_export_does_not_grow_with_the_recordings(
+    phone: Phone, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = msgspec.convert(phone.get("/me").json, User)
+    monkeypatch.setattr(export, "IN_MEMORY", 20_000)
+    peak_of_an_export(user, clock, 200)  # What is made once is made.
+
+    small, large = (peak_of_an_export(user, clock, count) for count in (200, 2000))
+    assert large < 1.5 * small

@@ -1,0 +1,256 @@
+"""The use cases whose every call to AWS is to fail once, one at a time, in test_invariants.py."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from chalicelib import jobs, wiring
+from chalicelib.core.ids import uuid7
+from chalicelib.errors import RecorderError
+from chalicelib.settings import Settings
+from tests.conftest import Clock
+from tests.phone import NO_TLS, PASSWORD, Answer, Phone, send
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+
+SOUND = b"some sound"
+# Of another recording of the same user, which nothing that happens is about.
+STAYING = b"what stays"
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """Something that happens: what comes before it, how it is asked for, and what is then true.
+
+    `id` stands for a recording wherever there is one.
+    """
+
+    prepare: Callable[[Phone, Clock], str]
+    request: Callable[[Phone, str], Answer]
+    is_done: Callable[[Phone, str], bool]
+    answers: tuple[int, ...] = (200,)
+
+
+# What comes before.
+
+
+def the_settings() -> Settings:
+    return wiring.services().settings
+
+
+def s3() -> S3Client:
+    return wiring.services().clients.s3
+
+
+def nothing(*_: object) -> str:
+    return uuid7()
+
+
+def two_ids(*_: object) -> str:
+    return f"{uuid7()} {uuid7()}"
+
+
+def sent(phone: Phone, _: Clock) -> str:
+    return phone.deliver(SOUND)
+
+
+def announced_in_parts(phone: Phone, _: Clock) -> str:
+    return str(phone.announce(SOUND, upload_method="multipart").json["recording"]["id"])
+
+
+def sent_in_parts(phone: Phone, _: Clock) -> str:
+    return phone.deliver(SOUND, upload_method="multipart")
+
+
+def given_up_by_s3(phone: Phone, clock: Clock) -> str:
+    id = announced_in_parts(phone, clock)
+    bucket, key = the_settings().uploads_bucket, f"{phone.user_id}/{id}"
+    for upload in s3().list_multipart_uploads(Bucket=bucket, Prefix=key)["Uploads"]:
+        s3().abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+    return id
+
+
+def ready(phone: Phone, _: Clock) -> str:
+    return phone.upload_directly(SOUND)
+
+
+def ready_long_ago(phone: Phone, clock: Clock) -> str:
+    id = phone.upload_directly(SOUND)
+    clock.advance(minutes=16)
+    return id
+
+
+def in_the_trash(phone: Phone, clock: Clock) -> str:
+    id = ready(phone, clock)
+    phone.delete(f"/recordings/{id}")
+    return id
+
+
+def rolled_back_and_sent_all_the_same(phone: Phone, _: Clock) -> str:
+    begun = phone.announce(SOUND).json
+    id = str(begun["recording"]["id"])
+    phone.delete(f"/recordings/{id}")
+    send(begun["upload"], SOUND)
+    return id
+
+
+def copied_after_the_deletion(phone: Phone, clock: Clock) -> str:
+    id = rolled_back_and_sent_all_the_same(phone, clock)
+    key = f"{phone.user_id}/{id}"
+    s3().put_object(Bucket=the_settings().recordings_bucket, Key=key, Body=SOUND)
+    return id
+
+
+def closed_with_all_sorts(phone: Phone, clock: Clock) -> str:
+    id = sent(phone, clock)
+    key = f"{phone.user_id}/{uuid7()}"
+    s3().create_multipart_upload(Bucket=the_settings().uploads_bucket, Key=key)
+    phone.complete(id)
+    phone.get("/me/export")
+    close(phone, id)
+    clock.advance(minutes=16)
+    return id
+
+
+def later(
+    prepare: Callable[[Phone, Clock], str], **duration: float
+) -> Callable[[Phone, Clock], str]:
+    """The same, so much later."""
+
+    def prepared(phone: Phone, clock: Clock) -> str:
+        id = prepare(phone, clock)
+        clock.advance(**duration)
+        return id
+
+    return prepared
+
+
+# How it is asked for.
+
+
+def announce(phone: Phone, id: str) -> Answer:
+    return phone.announce(SOUND, id=id)
+
+
+def announce_in_parts(phone: Phone, id: str) -> Answer:
+    return phone.announce(SOUND, id=id, upload_method="multipart")
+
+
+def announce_two(phone: Phone, ids: str) -> Answer:
+    announced = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": len(SOUND)}
+    return phone.post(
+        "/recordings/batch", {"recordings": [announced | {"id": i} for i in ids.split()]}
+    )
+
+
+def delete(phone: Phone, id: str) -> Answer:
+    return phone.delete(f"/recordings/{id}")
+
+
+def restore(phone: Phone, id: str) -> Answer:
+    return phone.post(f"/recordings/{id}/restore")
+
+
+def close(phone: Phone, _: str) -> Answer:
+    return phone.delete("/me", body={"password": PASSWORD})
+
+
+def export(phone: Phone, _: str) -> Answer:
+    return phone.get("/me/export")
+
+
+def notice(phone: Phone, id: str) -> Answer:
+    object = {"key": f"{phone.user_id}/{id}", "etag": hashlib.md5(SOUND).hexdigest()}  # noqa: S324
+    detail = {"bucket": {"name": the_settings().uploads_bucket}, "object": object}
+    return answer_of(lambda: jobs.notice({"detail": detail}, None))
+
+
+def upkeep(_: Phone, __: str) -> Answer:
+    return answer_of(wiring.services().upkeep.run)
+
+
+def answer_of(job: Callable[[], object]) -> Answer:
+    """What a job would be answered if it were a request; Lambda repeats one that fails."""
+    try:
+        job()
+    except RecorderError as error:
+        return Answer(error.status, {}, "")
+    return Answer(200, {}, "")
+
+
+# What is then true.
+
+
+def plays(phone: Phone, id: str) -> bool:
+    return id in phone.listed() and phone.download(id).content == SOUND
+
+
+def is_uploading(phone: Phone, id: str) -> bool:
+    return phone.listed(status="uploading").count(id) == 1
+
+
+def can_be_sent(phone: Phone, id: str) -> bool:
+    if not is_uploading(phone, id):
+        return False
+    send(phone.resume(id).json["upload"], SOUND)
+    return phone.complete(id).status == 200 and plays(phone, id)
+
+
+def can_both_be_sent(phone: Phone, ids: str) -> bool:
+    return all(can_be_sent(phone, id) for id in ids.split())
+
+
+def is_gone(phone: Phone, id: str) -> bool:
+    return phone.get(f"/recordings/{id}").status == 404
+
+
+def is_in_the_trash(phone: Phone, id: str) -> bool:
+    return phone.listed(status="trashed") == [id] and id not in phone.listed()
+
+
+def is_closed(phone: Phone, _: str) -> bool:
+    return phone.get("/me").status == phone.log_in().status == 401
+
+
+def can_be_fetched(phone: Phone, id: str) -> bool:
+    file = httpx.get(export(phone, id).json["url"], verify=NO_TLS).json()
+    return id in [recording["id"] for recording in file["recordings"]]
+
+
+USE_CASES = {
+    "create": UseCase(nothing, announce, is_uploading, (201, 200)),
+    "create a batch": UseCase(two_ids, announce_two, can_both_be_sent, (201,)),
+    "create in parts": UseCase(nothing, announce_in_parts, can_be_sent, (201, 200)),
+    "resume in parts": UseCase(announced_in_parts, Phone.resume, can_be_sent),
+    "resume what S3 gave up": UseCase(given_up_by_s3, Phone.resume, can_be_sent),
+    "complete": UseCase(sent, Phone.complete, plays),
+    "complete in parts": UseCase(sent_in_parts, Phone.complete, plays),
+    "direct upload": UseCase(
+        nothing, lambda phone, id: phone.put_audio(id, SOUND), plays, (201, 200)
+    ),
+    "event": UseCase(sent, notice, plays),
+    "event of what was rolled back": UseCase(rolled_back_and_sent_all_the_same, notice, is_gone),
+    "roll back": UseCase(sent, delete, is_gone, (204,)),
+    "roll back in parts": UseCase(sent_in_parts, delete, is_gone, (204,)),
+    "trash": UseCase(ready, delete, is_in_the_trash, (204,)),
+    "restore": UseCase(in_the_trash, restore, plays),
+    "delete for good": UseCase(ready_long_ago, Phone.delete_for_good, is_gone, (204,)),
+    "export": UseCase(ready, export, can_be_fetched),
+    # Who sends it again is nobody any more.
+    "close the account": UseCase(sent, close, is_closed, (204, 401)),
+    "upkeep of an upload that arrived": UseCase(later(sent, days=8), upkeep, plays),
+    "upkeep of parts that arrived": UseCase(later(sent_in_parts, days=8), upkeep, plays),
+    "upkeep of an upload that did not": UseCase(later(announced_in_parts, days=8), upkeep, is_gone),
+    "upkeep of the trash": UseCase(later(in_the_trash, days=31), upkeep, is_gone),
+    "upkeep of what is owed": UseCase(
+        later(copied_after_the_deletion, minutes=16), upkeep, is_gone
+    ),
+    "upkeep of a closed account": UseCase(closed_with_all_sorts, upkeep, is_closed),
+}
