@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import dynamodb, mailbox, schedules
+from local import dynamodb, mailbox, s3, schedules
 
 if TYPE_CHECKING:
     from moto.server import ThreadedMotoServer
@@ -119,6 +119,7 @@ def start(host: str = "127.0.0.1", public_host: str | None = None) -> Backend:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     dynamodb.answer_one_at_a_time()
     dynamodb.confine_transactions()
+    s3.keep_promises()
     mailbox.open_mailbox(REGION)
     server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
     server.start()

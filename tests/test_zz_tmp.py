@@ -31,13 +31,13 @@ from tests.conftest import Clock
 from tests.faults import Faults
 from tests.invariants import Invariants
 
-FEW, MANY = 300, 5000
+FEW, MANY = 300, 2500
 # No divisor of the number of kinds, so that each user has some of every kind.
 USERS = 9
 # How often a run looks at the time before it is over: once for each page, once for each item.
 LOOKS = 2_550
-# To list the versions of one object moto copies the whole bucket: so few of them have one.
-OBJECT_EVERY = 100
+# To list the versions of one object moto copies the whole bucket: so it has few.
+OBJECTS = 5
 
 Entity = StoredRecording | Tombstone
 
@@ -102,7 +102,7 @@ def item_of(entity: Entity) -> Item:
     return recording_item(entity) | (due(entity.id, entity.purge_at) if entity.purge_at else {})
 
 
-def has_object(entity: Entity) -> bool:
+def may_have_an_object(entity: Entity) -> bool:
     if isinstance(entity, Tombstone):
         return "recordings" in entity.owes
     return entity.status == "trashed"
@@ -141,7 +141,8 @@ class Worker:
         users = {each.user_id for each in backlog}
         shortcut.put(settings.table, [account_item(user, backlog) for user in users])
         shortcut.put(settings.table, [item_of(each) for each in backlog])
-        for each in [each for each in backlog if has_object(each)][::OBJECT_EVERY]:
+        may_have_one = [each for each in backlog if may_have_an_object(each)]
+        for each in may_have_one[:: len(may_have_one) // OBJECTS]:
             self._clients.s3.put_object(
                 Bucket=settings.recordings_bucket, Key=each.key, Body=b"some sound"
             )

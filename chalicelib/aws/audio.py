@@ -109,6 +109,7 @@ class AudioBuckets:
                 CopySourceIfMatch=uploaded.etag,
                 IfNoneMatch="*",
                 MetadataDirective="REPLACE",
+                Metadata={"upload": recording.upload_name},
                 ContentType=recording.content_type,
                 ChecksumAlgorithm="SHA256",
             )
@@ -128,6 +129,7 @@ class AudioBuckets:
                 Key=recording.key,
                 Body=body,
                 IfNoneMatch="*",
+                Metadata={"upload": recording.upload_name},
                 ContentType=recording.content_type,
                 ChecksumSHA256=_to_base64(sha256),
             )
@@ -225,6 +227,7 @@ class AudioBuckets:
             etag=head["ETag"],
             sha256=_to_hex(head.get("ChecksumSHA256")) if whole else None,
             version_id=head.get("VersionId", UNVERSIONED),
+            upload=head["Metadata"].get("upload"),
         )
 
 

@@ -99,8 +99,12 @@ def letter_item(kind: LetterKind, email: str, now: datetime) -> Item:
 
 def _in_ascii(address: str) -> str:
     """An address as SES wants it, with its domain in Punycode."""
+    # Not at the top, since only mails need it. Python's own codec is of 2003, and takes some
+    # domains for others: "straße.de" for "strasse.de".
+    import idna
+
     local, _, domain = address.rpartition("@")
     try:
-        return f"{local}@{domain.encode('idna').decode()}"
-    except UnicodeError:
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
         return address  # SES says what it thinks of it.

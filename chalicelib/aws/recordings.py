@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 # What a write may find, each with the values it names: see _upload and _read.
-UPLOAD = "#status = :uploading AND #fingerprint = :fingerprint"
+UPLOAD = "#status = :uploading AND #fingerprint = :fingerprint AND #created_at = :begun_at"
 UNCHANGED = "#status = :status_read AND #version = :version_read"
 
 
@@ -218,7 +218,12 @@ def _key(keyed: Keyed) -> Key:
 
 def _upload(recording: StoredRecording) -> Item:
     """The values of UPLOAD."""
-    return {"uploading": "uploading", "fingerprint": recording.fingerprint}
+    return {
+        "uploading": "uploading",
+        "fingerprint": recording.fingerprint,
+        # The same announcement may have begun again since.
+        "begun_at": timestamp(recording.created_at),
+    }
 
 
 def _read(standing: StoredRecording | Tombstone) -> Item:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import re
 from hmac import compare_digest
 
 import bcrypt
@@ -19,6 +21,11 @@ from chalicelib.errors import (
 from chalicelib.models.entities import Account
 from chalicelib.models.fields import comparable
 from chalicelib.settings import Settings
+
+# "00000000", "12341234".
+_REPEATED = re.compile(r"(.{1,4})\1+")
+# "12345678", "87654321", "abcdefgh".
+_LINES = ("01234567890", "abcdefghijklmnopqrstuvwxyz")
 
 
 class Passwords:
@@ -45,15 +52,19 @@ class Passwords:
 
     def check(self, account: Account, password: str, source: str) -> None:
         """Make sure that it is the account's password; InvalidCredentials, TooManyAttempts."""
-        self.check_for(account.email, account, password, source)
+        # Counted by the account, not its address: log-ins of strangers must not keep its owner out.
+        self._check(account.id, account, password, source)
 
     def check_for(self, email: str, account: Account | None, password: str, source: str) -> Account:
         """The same for whoever has an address, after the same work if that is nobody."""
-        self._attempts.count_log_in(email, source)
+        return self._check(email, account, password, source)
+
+    def _check(self, who: str, account: Account | None, password: str, source: str) -> Account:
+        self._attempts.count_log_in(who, source)
         password_hash = account.password_hash if account else self._nobodys_hash()
         if not (_matches(password, password_hash) and account):
             raise InvalidCredentials("No account has this address and this password")
-        self._attempts.take_back_log_in(email, source)
+        self._attempts.take_back_log_in(who, source)
         return account
 
     def hashed(self, field: str, password: str, email: str) -> str:
@@ -61,7 +72,7 @@ class Passwords:
         plain, address = comparable(password), comparable(email)
         if plain in {address, address.rpartition("@")[0]}:
             raise InvalidRequest("Not one's own address", field=field)
-        if plain in _commonest():
+        if plain in _commonest() or _REPEATED.fullmatch(plain) or _is_a_run(plain):
             raise InvalidRequest("Among the passwords that are guessed first", field=field)
         salt = bcrypt.gensalt(self._settings.bcrypt_cost)
         return bcrypt.hashpw(password.encode(), salt).decode()
@@ -78,7 +89,7 @@ class Passwords:
         except InvalidCredentials:
             if not _matches(new, account.password_hash):
                 raise
-            self._attempts.take_back_log_in(account.email, source)
+            self._attempts.take_back_log_in(account.id, source)
             return
         password_hash = self.hashed("new_password", new, account.email)
         session_id = caller.session_id
@@ -135,6 +146,10 @@ class Passwords:
         return f"$2b${self._settings.bcrypt_cost:02d}$" + "." * 53
 
 
+def _is_a_run(plain: str) -> bool:
+    return any(plain in line or plain[::-1] in line for line in _LINES)
+
+
 def _matches(password: str, password_hash: str) -> bool:
     return bcrypt.checkpw(password.encode(), password_hash.encode())
 
@@ -144,4 +159,5 @@ def _commonest() -> frozenset[str]:
     # Not at the top: it takes 27 ms, and only a new password needs it.
     from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-    return frozenset(FREQUENCY_LISTS["passwords"])
+    # Names and words too: its list of passwords leaves out what stands in the others.
+    return frozenset(itertools.chain.from_iterable(FREQUENCY_LISTS.values()))

@@ -69,7 +69,7 @@ class Promotion:
     def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
         """What a completion that died half-way, or is under way, has kept of this recording."""
         kept = self._audio.kept(recording)
-        if kept and _difference(recording, kept):
+        if kept and (kept.upload != recording.upload_name or _difference(recording, kept)):
             self._check_stands(recording)
             self._audio.discard_kept(recording, kept)
             return None

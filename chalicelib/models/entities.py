@@ -143,6 +143,11 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     """Another upload of it expired before this one."""
 
     @property
+    def upload_name(self) -> str:
+        """What tells an upload from one under the same id that expired before it."""
+        return self.created_at.isoformat()
+
+    @property
     def may_have_parts(self) -> bool:
         """Whether S3 may have parts of it, be it of an upload that expired."""
         return self.upload_method == "multipart" or self.begun_again
@@ -180,6 +185,8 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     sha256: str | None
     """Lower-case hexadecimal; None when S3 was not asked to keep one."""
     version_id: str
+    upload: str | None = None
+    """Which upload of the recording it was kept from; None in the uploads bucket."""
 
 
 class ObjectVersion(Struct, frozen=True, kw_only=True):
