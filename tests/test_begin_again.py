@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
+from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
+from tests.faults import Died, Faults
 from tests.invariants import Invariants
 from tests.phone import Answer, Phone, send
 
@@ -236,3 +237,72 @@ def test_parts_that_expired_leave_nothing_when_they_begin_again_in_one(
     run_down()
 
     assert invariants.broken_at_rest(phone.user_id) == []
+
+
+# What one left behind is not the next one's.
+
+
+@pytest.fixture
+def dies(clients: Clients) -> Iterator[Callable[[str, str, Callable[[], object]], None]]:
+    """Has the process die on a call, whatever else is injected meanwhile."""
+    faults = Faults(clients)
+
+    def dies(service: str, operation: str, request: Callable[[], object]) -> None:
+        faults.meanwhile(service, operation, _die)
+        with pytest.raises(Died):
+            request()
+        faults.clear()
+
+    yield dies
+    faults.clear()
+
+
+def _die() -> None:
+    raise Died
+
+
+def test_bytes_that_an_expired_upload_left_are_not_those_of_the_next(
+    phone: Phone,
+    clock: Clock,
+    services: Services,
+    faults: Faults,
+    dies: Callable[[str, str, Callable[[], object]], None],
+) -> None:
+    begun = phone.announce(SHORT).json
+    id = begun["recording"]["id"]
+    clock.advance(days=8)
+
+    def arrives_late() -> None:
+        send(begun["upload"], SHORT)
+        dies("dynamodb", "UpdateItem", lambda: phone.complete(id))
+
+    faults.meanwhile("dynamodb", "TransactWriteItems", arrives_late)
+    faults.refuse("s3", "ListObjectVersions")
+    services.upkeep.run()
+    faults.clear()
+
+    assert phone.upload(b"else sound", id=id, file_name="other.m4a") == id
+    assert phone.download(id).content == b"else sound"
+
+
+def test_upkeep_deletes_nothing_of_a_direct_upload_that_began_again(
+    phone: Phone,
+    clock: Clock,
+    services: Services,
+    faults: Faults,
+    invariants: Invariants,
+    dies: Callable[[str, str, Callable[[], object]], None],
+) -> None:
+    id = uuid7()
+    dies("s3", "PutObject", lambda: phone.put_audio(id, SHORT))
+    clock.advance(days=8)
+    retry = partial(phone.put_audio, id, SHORT)
+    faults.meanwhile(
+        "dynamodb", "TransactWriteItems", lambda: dies("dynamodb", "UpdateItem", retry)
+    )
+    faults.meanwhile("s3", "DeleteObjects", retry)
+    services.upkeep.run()
+    faults.clear()
+
+    assert phone.put_audio(id, SHORT).status in {200, 201}
+    assert invariants.broken(phone.user_id) == []

@@ -377,3 +377,20 @@ def test_no_link_can_be_made_from_what_the_table_holds(phone: Phone, stored: Sto
     token = token_in(delivered_to(phone.email)[0])
 
     assert token.rpartition(".")[2] not in json.dumps(stored(), default=str)
+
+
+@pytest.mark.parametrize(
+    ("domain", "sent_to"),
+    [
+        ("stra\u00dfe.example", "xn--strae-oqa.example"),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_a_mail_goes_to_the_very_domain_of_the_address(
+    nobody: Phone, domain: str, sent_to: str
+) -> None:
+    nobody.email = f"ceo@{domain}"
+    nobody.sign_up()
+
+    assert delivered_to(f"ceo@{sent_to}")
+    assert not delivered_to("ceo@strasse.example")

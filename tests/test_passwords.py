@@ -50,7 +50,13 @@ def assert_refused(answer: Answer, field: str) -> None:
 # Which will do
 
 
-@pytest.mark.parametrize("common", ["password", "PassWord1", "12345678", "qwertyuiop", "iloveyou"])
+@pytest.mark.parametrize(
+    "common",
+    [
+        *("password", "PassWord1", "12345678", "qwertyuiop", "iloveyou", "michelle"),
+        *("administrator", "00000000", "12341234", "87654321", "abcdefgh"),
+    ],
+)
 def test_the_commonest_passwords_are_refused(nobody: Phone, common: str) -> None:
     assert_refused(
         nobody.post("/auth/signup", {"email": nobody.email, "password": common}), "password"
