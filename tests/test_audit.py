@@ -266,6 +266,8 @@ def test_an_object_of_a_user_who_is_gone_is_found(
     key = kept(phone, clock)
     close(phone)
     services.upkeep.run()
+    clock.advance(minutes=16)
+    services.upkeep.run()
     tool.put(key)
 
     assert audit().found == [("I2", key)]

@@ -23,7 +23,7 @@ from chalicelib.models.fields import comparable
 from chalicelib.settings import Settings
 
 # "00000000", "12341234".
-_REPEATED = re.compile(r"(.{1,4})\1+")
+_REPEATED = re.compile(r"(\d{1,4})\1+")
 # "12345678", "87654321", "abcdefgh".
 _LINES = ("01234567890", "abcdefghijklmnopqrstuvwxyz")
 

@@ -129,7 +129,7 @@ class Owner:
             first.email = before.phones[0].email
         first.sign_up()
         self.phones: list[Phone] = [first]
-        self.log_in_by = [clock() + SESSION_LIFE]
+        self._log_in_by = [clock() + SESSION_LIFE]
         self.mirrors = [Mirror(clock), Mirror(clock)]
         self.library = Library(first.user_id, clock)
         self.told: dict[str, Sound] = {}
@@ -139,15 +139,23 @@ class Owner:
         self.untold: set[Arrival] = before.untold if before else set()
 
     def phone(self, device: int) -> Phone:
+        """One of the devices, logged in; unless the account was just closed."""
         if device == len(self.phones):
-            self.phones.append(self.phones[0].on_another_device())
-            self.log_in_by.append(self.clock() + SESSION_LIFE)
-        phone = self.phones[device]
-        if self.clock() >= self.log_in_by[device] and self.library.is_open:
-            assert phone.get("/me").code == "not_authenticated"
-            phone.tokens = phone.log_in().json
-            self.log_in_by[device] = self.clock() + SESSION_LIFE
-        return phone
+            another = Phone()
+            another.email, another.tokens = self.phones[0].email, self.phones[0].tokens
+            self.phones.append(another)
+            self._log_in_by.append(self.clock())
+            self._log_in(device)
+        elif self.clock() >= self._log_in_by[device]:
+            assert self.phones[device].get("/me").status == 401
+            self._log_in(device)
+        return self.phones[device]
+
+    def _log_in(self, device: int) -> None:
+        answer = self.phones[device].log_in()
+        if answer.status == 200:
+            self.phones[device].tokens = answer.json
+            self._log_in_by[device] = self.clock() + SESSION_LIFE
 
     def announcing(
         self, sounds: Mapping[str, Sound], perform: Callable[[Owner], Outcome]
