@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit test check audit-deps fuzz format openapi rotate-key clean
+.PHONY: help setup run upkeep audit test deep check audit-deps fuzz format openapi rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -53,6 +53,9 @@ audit: $(STAMP) ## Look for lost or orphaned data, there likewise. ARGS=--repair
 
 test: $(STAMP) ## Run the tests. ARGS='-k trash' picks some.
 	@$(PYTEST) $(ARGS)
+
+deep: $(STAMP) ## Run the tests with ten times as much of what there can be more of.
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) $(ARGS)
 
 check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(BIN)/python -m ruff format --check .

@@ -34,6 +34,8 @@ Left = Callable[[Phone], list[object]]
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("deep", deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+# Whether there is time for as many as it takes, as `make deep` has.
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 pytest_plugins = ["tests.leak_plugin"]
 
 
