@@ -32,7 +32,7 @@ from tests.faults import Faults
 from tests.invariants import Invariants
 
 # moto takes a minute or two for ten thousand: that is for `make deep`.
-FEW, MANY = (1_000, 10_000) if DEEP else (400, 4_000)
+FEW, MANY = (1_000, 10_000) if DEEP else (500, 2_000)
 # No divisor of the number of kinds, so that each user has some of every kind.
 USERS = 9
 # How often a run looks at the time before it is over: once for each page, once for each item.
