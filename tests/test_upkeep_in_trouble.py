@@ -16,7 +16,7 @@ from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.faults import Died, Faults
 from tests.invariants import Invariants
-from tests.phone import Phone
+from tests.phone import PASSWORD, Phone
 from tests.test_upkeep import upkeep
 
 SOUND = b"some sound"
@@ -170,6 +170,25 @@ def test_an_object_that_s3_will_not_delete_is_tried_again_later_and_later(
 
     assert upkeep().settled == 1
     assert [find(phone, id)["owes"] for id in ids] == [[], []]
+
+
+def test_an_account_that_s3_will_not_let_go_is_tried_again_later_and_later(
+    phone: Phone, clock: Clock, faults: Faults, clients: Clients, settings: Settings
+) -> None:
+    phone.delete("/me", body={"password": PASSWORD})
+    upkeep()
+    key = f"{phone.user_id}/{uuid7()}"
+    clients.s3.put_object(Bucket=settings.uploads_bucket, Key=key, Body=SOUND)
+    faults.refuse("s3", "DeleteObjects", status=200, Errors=[{"Code": "AccessDenied", "Key": key}])
+    clock.advance(minutes=16)
+    for minutes in (10, 20, 40):
+        assert upkeep().failed == 1
+        clock.advance(minutes=minutes - 0.5)
+        assert upkeep() == Tally()
+        clock.advance(minutes=1)
+    faults.clear()
+
+    assert upkeep().closed == 1
 
 
 def test_while_s3_refuses_everything_nothing_is_forgotten(
