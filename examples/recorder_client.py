@@ -28,8 +28,7 @@ def upload(api: "Api", path: Path) -> None:
     """Upload a file, but for what was done before."""
     new = announcement(path)
     api.call("POST", "/recordings", new)  # 201; or 200, and nothing changes, if it was done before.
-    # Which parts S3 has, and fresh URLs for the others; null when the recording is ready.
-    if todo := api.call("GET", f"/recordings/{new['id']}/upload")["upload"]:
+    if todo := api.call("GET", f"/recordings/{new['id']}/upload")["upload"]:  # null: it is ready.
         send(api.http, todo, path)
     api.call("POST", f"/recordings/{new['id']}/complete")  # 200, also if it was done before.
     print(new["id"])
@@ -58,7 +57,7 @@ def announcement(path: Path) -> Any:
 
 
 def send(http: httpx.Client, todo: Any, path: Path) -> None:
-    """Send S3 the parts that it lacks, some at once. A file that goes whole is its only part."""
+    """Send S3 the parts that it lacks, by fresh URLs. A file that goes whole is its only part."""
     parts = todo.get("parts", [todo | {"number": 1, "size": path.stat().st_size}])
     there = len(todo.get("uploaded", ()))
 
@@ -80,8 +79,7 @@ def download(api: "Api", recording_id: str, out: str | None) -> None:
     recording = api.call("GET", f"/recordings/{recording_id}")
     audio = recording.get("audio") or sys.exit(f"The recording is {recording['status']}")
     path, size = Path(out or recording["file_name"]), recording["size"]
-    # Once ready it never changes: what has its id is the beginning of it.
-    part = path.with_name(f"{recording['id']}.part")
+    part = path.with_name(f"{recording['id']}.part")  # The beginning: what is ready never changes.
     with part.open("a+b") as file:
         if (at := file.tell()) < size:
             with api.http.stream("GET", audio["url"], headers={"Range": f"bytes={at}-"}) as answer:
@@ -120,6 +118,8 @@ class Api:
             token = self.tokens["refresh_token"]
             self.tokens = self.call("POST", "/auth/refresh", {"refresh_token": token})
             return self.call(method, path, body)
+        if code == "email_taken":  # The program died after it had signed up.
+            return self.call("POST", "/auth/login", body)
         if answer.is_client_error and code not in ("upload_incomplete", "upload_mismatch"):
             sys.exit(answer.text)
         return answer.raise_for_status().json()

@@ -374,6 +374,8 @@ def test_an_account_can_be_opened_on_the_way(server: Server, tmp_path: Path) -> 
 
     assert ended.returncode == 0
     assert owner.play(ended.stdout.strip()) == b"sound"
+    again = owner.run("--signup", "upload", "talk.m4a")
+    assert (again.returncode, again.stdout) == (0, ended.stdout)
 
 
 def test_what_the_api_refuses_for_good_is_not_tried_again(owner: Owner) -> None:
