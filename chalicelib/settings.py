@@ -131,5 +131,8 @@ def _check(settings: Settings) -> None:
         for fields in NEEDED_ON_AWS:
             if not any(getattr(settings, field) for field in fields):
                 raise SettingsError(f"{' or '.join(map(variable, fields))}: is not set")
+    if settings.upload_url_seconds > settings.upload_days * 86_400:
+        too_long = f"outlasts an upload, which lives for {variable('upload_days')}"
+        raise SettingsError(f"{variable('upload_url_seconds')}: {too_long}")
     if settings.jwt_keys and len(settings.keys) <= settings.jwt_keys.count(","):
         raise SettingsError(f"{variable('jwt_keys')}: two keys have the same kid")

@@ -128,6 +128,17 @@ def test_an_upload_in_parts_that_no_recording_knows_of_goes(
     assert left(phone) == []
 
 
+def test_an_export_goes_with_the_first_run(phone: Phone, left: Left) -> None:
+    phone.delete_for_good(phone.upload(SOUND))
+    before = left(phone)
+    export(phone)
+    (exported,) = [each for each in left(phone) if each not in before]
+    close(phone)
+    wiring.services().upkeep.run()
+
+    assert exported not in left(phone)
+
+
 # What was under way.
 
 

@@ -252,6 +252,14 @@ def test_an_endpoint_for_all_services_is_refused_by_a_name_people_have_set() -> 
         settings.load({"AWS_ENDPOINT_URL": "localhost:9000"})
 
 
+def test_urls_that_would_outlast_their_uploads_are_refused() -> None:
+    environ = {"RECORDER_UPLOAD_DAYS": "1", "RECORDER_UPLOAD_URL_SECONDS": "86401"}
+
+    with pytest.raises(SettingsError, match=r"^RECORDER_UPLOAD_URL_SECONDS: .+_UPLOAD_DAYS$"):
+        settings.load(environ)
+    assert settings.load(environ | {"RECORDER_UPLOAD_URL_SECONDS": "86400"})
+
+
 def test_two_keys_of_one_name_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"^RECORDER_JWT_KEYS: "):
         settings.load({"RECORDER_JWT_KEYS": f"same:{KEY},same:{'x' * 32}"})

@@ -287,9 +287,18 @@ def test_the_metrics_have_the_time_in_milliseconds(capsys: pytest.CaptureFixture
     assert abs(stamp / 1000 - wiring.now().timestamp()) < 60
 
 
-def test_a_closed_account_is_counted(phone: Phone, clock: Clock) -> None:
+def test_a_closed_account_is_counted_and_what_it_had(phone: Phone, clock: Clock) -> None:
+    phone.upload(SOUND)
+    phone.trash(phone.upload(SOUND))
+    phone.delete_for_good(phone.upload(SOUND))
+    clock.advance(minutes=14)
+    phone = phone.on_another_device()
     phone.delete("/me", body={"password": PASSWORD})
-    clock.advance(minutes=16)
 
-    assert upkeep().closed == 1
+    # What was ready for that long may be paid for at once, but for the last minute's tombstones.
+    first = upkeep()
+    assert (first.purged, first.closed) == (2, 0)
+    clock.advance(minutes=16)
+    last = upkeep()
+    assert (last.purged, first.settled + last.settled, last.closed) == (0, 3, 1)
     assert upkeep() == Tally()

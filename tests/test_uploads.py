@@ -405,6 +405,14 @@ def test_the_same_announcement_again_gives_a_fresh_upload(phone: Phone) -> None:
     assert phone.usage() == (len(SOUND), 1)
 
 
+def test_the_same_announcement_under_the_id_that_it_was_given_is_the_same(phone: Phone) -> None:
+    first = phone.announce(SOUND)
+    again = phone.announce(SOUND, id=first.json["recording"]["id"])
+
+    assert (first.status, again.status) == (201, 200)
+    assert again.json["recording"] == first.json["recording"]
+
+
 def test_the_same_announcement_of_a_ready_recording_has_nothing_to_upload(phone: Phone) -> None:
     id = phone.upload(SOUND, id=uuid7())
     again = phone.announce(SOUND, id=id)

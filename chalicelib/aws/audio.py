@@ -176,12 +176,12 @@ class AudioBuckets:
         return self._delete("uploads", ({"Key": key} for key in keys))
 
     def staged(self, user_id: str) -> Iterator[str]:
-        """The keys of all that a user has in the uploads bucket, exports too."""
-        pages = self._client().get_paginator("list_objects_v2")
-        for prefix in (f"{user_id}/", f"{EXPORTS}{user_id}/"):
-            with our_errors():
-                for page in pages.paginate(Bucket=self._buckets["uploads"], Prefix=prefix):
-                    yield from (found["Key"] for found in page.get("Contents", []))
+        """The keys of what a user has uploaded and nobody has kept; a call for each 1,000."""
+        return self._keys(f"{user_id}/")
+
+    def exports(self, user_id: str) -> Iterator[str]:
+        """The keys of a user's exports, in the uploads bucket; a call for each 1,000."""
+        return self._keys(f"{EXPORTS}{user_id}/")
 
     def publish(self, user_id: str, export: IO[bytes], seconds: int) -> str:
         """Put a user's export where only a signed URL finds it; such a URL."""
@@ -198,6 +198,12 @@ class AudioBuckets:
             "response-content-disposition": 'attachment; filename="recordings.json"',
         }
         return self._signer.url("GET", self._buckets["uploads"], key, seconds, query=query)
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        pages = self._client().get_paginator("list_objects_v2")
+        with our_errors():
+            for page in pages.paginate(Bucket=self._buckets["uploads"], Prefix=prefix):
+                yield from (found["Key"] for found in page.get("Contents", []))
 
     def _delete(self, store: Store, objects: Iterator[ObjectIdentifierTypeDef]) -> set[str]:
         refused: set[str] = set()

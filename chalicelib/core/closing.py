@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.core.pages import pages
 from chalicelib.core.passwords import Passwords
@@ -13,6 +15,14 @@ from chalicelib.models.entities import ClosedAccount, StoredRecording, Tombstone
 
 # What is done between two looks at the time. Each recording takes some calls.
 PAGE = 50
+
+
+class Clearance(Struct):
+    """What was removed of a closed account, in numbers of recordings; and whether that was all."""
+
+    purged: int = 0
+    settled: int = 0
+    done: bool = False
 
 
 class Closing:
@@ -45,40 +55,46 @@ class Closing:
         if not closed and self._accounts.find(account.id):
             raise Unavailable("The account keeps changing")
 
-    def clear(self, account: ClosedAccount, goes_on: Callable[[], bool]) -> bool:
-        """Remove what a closed account had, for as long as `goes_on`; whether nothing is left.
+    def clear(self, account: ClosedAccount, goes_on: Callable[[], bool]) -> Clearance:
+        """Remove what a closed account had, for as long as `goes_on`.
 
         Its recordings are buried as if they had been deleted, and their tombstones go once they
         owe nothing. Some owe until LONGEST_FUNCTION has passed: then this is to be done again. So
         it is in any case, for what was under way when the account closed, such as a log-in.
         """
-        cleared = True
+        clearance = Clearance()
+        # First of all, since who has an export's URL can fetch everything by it.
+        self._audio.erase_uploads(self._audio.exports(account.id))
+        found = 0
         for page in pages(self._shelves.everything(account.id), PAGE):
             if not goes_on():
-                return False
-            cleared &= self._clear(page)
-        if not (cleared and self._sweep(account.id)):
-            return False
+                return clearance
+            found += len(page)
+            self._clear(page, clearance)
+        if clearance.settled < found or not self._sweep(account.id):
+            return clearance
         if self._clock() < account.closed_at + LONGEST_FUNCTION:
-            return False
+            return clearance
         self._accounts.forget_sessions(account.id)
         self._accounts.forget(account)
-        return True
+        clearance.done = True
+        return clearance
 
-    def _clear(self, page: list[StoredRecording | Tombstone]) -> bool:
-        buried = [
-            each if isinstance(each, Tombstone) else self._deletion.bury(each) for each in page
-        ]
-        tombstones = [tombstone for tombstone in buried if tombstone]
+    def _clear(self, page: list[StoredRecording | Tombstone], clearance: Clearance) -> None:
+        standing = [each for each in page if isinstance(each, StoredRecording)]
+        buried = [tombstone for each in standing if (tombstone := self._deletion.bury(each))]
+        tombstones = [*buried, *(each for each in page if isinstance(each, Tombstone))]
         paid = self._deletion.pay([each for each in tombstones if each.owes])
         done = [each for each in tombstones if not each.owes or each in paid]
         for tombstone in done:
             self._recordings.forget(tombstone)
-        return len(done) == len(page)
+        clearance.purged += len(buried)
+        clearance.settled += len(done)
 
     def _sweep(self, user_id: str) -> bool:
         """Delete whatever has the user's name on it in S3; whether all of it went."""
         for upload in self._parts.under_way(user_id):
             self._parts.abort(*upload)
         refused = self._audio.erase_uploads(self._audio.staged(user_id))
+        refused |= self._audio.erase_uploads(self._audio.exports(user_id))
         return not (refused | self._audio.erase(self._audio.versions(user_id)))

@@ -303,7 +303,10 @@ class AudioStore(Protocol):
         """Delete these from the uploads bucket, 1,000 a call; those that S3 would not."""
 
     def staged(self, user_id: str) -> Iterator[str]:
-        """The keys of all that a user has in the uploads bucket, exports too."""
+        """The keys of what a user has uploaded and nobody has kept; a call for each 1,000."""
+
+    def exports(self, user_id: str) -> Iterator[str]:
+        """The keys of a user's exports, in the uploads bucket; a call for each 1,000."""
 
     def publish(self, user_id: str, export: IO[bytes], seconds: int) -> str:
         """Put a user's export where only a signed URL finds it; such a URL."""

@@ -126,9 +126,13 @@ class Upkeep:
         account = self._accounts.find_closed(due.user_id)
         if account is None:
             return
-        if self._closing.clear(account, goes_on):
-            tally.closed += 1
-        elif goes_on() and due.postponed:
+        clearance = self._closing.clear(account, goes_on)
+        tally.purged += clearance.purged
+        tally.settled += clearance.settled
+        tally.closed += clearance.done
+        if clearance.done:
+            return
+        if goes_on() and due.postponed:
             self._put_off(due, tally)
         elif goes_on():
             # What it just buried owes for that long. Whatever is left after that, S3 refused.

@@ -124,7 +124,7 @@ class Uploads:
             notes=new.notes,
             upload_method=new.upload_method or "put",
             part_size=part_size(new.size) if new.upload_method == "multipart" else None,
-            fingerprint=hashlib.sha256(msgspec.json.encode(new)).hexdigest(),
+            fingerprint=_fingerprint(new),
             status="uploading",
             created_at=now,
             updated_at=now,
@@ -236,6 +236,11 @@ class Uploads:
                 "a larger recording with POST /recordings and send it straight to S3",
                 field="body",
             )
+
+
+def _fingerprint(new: NewRecording) -> str:
+    """What announcements that say the same have in common, with an id of the phone's or ours."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(new, id=None))).hexdigest()
 
 
 def _same_announcement(standing: StoredRecording, announced: StoredRecording) -> bool:
