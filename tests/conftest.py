@@ -27,6 +27,7 @@ from tests.faults import Faults
 from tests.forger import Forger
 from tests.invariants import Held, Invariants
 from tests.phone import Phone
+from tests.shortcut import to_moto
 
 Left = Callable[[Phone], list[object]]
 
@@ -69,6 +70,13 @@ def clients(settings: Settings) -> Clients:
 def onlookers(settings: Settings) -> Clients:
     """Clients like those of the app, for looking at what it did: no fault is injected into them."""
     return Clients(custom_s3=bool(settings.s3_endpoint))
+
+
+@pytest.fixture
+def quick(clients: Clients, onlookers: Clients) -> Iterator[None]:
+    """Has AWS answer in a third of the time, for tests of which there are hundreds."""
+    with to_moto(clients, onlookers):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

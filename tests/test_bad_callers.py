@@ -20,6 +20,8 @@ from tests.invariants import Held
 from tests.phone import Answer, Phone
 from tests.routes import GUARDED, OPEN, ROUTES, ask, named
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 Stored = Callable[..., list[Item]]
 STORES: tuple[Store, ...] = ("uploads", "recordings")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -309,14 +309,7 @@ def test_a_closed_account_stays_while_s3_keeps_an_object_of_it(
     assert left(phone) == []
 
 
-@pytest.fixture
-def straight(clients: Clients, onlookers: Clients) -> Iterator[None]:
-    """Makes thousands of calls bearable."""
-    with shortcut.to_moto(clients, onlookers):
-        yield
-
-
-@pytest.mark.usefixtures("straight")
+@pytest.mark.usefixtures("quick")
 def test_thousands_of_recordings_are_removed(
     phone: Phone, clock: Clock, settings: Settings, tool: Tool, left: Left
 ) -> None:

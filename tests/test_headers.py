@@ -20,6 +20,8 @@ from chalicelib.errors import Unavailable
 from tests.phone import Answer, Phone
 from tests.routes import ENDPOINTS, ROUTES, ask, named, path_of
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 ROOT = Path(__file__).parent.parent
 ORIGIN = "https://app.example.com"
 YEAR = 365 * 24 * 3600

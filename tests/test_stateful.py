@@ -8,7 +8,7 @@ calls to AWS fail, and other things happen between two of them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -21,14 +21,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from chalicelib import wiring
-from chalicelib.aws.clients import Clients
 from chalicelib.core import uploads
 from chalicelib.models import requests
 from chalicelib.settings import Settings as AppSettings
 from tests.conftest import Clock
 from tests.faults import Faults
 from tests.phone import NO_TLS, Phone
-from tests.shortcut import to_moto
 from tests.stateful.model import (
     ELSE,
     HUGE,
@@ -59,6 +57,8 @@ from tests.stateful.steps import (
 )
 from tests.stateful.trial import Failure, Interruption, Trial, Trouble
 from tests.test_invariants import FAILURES
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 USERS = st.sampled_from([0, 0, 0, 1])
 DEVICES = st.integers(0, 1)
@@ -291,12 +291,6 @@ def _small(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     monkeypatch.setattr(uploads, "part_size", lambda _: PART_BYTES)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
-
-
-@pytest.fixture(autouse=True)
-def _quick(clients: Clients, onlookers: Clients) -> Iterator[None]:
-    with to_moto(clients, onlookers):
-        yield
 
 
 @pytest.fixture
