@@ -7,9 +7,9 @@ from chalicelib.api import accounts, docs, passwords, recordings, sessions, uplo
 from chalicelib.api.problems import refusals_of_our_own
 from chalicelib.models.fields import AUDIO_TYPES
 
-# An environment of its own: Chalice would write to the process's.
+# An environment of its own: Chalice would write to the process's. Nor has it a log apart from ours.
 _settings = settings.load()
-app = Chalice(app_name="recorder", env={})
+app = Chalice(app_name="recorder", env={}, configure_logs=False)
 app.api.cors = CORSConfig(
     allow_origin=_settings.cors_origin,
     allow_headers=["If-Match"],

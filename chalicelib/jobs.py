@@ -5,19 +5,23 @@ Lambda calls these functions by their names in this module, without app.py.
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from chalice.app import Blueprint, Rate
 
-from chalicelib import metrics
+from chalicelib import telemetry
 from chalicelib.settings import Settings
-from chalicelib.wiring import services
+from chalicelib.wiring import services, work
 
 # As little as is left when a run stops: a page of items and a copy in S3 end well within it.
 ENOUGH_MILLISECONDS = 60_000
 _KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})", re.ASCII)
+
+Done = TypeVar("Done")
 
 
 def blueprint(settings: Settings) -> Blueprint:
@@ -34,6 +38,19 @@ def blueprint(settings: Settings) -> Blueprint:
     return jobs
 
 
+def _logged(job: Callable[[Any, Any], Done]) -> Callable[[Any, Any], Done]:
+    """Log each run of a job as a line, with its cause if it fails: Lambda's own report has none."""
+
+    @functools.wraps(job)
+    def run(event: Any, context: Any) -> Done:
+        request_id = getattr(context, "aws_request_id", None)
+        with work(job.__name__, job=job.__name__, request_id=request_id):
+            return job(event, context)
+
+    return run
+
+
+@_logged
 def notice(event: dict[str, Any], _context: object) -> None:
     """An object was created in the uploads bucket: complete its upload.
 
@@ -43,19 +60,22 @@ def notice(event: dict[str, Any], _context: object) -> None:
     created = event["detail"]
     key = _KEY.fullmatch(created["object"]["key"])
     if key and created["bucket"]["name"] == services().settings.uploads_bucket:
+        telemetry.note(user=key[1])
         services().completion.notice(key[1], key[2], f'"{created["object"]["etag"]}"')
 
 
+@_logged
 def upkeep(_event: object, context: Any) -> dict[str, int]:
-    """Move what is due; says what was done, and the metrics too."""
+    """Move what is due; says what was done, and the metrics do too."""
     tally = services().upkeep.run(
         lambda: context.get_remaining_time_in_millis() > ENOUGH_MILLISECONDS
     )
     numbers: dict[str, int] = msgspec.structs.asdict(tally)
-    metrics.emit(**{f"upkeep_{name}": number for name, number in numbers.items()})
+    telemetry.count(**{f"upkeep_{name}": number for name, number in numbers.items()})
     return numbers
 
 
+@_logged
 def deliver_mail(_event: object, _context: object) -> None:
     """Send the mails that wait."""
     services().post.deliver()

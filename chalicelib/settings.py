@@ -73,6 +73,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     forgot_per_source: Limit = 300
     mails_per_address: Limit = 5
     bcrypt_cost: Annotated[int, Meta(ge=4, le=16)] = 12
+    log: Literal["text", "json"] = "text"
+    """`json` takes the log over, for CloudWatch; `text` leaves it to whoever runs the app."""
     s3_endpoint: Url | None = None
     """Where S3 is, if not at AWS: botocore's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
 
@@ -94,7 +96,7 @@ NEEDED_ON_AWS = (
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ`, which is the process's own by default.
 
-    Outside Lambda the backend is embedded unless RECORDER_BACKEND says otherwise.
+    Outside Lambda the backend is embedded, and the log is text, unless they are said to be others.
     Raises SettingsError naming the variable that is missing or wrong.
     """
     environ = os.environ if environ is None else environ
@@ -102,7 +104,9 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     if not environ.get(names["s3_endpoint"]):
         names["s3_endpoint"] = "AWS_ENDPOINT_URL"
     given = {field: environ[name] for field, name in names.items() if environ.get(name)}
-    given.setdefault("backend", "aws" if "AWS_LAMBDA_FUNCTION_NAME" in environ else "embedded")
+    on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in environ
+    given.setdefault("backend", "aws" if on_lambda else "embedded")
+    given.setdefault("log", "json" if on_lambda else "text")
     try:
         settings = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:

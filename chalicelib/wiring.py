@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 from chalicelib import settings as settings_module
+from chalicelib import telemetry
 from chalicelib.aws.accounts import AccountsTable
 from chalicelib.aws.attempts import AttemptsTable
 from chalicelib.aws.audio import AudioBuckets
@@ -214,6 +217,20 @@ def services() -> Services:
                 settings = settings_module.load()
             _services = Services(settings)
         return _services
+
+
+def work(name: str, **facts: Any) -> AbstractContextManager[telemetry.Work]:
+    """A request or a job, to be logged as this process's settings say; see telemetry.work."""
+    return telemetry.work(name, _stage(), **facts)
+
+
+@cache
+def _stage() -> str:
+    """The stage's name; the log is taken over here, if it is to be."""
+    settings = settings_module.load()
+    if settings.log == "json":
+        telemetry.write_json()
+    return settings.stage
 
 
 def _start_embedded_backend() -> None:

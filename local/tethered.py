@@ -13,11 +13,16 @@ import os
 import signal
 import sys
 import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 
 from chalice import cli
 from chalice.local import ChaliceRequestHandler
 
 from local import schedules
+
+# A path that is none, and a method that a path does not have.
+UNSEEN = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
 
 
 def main() -> None:
@@ -31,10 +36,19 @@ def main() -> None:
     # Headers and body are written one after the other, and without this the body waits for a client
     # that keeps its connection to acknowledge the headers: 40 ms a request.
     ChaliceRequestHandler.disable_nagle_algorithm = True
+    ChaliceRequestHandler.log_request = _log_request
     if jobs == "jobs":
         schedules.start()
     sys.argv = ["chalice", *arguments]
     cli.main()
+
+
+def _log_request(
+    handler: BaseHTTPRequestHandler, code: int | str = "-", _size: int | str = "-"
+) -> None:
+    """Log what no view of the app's has seen; it has logged the rest itself, and says more."""
+    if handler.command == "OPTIONS" or code in UNSEEN:
+        print(f"{handler.command} {handler.path} {code}", flush=True)
 
 
 def _end_with(tether: int) -> None:

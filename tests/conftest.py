@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import io
+import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.items import Item, account_key, from_attributes, to_attributes
 from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
+from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
 from local import backend
 from tests import audits, leaks, s3_rules
@@ -105,6 +109,37 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+class Context:
+    """What Lambda hands to a function, as far as it is looked at."""
+
+    aws_request_id = "6b7931c2-5e6d-41d0-a831-a7119d0acabf"
+
+    def __init__(self, *milliseconds: int) -> None:
+        self._left = list(milliseconds)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._left.pop(0) if len(self._left) > 1 else self._left[0]
+
+
+@pytest.fixture
+def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Reads what was logged since the last time, as CloudWatch gets it."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLine())
+    handler.setLevel(logging.INFO)
+
+    def read() -> list[dict[str, Any]]:
+        lines = written.getvalue().splitlines()
+        written.seek(0)
+        written.truncate()
+        return [json.loads(line) for line in lines]
+
+    logging.getLogger("chalicelib").addHandler(handler)
+    yield read
+    logging.getLogger("chalicelib").removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from tests.server import BIN, ROOT, free_port, running
 
+# What the server says of a request that it has answered as it should.
+ORDINARY = re.compile(r"[A-Z]+ /\S* [1-4]\d\d\b")
 # What a password's hash costs is not looked at here, and no limit is to stand in the way.
 ENVIRON = {
     "RECORDER_BCRYPT_COST": "4",
@@ -50,7 +53,7 @@ def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
 
 def _faults(log: str) -> str:
     """What the server said of faults of its own, each of which has a trace."""
-    lines = [line for line in log.splitlines() if "HTTP/1.1" not in line]
+    lines = [line for line in log.splitlines() if not ORDINARY.match(line)]
     return "\n".join(["What the server said:", *lines[-200:]])
 
 

@@ -7,11 +7,12 @@ from collections.abc import Generator
 
 import pytest
 
+from chalicelib.telemetry import JsonLine
 from tests import leaks
 
 
 class _Listener(logging.Handler):
-    """Keeps what is logged, as it would be printed, traces and all."""
+    """Keeps what is logged, as it would be printed here and on AWS, traces and all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +20,7 @@ class _Listener(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
+        self.lines += [self.format(record), JsonLine().format(record)]
 
 
 _listener = _Listener()
@@ -27,8 +28,6 @@ _listener = _Listener()
 
 def pytest_configure() -> None:
     logging.getLogger().addHandler(_listener)
-    # Chalice's own, which hands nothing on.
-    logging.getLogger("recorder").addHandler(_listener)
     # Also what a deployment would not print by default.
     logging.getLogger("chalicelib").setLevel(logging.DEBUG)
 

@@ -46,6 +46,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "forgot_per_source": ("1", 1),
     "mails_per_address": ("1", 1),
     "bcrypt_cost": ("4", 4),
+    "log": ("json", "json"),
     "s3_endpoint": ("http://localhost:9000", "http://localhost:9000"),
 }
 
@@ -80,6 +81,7 @@ def test_nothing_has_to_be_set() -> None:
         "forgot_per_source": 300,
         "mails_per_address": 5,
         "bcrypt_cost": 12,
+        "log": "text",
         "s3_endpoint": None,
     }
 
@@ -116,11 +118,13 @@ def test_outside_lambda_the_backend_is_embedded() -> None:
     assert settings.load({"AWS_PROFILE": "prod", "AWS_REGION": "eu-west-1"}).backend == "embedded"
 
 
-def test_in_lambda_the_backend_is_aws() -> None:
+def test_in_lambda_the_backend_is_aws_and_the_log_json() -> None:
     environ = {**ON_AWS, "AWS_LAMBDA_FUNCTION_NAME": "recorder-prod"}
     del environ["RECORDER_BACKEND"]
 
-    assert settings.load(environ).backend == "aws"
+    loaded = settings.load(environ)
+
+    assert (loaded.backend, loaded.log) == ("aws", "json")
 
 
 def test_the_backend_can_be_told() -> None:

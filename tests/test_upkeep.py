@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -12,7 +11,7 @@ from chalicelib import jobs, wiring
 from chalicelib.aws.items import Item, recording_key
 from chalicelib.core.upkeep import Tally
 from chalicelib.models import requests
-from tests.conftest import Clock
+from tests.conftest import Clock, Context
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
 from tests.phone import PASSWORD, Phone, send
@@ -241,50 +240,12 @@ def test_it_is_said_how_long_the_oldest_has_been_waiting(phone: Phone, clock: Cl
 # The job.
 
 
-class Context:
-    """What Lambda hands to a function, as far as it is looked at."""
-
-    def __init__(self, *milliseconds: int) -> None:
-        self._left = list(milliseconds)
-
-    def get_remaining_time_in_millis(self) -> int:
-        return self._left.pop(0) if len(self._left) > 1 else self._left[0]
-
-
 def test_the_job_stops_when_a_minute_is_left(phone: Phone, clock: Clock) -> None:
     phone.deliver(SOUND)
     clock.advance(days=8)
 
     assert jobs.upkeep({}, Context(60_000))["completed"] == 0
     assert jobs.upkeep({}, Context(61_000))["completed"] == 1
-
-
-def test_the_job_writes_its_numbers_as_cloudwatch_reads_them(
-    phone: Phone, clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    phone.deliver(SOUND)
-    clock.advance(days=8)
-    numbers = jobs.upkeep({}, Context(300_000))
-    [line] = capsys.readouterr().out.splitlines()
-    written = json.loads(line)
-
-    assert written.pop("_aws")["CloudWatchMetrics"] == [
-        {
-            "Namespace": "Recorder",
-            "Dimensions": [[]],
-            "Metrics": [{"Name": f"upkeep_{name}"} for name in numbers],
-        }
-    ]
-    assert written == {f"upkeep_{name}": number for name, number in numbers.items()}
-    assert written["upkeep_completed"] == 1
-
-
-def test_the_metrics_have_the_time_in_milliseconds(capsys: pytest.CaptureFixture[str]) -> None:
-    jobs.upkeep({}, Context(300_000))
-    stamp = json.loads(capsys.readouterr().out)["_aws"]["Timestamp"]
-
-    assert isinstance(stamp, int)
-    assert abs(stamp / 1000 - wiring.now().timestamp()) < 60
 
 
 def test_a_closed_account_is_counted_and_what_it_had(phone: Phone, clock: Clock) -> None:

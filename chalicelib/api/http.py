@@ -7,7 +7,6 @@ answered, and the OpenAPI document is built, so that none of them can differ fro
 from __future__ import annotations
 
 import functools
-import logging
 import re
 from collections.abc import Callable
 from http import HTTPStatus
@@ -31,8 +30,7 @@ from chalicelib.errors import (
     TooManyAttempts,
     Unavailable,
 )
-
-log = logging.getLogger(__name__)
+from chalicelib.telemetry import Work
 
 View = Callable[..., object]
 
@@ -141,17 +139,23 @@ class Endpoint:
         self.route = route
 
     def __call__(self, **path: str) -> Response:
-        """Answer the current request; whatever goes wrong is answered as a problem."""
+        """Answer the current request; whatever goes wrong is answered as a problem, and logged."""
         request = self._blueprint.current_request
-        try:
-            return self._present(self._view(**self._arguments(request, path)))
-        except RecorderError as error:
-            if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                log.exception("%s: %s", request_id(request), error.detail)
-            return refuse(error, request)
-        except Exception:
-            log.exception("%s: unforeseen", request_id(request))
-            return refuse(InternalError("The fault is on our side"), request)
+        with wiring.work(
+            f"{self.route.method} {self.route.path}",
+            method=self.route.method,
+            route=self.route.path,
+            request_id=request_id(request),
+            gateway_request_id=request.context.get("requestId"),
+        ) as doing:
+            try:
+                response = self._present(self._view(**self._arguments(request, path)))
+            except RecorderError as error:
+                response = _refuse(error, error, request, doing)
+            except Exception as error:  # noqa: BLE001 - it is logged with its work
+                response = _refuse(error, InternalError("Unforeseen"), request, doing)
+            doing.facts["status"] = response.status_code
+        return response
 
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         route = self.route
@@ -186,3 +190,10 @@ class Endpoint:
             )
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
         return respond(body, status, {"Content-Type": "application/json"} | reply.headers)
+
+
+def _refuse(cause: Exception, error: RecorderError, request: Request, doing: Work) -> Response:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        doing.error = cause
+    doing.facts["code"] = error.code
+    return refuse(error, request)

@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import telemetry
 from chalicelib.errors import InternalError, Unavailable
 
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ class Clients:
 
     @cached_property
     def session(self) -> boto3.session.Session:
-        """Where credentials and region come from."""
-        return boto3.session.Session()
+        """Where credentials and region come from, and the events of every client's calls."""
+        session = boto3.session.Session()
+        session.events.register_first("before-call", _note_call)
+        return session
 
     @cached_property
     def dynamodb(self) -> DynamoDBClient:
@@ -112,6 +115,10 @@ def _patience(read_seconds: float, tries: int) -> Config:
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": tries},
     )
+
+
+def _note_call(event_name: str, **_: object) -> None:
+    telemetry.note_call(event_name.removeprefix("before-call."))
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from chalicelib import telemetry
 from chalicelib.core.attempts import Attempts
 from chalicelib.core.passwords import Passwords
 from chalicelib.core.ports import AccountStore, Clock, NewId
 from chalicelib.core.sessions import Sessions
-from chalicelib.errors import NotAuthenticated
+from chalicelib.errors import InvalidCredentials, NotAuthenticated
 from chalicelib.models.answers import SignedIn, User
 from chalicelib.models.entities import Account
 from chalicelib.models.requests import Credentials, SignUp
@@ -58,12 +59,16 @@ class Accounts:
         TooManyAttempts.
         """
         user_id = self._store.owner_of(credentials.email)
-        account = self._passwords.check_for(
-            credentials.email,
-            self._store.find(user_id or NOBODY),
-            credentials.password,
-            source,
-        )
+        try:
+            account = self._passwords.check_for(
+                credentials.email,
+                self._store.find(user_id or NOBODY),
+                credentials.password,
+                source,
+            )
+        except InvalidCredentials:
+            telemetry.count(log_ins_failed=1)
+            raise
         session, signed_in = self._sessions.new(account, credentials.device)
         self._store.add_session(session)
         return signed_in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from chalicelib import telemetry
 from chalicelib.core.library import live
 from chalicelib.core.multipart import Multipart
 from chalicelib.core.ports import Clock, Stores
@@ -109,6 +110,7 @@ class Completion:
     ) -> tuple[StoredRecording, bool]:
         ready = self._recordings.mark_ready(recording, sha256, self._clock())
         if ready:
+            telemetry.count(uploads_completed=1, bytes_completed=ready.size)
             return ready, True
         # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
         return live(self._recordings, recording.user_id, recording.id), False

@@ -9,6 +9,7 @@ from hmac import compare_digest
 
 import msgspec
 
+from chalicelib import telemetry
 from chalicelib.core.attempts import Attempts
 from chalicelib.core.ports import AccountStore, Clock, NewId
 from chalicelib.core.tokens import AccessTokens, Caller, RefreshSecret
@@ -55,6 +56,7 @@ class Sessions:
         those (`unconfirmed`) that are open to everybody.
         """
         caller = self._tokens.verify(token)
+        telemetry.note(user=caller.user_id)
         account, _ = self._alive(caller.user_id, caller.session_id)
         may = unconfirmed or self._settings.unconfirmed_may == "everything"
         if not (may or account.email_confirmed_at):
@@ -166,6 +168,7 @@ class Sessions:
         raise NotAuthenticated("The key that this session was refreshed with is gone")
 
     def _signed_in(self, account: Account, session: Session, secret: RefreshSecret) -> SignedIn:
+        telemetry.note(user=account.id)
         caller = Caller(account.id, session.id)
         return SignedIn(
             user=account.seen(self._settings.quota_bytes),

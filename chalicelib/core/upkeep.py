@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from chalicelib import telemetry
 from chalicelib.core.closing import Closing
 from chalicelib.core.completion import Completion
 from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
@@ -119,6 +120,7 @@ class Upkeep:
         except (UploadIncomplete, UploadMismatch):
             tombstone = self._deletion.bury(upload, expired=True)
             tally.expired += tombstone is not None
+            telemetry.count(uploads_expired=tombstone is not None)
             return tombstone
         return None
 

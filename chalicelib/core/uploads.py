@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from chalicelib import telemetry
 from chalicelib.core.completion import Completion
 from chalicelib.core.library import live
 from chalicelib.core.multipart import Multipart, part_size
@@ -146,6 +147,7 @@ class Uploads:
             try:
                 if new:
                     self._recordings.add(new, self._settings.quota_bytes)
+                    telemetry.count(uploads_begun=len(new))
             except IdConflict:
                 placed = [
                     self._standing(recording, matches, f"{path}id")
