@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -173,7 +174,7 @@ class Services:
 
     @cached_property
     def _attempts(self) -> Attempts:
-        return Attempts(AttemptsTable(self._table), self.settings, self._clock)
+        return Attempts(AttemptsTable(self._table), self.settings, self._clock, time.sleep)
 
     @cached_property
     def _outbox(self) -> OutboxTable:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import statistics
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import bcrypt
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from chalice.local import LambdaEventConverter
 
 from chalicelib import wiring
-from chalicelib.aws.items import Item
+from chalicelib.aws.items import Item, attempts_key
+from chalicelib.core.attempts import PAUSES
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
 from chalicelib.models.requests import Credentials
 from chalicelib.wiring import Services
-from tests.conftest import Clock
-from tests.faults import Faults
+from tests.conftest import DEEP, Clock
+from tests.faults import Died, Faults
 from tests.mail import delivered_to
 from tests.phone import PASSWORD, Answer, Phone
-from tests.test_passwords import NEW, forgot, link_for, reset
+from tests.test_passwords import NEW, SOURCE, forgot, link_for, reset
 
 WRONG = "not my password"
 Configure = Callable[..., None]
@@ -100,21 +104,113 @@ def test_a_new_window_has_room_for_as_many_again(phone: Phone, clock: Clock) -> 
     assert fail(phone, 11) == [401] * 10 + [429]
 
 
-def test_guesses_at_the_same_moment_are_counted_all(nobody: Phone, services: Services) -> None:
-    wrong = Credentials(email=nobody.email, password=WRONG)
+def log_ins_at_once(number: int, email: str, password: str) -> Counter[type[Exception] | None]:
+    """Log in from as many sources at the same moment; how often that ended how."""
+    credentials = Credentials(email=email, password=password)
+    at_once = threading.Barrier(number)
 
-    def guess(number: int) -> type[Exception]:
+    def log_in(number: int) -> type[Exception] | None:
+        at_once.wait()
         try:
-            services.accounts.log_in(wrong, f"192.0.2.{number}")
+            wiring.services().accounts.log_in(credentials, f"192.0.2.{number}")
         except RecorderError as error:
             return type(error)
-        return Exception
+        return None
 
-    with ThreadPoolExecutor(20) as threads:
-        outcomes = list(threads.map(guess, range(20)))
+    with ThreadPoolExecutor(number) as threads:
+        return Counter(threads.map(log_in, range(number)))
 
-    assert outcomes.count(InvalidCredentials) == 10
-    assert outcomes.count(TooManyAttempts) == 10
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """A list that grows by each password that is compared with a hash."""
+    compared: list[bytes] = []
+    checkpw = bcrypt.checkpw
+
+    def watched(password: bytes, hashed_password: bytes) -> bool:
+        compared.append(password)
+        return checkpw(password, hashed_password)
+
+    monkeypatch.setattr(bcrypt, "checkpw", watched)
+    return compared
+
+
+def test_of_many_guesses_at_the_same_moment_ten_are_compared(
+    phone: Phone, compared: list[bytes]
+) -> None:
+    many = 200 if DEEP else 40
+
+    outcomes = log_ins_at_once(many, phone.email, WRONG)
+
+    assert outcomes == {InvalidCredentials: 10, TooManyAttempts: many - 10}
+    assert len(compared) == 10
+
+
+def test_twenty_log_ins_at_the_same_moment_all_succeed(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten = threading.Barrier(10, timeout=30)
+    checkpw = bcrypt.checkpw
+
+    def together(*given: bytes) -> bool:
+        ten.wait()  # None of ten ends before all ten have begun.
+        return checkpw(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bcrypt, "checkpw", together)
+        assert log_ins_at_once(20, phone.email, PASSWORD) == {None: 20}
+    assert fail(phone, 11) == [401] * 10 + [429]
+
+
+@pytest.fixture
+def paused(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A list that grows by each pause, in seconds, which takes no time."""
+    paused: list[float] = []
+    monkeypatch.setattr(services._attempts, "_pause", paused.append)
+    return paused
+
+
+@pytest.fixture
+def dies(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has a process die while it compares a password, some times over."""
+    right = Credentials(email=phone.email, password=PASSWORD)
+
+    def die(*_: bytes) -> bool:
+        raise Died
+
+    def log_in(times: int) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(bcrypt, "checkpw", die)
+            for _ in range(times):
+                with pytest.raises(Died):
+                    wiring.services().accounts.log_in(right, SOURCE)
+
+    return log_in
+
+
+def test_what_is_under_way_is_waited_for_and_not_for_ever(
+    phone: Phone, dies: Callable[..., None], paused: list[float]
+) -> None:
+    dies(10)
+
+    assert_limited(phone.log_in(), 900)
+    assert paused == list(PAUSES)
+
+
+def test_what_failed_is_not_waited_for(phone: Phone, paused: list[float]) -> None:
+    fail(phone, 11)
+
+    assert paused == []
+
+
+def test_what_died_under_way_counts_no_longer_than_its_window(
+    phone: Phone, dies: Callable[..., None], paused: list[float], clock: Clock
+) -> None:
+    dies(10)
+    clock.advance(minutes=15, seconds=1)
+
+    assert phone.log_in().status == 200
+    assert paused == []
 
 
 def test_a_reset_lets_the_address_try_again(phone: Phone) -> None:
@@ -163,14 +259,24 @@ def test_another_source_is_not_limited_by_it(
     assert phone.log_in().status == 200
 
 
-def test_a_source_that_is_refused_takes_nothing_from_an_address(
-    phone: Phone, configure: Configure, come_from: Callable[[str], None]
+def test_a_source_that_is_refused_touches_nothing_of_an_address(
+    phone: Phone, other: Phone, configure: Configure, stored: Callable[..., list[Item]]
 ) -> None:
     configure(login_failures_per_source=3)
-    assert fail(phone, 20) == [401] * 3 + [429] * 17
-    come_from("192.0.2.7")
+    fail(phone, 3)
 
-    assert phone.log_in().status == 200
+    assert fail(other) == [429]
+    assert stored(attempts_key("", phone.email)["pk"]) != []
+    assert stored(attempts_key("", other.email)["pk"]) == []
+
+
+def test_an_address_that_is_refused_takes_nothing_from_a_source(
+    phone: Phone, other: Phone, configure: Configure
+) -> None:
+    configure(login_failures_per_source=15)
+    fail(phone, 20)
+
+    assert other.log_in().status == 200
 
 
 def test_a_header_does_not_say_where_a_request_comes_from(
@@ -285,11 +391,15 @@ def test_a_counted_attempt_is_at_most_two_calls_for_each_limit(
         made.append([call.name for call in calls].count("dynamodb.UpdateItem"))
         faults.clear()
 
-    assert made == [2, 4, 4]
+    # And one more for each, to say how it ended.
+    assert made == [4, 6, 6]
 
 
-def test_a_refused_attempt_is_one_write(phone: Phone, faults: Faults) -> None:
-    fail(phone, 10)
+def test_a_source_that_is_refused_costs_one_write(
+    phone: Phone, configure: Configure, faults: Faults
+) -> None:
+    configure(login_failures_per_source=3)
+    fail(phone, 3)
     calls = faults.record()
 
     fail(phone)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from chalicelib.aws.items import attempts_key, timestamp
-from chalicelib.aws.table import NOT_THERE, ConditionFailed, Increment, Table
+from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
+from chalicelib.models.entities import FullWindow
 
 
 class AttemptsTable:
@@ -17,10 +19,15 @@ class AttemptsTable:
 
     def count(
         self, kind: str, who: str, most: int, now: datetime, until: datetime
-    ) -> datetime | None:
+    ) -> FullWindow | None:
         """Count an attempt; if there were `most` already, count nothing and say until when."""
         key = attempts_key(kind, who)
-        window = {"attempts": 1, "ends_at": timestamp(until), "ttl": int(until.timestamp())}
+        window = {
+            "attempts": 1,
+            "failures": 0,
+            "ends_at": timestamp(until),
+            "ttl": int(until.timestamp()),
+        }
         try:
             # DynamoDB takes up to two days to delete what has expired.
             over = f"{NOT_THERE} OR #ends_at <= :now"
@@ -30,7 +37,9 @@ class AttemptsTable:
         else:
             return None
         if there["attempts"] >= most:
-            return datetime.fromisoformat(there["ends_at"])
+            return FullWindow(
+                ends_at=datetime.fromisoformat(there["ends_at"]), failed=there["failures"] >= most
+            )
         try:
             room = "#ends_at = :its_end AND #attempts < :most"
             another = {"attempts": Increment(1)}
@@ -39,13 +48,16 @@ class AttemptsTable:
             return self.count(kind, who, most, now, until)  # Others were quicker: look again.
         return None
 
+    def note_failure(self, kind: str, who: str) -> None:
+        """Note that one of those counted failed: no room is to be expected of it."""
+        with suppress(ConditionFailed):  # The window is over, and forgotten.
+            self._table.update(attempts_key(kind, who), {"failures": Increment(1)}, THERE)
+
     def take_back(self, kind: str, who: str) -> None:
         """Uncount one attempt, if there is a window."""
-        try:
-            one_less = {"attempts": Increment(-1)}
+        one_less = {"attempts": Increment(-1)}
+        with suppress(ConditionFailed):
             self._table.update(attempts_key(kind, who), one_less, "#attempts > :none", none=0)
-        except ConditionFailed:
-            return  # The window is over, and forgotten.
 
     def forget(self, kind: str, who: str) -> None:
         """Close a window."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
 
 from chalicelib.core.ports import AttemptStore, Clock
-from chalicelib.errors import TooManyAttempts
-from chalicelib.models.fields import comparable
+from chalicelib.errors import InvalidCredentials, TooManyAttempts
+from chalicelib.models.entities import FullWindow
 from chalicelib.settings import Settings
 
 Kind = Literal[
@@ -30,50 +32,88 @@ WINDOWS: dict[Kind, timedelta] = {
     # As long as what is mailed is good: whoever uses the window up left a link that still works.
     "mails_per_address": timedelta(minutes=30),
 }
+# Seconds to wait, time after time, for guesses under way to make room. Each takes half a second of
+# a processor; API Gateway ends a request at 29 s, and it may have to wait for two windows.
+PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 3.2)
 
 
 class Attempts:
     """Counts attempts against the limit that is set for their kind."""
 
-    def __init__(self, store: AttemptStore, settings: Settings, clock: Clock) -> None:
-        """Take what the counting stands on."""
+    def __init__(
+        self,
+        store: AttemptStore,
+        settings: Settings,
+        clock: Clock,
+        pause: Callable[[float], None],
+    ) -> None:
+        """Take what the counting stands on; `pause` waits for so many seconds."""
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._pause = pause
 
     def count(self, kind: Kind, who: str) -> None:
         """Count an attempt before it is made; TooManyAttempts when none is left.
 
         Counting afterwards would let any number through at the same moment.
         """
-        most = getattr(self._settings, kind)
-        if most == 0:
+        full = self._full(kind, who)
+        if full:
+            raise self._too_many(full)
+
+    @contextmanager
+    def guess(self, who: str, source: str) -> Iterator[None]:
+        """Count a guess of somebody's password while it is made; TooManyAttempts.
+
+        It stays counted if it ends in InvalidCredentials, or does not come to its end.
+        """
+        # The source first: one that may not try must not touch what others have left.
+        with (
+            self._under_way("login_failures_per_source", source),
+            self._under_way("login_failures_per_address", who),
+        ):
+            yield
+
+    def forget_guesses(self, who: str) -> None:
+        """Let somebody's password be guessed again: it is another one now."""
+        self._store.forget("login_failures_per_address", who)
+
+    @contextmanager
+    def _under_way(self, kind: Kind, who: str) -> Iterator[None]:
+        if not self._limit(kind):
+            yield
             return
-        now = self._clock()
-        full_until = self._store.count(kind, who, most, now, now + WINDOWS[kind])
-        if full_until:
-            raise TooManyAttempts(math.ceil((full_until - now).total_seconds()))
-
-    def take_back(self, kind: Kind, who: str) -> None:
-        """Uncount an attempt that turned out not to be one of those that are limited."""
-        if getattr(self._settings, kind):
-            self._store.take_back(kind, who)
-
-    def count_log_in(self, email: str, source: str) -> None:
-        """Count a log-in as if it failed, by its address and its source; TooManyAttempts."""
-        self.count("login_failures_per_address", comparable(email))
+        self._begin(kind, who)
         try:
-            self.count("login_failures_per_source", source)
-        except TooManyAttempts:
-            # A source that may not try must not use up what an address has left.
-            self.take_back("login_failures_per_address", comparable(email))
+            yield
+        except InvalidCredentials:
+            self._store.note_failure(kind, who)
             raise
+        except TooManyAttempts:
+            self._store.take_back(kind, who)
+            raise
+        self._store.take_back(kind, who)
 
-    def take_back_log_in(self, email: str, source: str) -> None:
-        """Uncount a log-in that succeeded."""
-        self.take_back("login_failures_per_address", comparable(email))
-        self.take_back("login_failures_per_source", source)
+    def _begin(self, kind: Kind, who: str) -> None:
+        """Count an attempt, waiting for a while if others under way may yet make room for it."""
+        pauses = iter(PAUSES)
+        while full := self._full(kind, who):
+            seconds = next(pauses, None)
+            if full.failed or seconds is None:
+                raise self._too_many(full)
+            self._pause(seconds)
 
-    def forget_log_ins(self, email: str) -> None:
-        """Let an address try again: its password is another one now."""
-        self._store.forget("login_failures_per_address", comparable(email))
+    def _full(self, kind: Kind, who: str) -> FullWindow | None:
+        """Count an attempt; when none is left, count nothing and say so."""
+        most = self._limit(kind)
+        now = self._clock()
+        return self._store.count(kind, who, most, now, now + WINDOWS[kind]) if most else None
+
+    def _limit(self, kind: Kind) -> int:
+        most: int = getattr(self._settings, kind)
+        return most
+
+    def _too_many(self, full: FullWindow) -> TooManyAttempts:
+        seconds = (full.ends_at - self._clock()).total_seconds()
+        return TooManyAttempts(max(1, math.ceil(seconds)))

@@ -57,14 +57,13 @@ class Passwords:
 
     def check_for(self, email: str, account: Account | None, password: str, source: str) -> Account:
         """The same for whoever has an address, after the same work if that is nobody."""
-        return self._check(email, account, password, source)
+        return self._check(comparable(email), account, password, source)
 
     def _check(self, who: str, account: Account | None, password: str, source: str) -> Account:
-        self._attempts.count_log_in(who, source)
         password_hash = account.password_hash if account else self._nobodys_hash()
-        if not (_matches(password, password_hash) and account):
-            raise InvalidCredentials("No account has this address and this password")
-        self._attempts.take_back_log_in(who, source)
+        with self._attempts.guess(who, source):
+            if not (_matches(password, password_hash) and account):
+                raise InvalidCredentials("No account has this address and this password")
         return account
 
     def hashed(self, field: str, password: str, email: str) -> str:
@@ -84,12 +83,11 @@ class Passwords:
         a repetition. InvalidRequest, TooManyAttempts, NotAuthenticated.
         """
         account = self._account(caller.user_id)
-        try:
-            self.check(account, current, source)
-        except InvalidCredentials:
-            if not _matches(new, account.password_hash):
-                raise
-            self._attempts.take_back_log_in(account.id, source)
+        with self._attempts.guess(account.id, source):
+            as_it_was = _matches(current, account.password_hash)
+            if not (as_it_was or _matches(new, account.password_hash)):
+                raise InvalidCredentials("The current password is another one")
+        if not as_it_was:
             return
         password_hash = self.hashed("new_password", new, account.email)
         session_id = caller.session_id
@@ -127,7 +125,7 @@ class Passwords:
         password_hash = self.hashed("new_password", new, account.email)
         if not self._store.reset_password(account, password_hash, now):
             raise LinkSecret.refused()
-        self._attempts.forget_log_ins(account.email)
+        self._attempts.forget_guesses(comparable(account.email))
 
     def _check_again(self, account: Account, new: str, source: str) -> None:
         try:

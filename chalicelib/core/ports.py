@@ -18,6 +18,7 @@ from chalicelib.models.entities import (
     Account,
     ClosedAccount,
     Due,
+    FullWindow,
     Keyed,
     Letter,
     ObjectVersion,
@@ -120,11 +121,14 @@ class AttemptStore(Protocol):
 
     def count(
         self, kind: str, who: str, most: int, now: datetime, until: datetime
-    ) -> datetime | None:
+    ) -> FullWindow | None:
         """Count an attempt; if there were `most` already, count nothing and say until when.
 
         The first one opens a window that lasts until `until`. At most two calls, but for races.
         """
+
+    def note_failure(self, kind: str, who: str) -> None:
+        """Note that one of those counted failed: no room is to be expected of it."""
 
     def take_back(self, kind: str, who: str) -> None:
         """Uncount one attempt, if there is a window."""

@@ -94,6 +94,14 @@ class Session(Struct, kw_only=True, frozen=True):
         )
 
 
+class FullWindow(Struct, kw_only=True, frozen=True):
+    """A window of time in which no attempt is left."""
+
+    ends_at: datetime
+    failed: bool
+    """Whether all its attempts failed; otherwise some are under way, and may yet make room."""
+
+
 class Letter(Struct, kw_only=True, frozen=True):
     """A mail that is to be sent; what it says is made when it is sent."""
 
