@@ -110,7 +110,9 @@ class Services:
         """The post."""
         mailer = SesMailer(lambda: self.clients.ses, self.settings.mail_from)
         public_url = self.settings.public_url
-        return Post(self._stores.accounts, self._outbox, mailer, public_url, self._clock)
+        return Post(
+            self._stores.accounts, self._outbox, mailer, self._attempts, public_url, self._clock
+        )
 
     @cached_property
     def uploads(self) -> Uploads:

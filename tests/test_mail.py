@@ -144,10 +144,59 @@ def test_who_is_confirmed_gets_no_further_link(phone: Phone) -> None:
 
 
 def test_asking_again_is_limited(phone: Phone) -> None:
-    answers = [ask_again(phone) for _ in range(6)]
+    answers = []
+    for _ in range(5):
+        delivered_to(phone.email)
+        answers.append(ask_again(phone))
 
-    assert [answer.status for answer in answers] == [202] * 5 + [429]
-    assert answers[5].code == "too_many_attempts"
+    assert [answer.status for answer in answers] == [202] * 4 + [429]
+    assert answers[4].code == "too_many_attempts"
+    assert int(answers[4].headers["retry-after"]) > 1700
+
+
+def test_after_half_an_hour_it_can_be_asked_for_again(phone: Phone, clock: Clock) -> None:
+    for _ in range(5):
+        delivered_to(phone.email)
+        ask_again(phone)
+    clock.advance(minutes=31)
+
+    assert ask_again(phone).status == 202
+    assert len(delivered_to(phone.email)) == 6
+
+
+def test_signing_up_again_and_again_sends_no_more_mails_than_asking(phone: Phone) -> None:
+    for _ in range(6):
+        delivered_to(phone.email)
+        assert phone.delete("/me", body={"password": PASSWORD}).status == 204
+        phone.tokens = {}
+        phone.sign_up()
+
+    assert phone.get("/me").status == 200
+    assert len(delivered_to(phone.email)) == 5
+
+
+def test_a_mail_that_is_left_out_leaves_the_last_link_good(phone: Phone, stored: Stored) -> None:
+    for _ in range(5):
+        forgot(phone)
+        mails = delivered_to(phone.email)
+    forgot(phone)
+
+    assert delivered_to(phone.email) == mails
+    assert waiting(stored) == []
+    new = {"token": token_in(mails[-1]), "new_password": "a quite different one"}
+    assert phone.post("/auth/password/reset", new).status == 204
+
+
+def test_a_mail_that_could_not_be_sent_is_not_counted(
+    phone: Phone, faults: Faults, clock: Clock
+) -> None:
+    faults.refuse("sesv2", "SendEmail", times=5)
+    for _ in range(6):
+        clock.advance(minutes=3)
+        ask_again(phone)
+        delivered_to(phone.email)
+
+    assert len(delivered_to(phone.email)) == 1
 
 
 # What may be done before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import datetime
 
-from chalicelib.aws.items import attempts_key, timestamp
+from chalicelib.aws.items import Item, attempts_key, timestamp
 from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.models.entities import FullWindow
 
@@ -37,9 +37,7 @@ class AttemptsTable:
         else:
             return None
         if there["attempts"] >= most:
-            return FullWindow(
-                ends_at=datetime.fromisoformat(there["ends_at"]), failed=there["failures"] >= most
-            )
+            return _window(there, most)
         try:
             room = "#ends_at = :its_end AND #attempts < :most"
             another = {"attempts": Increment(1)}
@@ -47,6 +45,14 @@ class AttemptsTable:
         except ConditionFailed:
             return self.count(kind, who, most, now, until)  # Others were quicker: look again.
         return None
+
+    def full(self, kind: str, who: str, most: int, now: datetime) -> FullWindow | None:
+        """Whether there were `most` attempts already; as last written."""
+        there = self._table.get(attempts_key(kind, who))
+        if there is None or there["attempts"] < most:
+            return None
+        window = _window(there, most)
+        return window if window.ends_at > now else None
 
     def note_failure(self, kind: str, who: str) -> None:
         """Note that one of those counted failed: no room is to be expected of it."""
@@ -62,3 +68,8 @@ class AttemptsTable:
     def forget(self, kind: str, who: str) -> None:
         """Close a window."""
         self._table.delete(attempts_key(kind, who))
+
+
+def _window(item: Item, most: int) -> FullWindow:
+    ends_at = datetime.fromisoformat(item["ends_at"])
+    return FullWindow(ends_at=ends_at, failed=item["failures"] >= most)

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Literal
 
 from chalicelib.core.ports import AttemptStore, Clock
-from chalicelib.errors import InvalidCredentials, TooManyAttempts
+from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
 from chalicelib.models.entities import FullWindow
+from chalicelib.models.fields import LetterKind, comparable
 from chalicelib.settings import Settings
 
 Kind = Literal[
@@ -75,6 +76,28 @@ class Attempts:
         ):
             yield
 
+    @contextmanager
+    def mail(self, kind: LetterKind, email: str) -> Iterator[None]:
+        """Count a mail to an address while it is sent; TooManyAttempts.
+
+        One that cannot be sent is not counted.
+        """
+        who = _addressee(kind, email)
+        self.count("mails_per_address", who)
+        try:
+            yield
+        except RecorderError:
+            self._store.take_back("mails_per_address", who)
+            raise
+
+    def check_mail(self, kind: LetterKind, email: str) -> None:
+        """TooManyAttempts while an address is sent no more of such mails; counts nothing."""
+        most = self._limit("mails_per_address")
+        who = _addressee(kind, email)
+        full = self._store.full("mails_per_address", who, most, self._clock()) if most else None
+        if full:
+            raise self._too_many(full)
+
     def forget_guesses(self, who: str) -> None:
         """Let somebody's password be guessed again: it is another one now."""
         self._store.forget("login_failures_per_address", who)
@@ -117,3 +140,7 @@ class Attempts:
     def _too_many(self, full: FullWindow) -> TooManyAttempts:
         seconds = (full.ends_at - self._clock()).total_seconds()
         return TooManyAttempts(max(1, math.ceil(seconds)))
+
+
+def _addressee(kind: LetterKind, email: str) -> str:
+    return f"{kind} {comparable(email)}"

@@ -8,7 +8,6 @@ from chalicelib.core.attempts import Attempts
 from chalicelib.core.ports import AccountStore, Clock, Outbox
 from chalicelib.core.tokens import LinkSecret
 from chalicelib.errors import NotAuthenticated
-from chalicelib.models.fields import comparable
 
 
 class Confirmations:
@@ -32,7 +31,7 @@ class Confirmations:
         if account is None:
             raise NotAuthenticated("The account is gone")
         if account.email_confirmed_at is None:
-            self._attempts.count("mails_per_address", f"confirmation {comparable(account.email)}")
+            self._attempts.check_mail("confirmation", account.email)
             self._outbox.put("confirmation", account.email, self._clock())
 
     def confirm(self, token: str) -> None:

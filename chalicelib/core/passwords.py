@@ -12,12 +12,7 @@ import bcrypt
 from chalicelib.core.attempts import Attempts
 from chalicelib.core.ports import AccountStore, Clock, Outbox
 from chalicelib.core.tokens import Caller, LinkSecret
-from chalicelib.errors import (
-    InvalidCredentials,
-    InvalidRequest,
-    NotAuthenticated,
-    TooManyAttempts,
-)
+from chalicelib.errors import InvalidCredentials, InvalidRequest, NotAuthenticated
 from chalicelib.models.entities import Account
 from chalicelib.models.fields import comparable
 from chalicelib.settings import Settings
@@ -97,13 +92,9 @@ class Passwords:
     def forgot(self, email: str, source: str) -> None:
         """Have a link mailed to whoever has the address; TooManyAttempts of the source.
 
-        Whether anybody has it is not even looked at, so neither the answer nor its time can tell.
+        Nothing about the address is even looked at, so neither the answer nor its time can tell.
         """
         self._attempts.count("forgot_per_source", source)
-        try:
-            self._attempts.count("mails_per_address", f"reset {comparable(email)}")
-        except TooManyAttempts:
-            return  # The links that were mailed are still good.
         self._outbox.put("reset", email, self._clock())
 
     def reset(self, token: str, new: str, source: str) -> None:

@@ -127,6 +127,9 @@ class AttemptStore(Protocol):
         The first one opens a window that lasts until `until`. At most two calls, but for races.
         """
 
+    def full(self, kind: str, who: str, most: int, now: datetime) -> FullWindow | None:
+        """Whether there were `most` attempts already; as last written."""
+
     def note_failure(self, kind: str, who: str) -> None:
         """Note that one of those counted failed: no room is to be expected of it."""
 

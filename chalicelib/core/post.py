@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from chalicelib.core.attempts import Attempts
 from chalicelib.core.ports import AccountStore, Clock, Mailer, Outbox
 from chalicelib.core.tokens import LinkSecret
-from chalicelib.errors import RecorderError, Unavailable
+from chalicelib.errors import RecorderError, TooManyAttempts, Unavailable
 from chalicelib.models.entities import Account, Letter
 from chalicelib.models.fields import LetterKind
 
@@ -48,13 +49,14 @@ GIVE_UP = timedelta(days=1)
 
 
 class Post:
-    """Delivers letters, each at least once."""
+    """Delivers letters, each at least once, but no more to an address than its limit allows."""
 
     def __init__(
         self,
         store: AccountStore,
         outbox: Outbox,
         mailer: Mailer,
+        attempts: Attempts,
         public_url: str | None,
         clock: Clock,
     ) -> None:
@@ -62,6 +64,7 @@ class Post:
         self._store = store
         self._outbox = outbox
         self._mailer = mailer
+        self._attempts = attempts
         self._public_url = public_url
         self._clock = clock
 
@@ -77,6 +80,8 @@ class Post:
     def _try(self, letter: Letter, now: datetime) -> None:
         try:
             self._send(letter, now)
+        except TooManyAttempts:
+            log.info("a mail is left out: its address was sent as many as it may be")
         except RecorderError as error:
             if now - letter.asked_at < GIVE_UP:
                 log.warning("a mail could not be sent, and is tried again: %s", error)
@@ -90,13 +95,15 @@ class Post:
             return
         if not self._public_url:
             raise Unavailable("RECORDER_PUBLIC_URL is not set")
-        secret = LinkSecret.new(account.id)
-        if self._store.keep_link(account, letter.kind, secret.hash, now + LIFETIMES[letter.kind]):
-            link = f"{self._public_url.rstrip('/')}{PATHS[letter.kind]}#{secret.token}"
-            # To the address that was confirmed or signed up with, never to what was typed since:
-            # the two may look alike and be different people's.
-            text = TEXTS[letter.kind].format(link=link)
-            self._mailer.send(account.email, SUBJECTS[letter.kind], text)
+        url = f"{self._public_url.rstrip('/')}{PATHS[letter.kind]}"
+        with self._attempts.mail(letter.kind, letter.email):
+            secret = LinkSecret.new(account.id)
+            expires_at = now + LIFETIMES[letter.kind]
+            if self._store.keep_link(account, letter.kind, secret.hash, expires_at):
+                # To the address that was confirmed or signed up with, never to what was typed
+                # since: the two may look alike and be different people's.
+                text = TEXTS[letter.kind].format(link=f"{url}#{secret.token}")
+                self._mailer.send(account.email, SUBJECTS[letter.kind], text)
 
     def _account(self, letter: Letter) -> Account | None:
         """Whom a letter is for; None when that is nobody, or when there is no need any more."""
