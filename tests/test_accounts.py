@@ -11,11 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import bcrypt
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.items import Item, account_key, to_attributes
 from chalicelib.core.ids import uuid7
+from chalicelib.models.fields import comparable
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
@@ -95,8 +98,16 @@ def test_an_account_may_go_without_a_name(nobody: Phone) -> None:
         (f"zo{COMPOSED}{{}}@example.com", f"zo{DECOMPOSED}{{}}@example.com"),
         (f"zo{COMPOSED}{{}}@example.com", f"ZO{COMPOSED.upper()}{{}}@example.com"),
         ("straße{}@example.com", "STRASSE{}@example.com"),
+        ("ann{}@example.com", "\uff21\uff4e\uff4e{}@example.com"),
+        ("ann{}@example.com", "ann{}@\uff45xample.com"),
+        ("ann{}@b\u00fccher.example", "ann{}@xn--bcher-kva.example"),
+        ("ann{}@XN--BCHER-KVA.example", "ann{}@B\u00dcCHER.example"),
+        ("ann{}@b\u00fccher.example", "ann{}@bu\u0308cher\u3002example"),
     ],
-    ids=["same", "domain's case", "case", "normal form", "accented case", "sharp s"],
+    ids=[
+        *("same", "domain's case", "case", "normal form", "accented case", "sharp s"),
+        *("full-width name", "full-width domain", "Punycode", "Punycode's case", "another dot"),
+    ],
 )
 def test_an_address_is_taken_in_every_spelling(nobody: Phone, taken: str, wanted: str) -> None:
     number = nobody.email.removesuffix("@example.com")
@@ -105,6 +116,39 @@ def test_an_address_is_taken_in_every_spelling(nobody: Phone, taken: str, wanted
     again = sign_up(nobody, email=wanted.format(number))
 
     assert (again.status, again.code) == (409, "email_taken")
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("stra\u00dfe.example", "strasse.example"),
+        ("apple.example", "\u0430pple.example"),
+        ("\u03b2\u03cc\u03bb\u03bf\u03c2.example", "\u03b2\u03cc\u03bb\u03bf\u03c3.example"),
+        ("xn--strae-oqa.example", "strasse.example"),
+    ],
+    ids=["sharp s", "Cyrillic a", "final sigma", "Punycode"],
+)
+def test_domains_that_look_alike_are_two_addresses(nobody: Phone, one: str, another: str) -> None:
+    assert sign_up(nobody, email=f"ann@{one}").status == 201
+    assert sign_up(nobody, email=f"ann@{another}").status == 201
+
+
+@pytest.mark.parametrize(
+    "typed", ["ANN@B\u00dcCHER.EXAMPLE", "ann@xn--bcher-kva.example", "ann@b\u00fccher.example."]
+)
+def test_the_domain_may_be_typed_in_another_spelling(nobody: Phone, typed: str) -> None:
+    sign_up(nobody, email="ann@b\u00fccher.example")
+
+    assert log_in(nobody, email=typed).status == 200
+
+
+@hypothesis.given(strategies.text(max_size=30), strategies.text(max_size=30))
+@hypothesis.example("ann", "stra\u00dfe.example")
+@hypothesis.example("ann", "\u2603.example..")
+def test_the_form_that_is_compared_is_the_same_as_itself(local: str, domain: str) -> None:
+    once = comparable(f"{local}@{domain}")
+
+    assert comparable(once) == once
 
 
 def test_the_address_is_shown_as_it_was_typed(nobody: Phone) -> None:

@@ -69,8 +69,9 @@ def test_the_commonest_passwords_are_refused(nobody: Phone, common: str) -> None
         ("ann.example@example.com", "Ann.Example@example.com"),
         ("ann.example@example.com", "ANN.EXAMPLE"),
         ("zo\u00e9-example@example.com", "zoe\u0301-example"),
+        ("ann.example@b\u00fccher.example", "ann.example@xn--bcher-kva.example"),
     ],
-    ids=["address", "before the @", "another normal form"],
+    ids=["address", "before the @", "another normal form", "domain in ASCII"],
 )
 def test_ones_own_address_is_refused(nobody: Phone, email: str, password: str) -> None:
     assert_refused(nobody.post("/auth/signup", {"email": email, "password": password}), "password")

@@ -64,7 +64,7 @@ class AccountsTable:
         return _account(self._table.get(account_key(user_id)))
 
     def owner_of(self, email: str) -> str | None:
-        """The id of the user with this address, compared without case."""
+        """The id of the user with this address, however it is spelt."""
         item = self._table.get(identity_key(email))
         return str(item["user_id"]) if item else None
 

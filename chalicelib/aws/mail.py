@@ -13,7 +13,7 @@ from chalicelib.aws.items import Item, letter_key, timestamp, to_item
 from chalicelib.aws.table import ConditionFailed, Table
 from chalicelib.errors import Unavailable
 from chalicelib.models.entities import Letter
-from chalicelib.models.fields import LetterKind
+from chalicelib.models.fields import LetterKind, in_ascii
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2.client import SESV2Client
@@ -81,7 +81,7 @@ class SesMailer:
         with our_errors():
             self._client().send_email(
                 FromEmailAddress=self._sender,
-                Destination={"ToAddresses": [_in_ascii(to)]},
+                Destination={"ToAddresses": [_deliverable(to)]},
                 Content={
                     "Simple": {
                         "Subject": {"Data": subject, "Charset": UTF_8},
@@ -97,14 +97,7 @@ def letter_item(kind: LetterKind, email: str, now: datetime) -> Item:
     return letter_key(kind, email) | to_item(letter) | {"ttl": int((now + KEPT).timestamp())}
 
 
-def _in_ascii(address: str) -> str:
+def _deliverable(address: str) -> str:
     """An address as SES wants it, with its domain in Punycode."""
-    # Not at the top, since only mails need it. Python's own codec is of 2003, and takes some
-    # domains for others: "straße.de" for "strasse.de".
-    import idna
-
     local, _, domain = address.rpartition("@")
-    try:
-        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
-    except idna.IDNAError:
-        return address  # SES says what it thinks of it.
+    return f"{local}@{in_ascii(domain)}"

@@ -14,7 +14,7 @@ from chalicelib.core.ports import AccountStore, Clock, Outbox
 from chalicelib.core.tokens import Caller, LinkSecret
 from chalicelib.errors import InvalidCredentials, InvalidRequest, NotAuthenticated
 from chalicelib.models.entities import Account
-from chalicelib.models.fields import comparable
+from chalicelib.models.fields import comparable, folded
 from chalicelib.settings import Settings
 
 # "00000000", "12341234".
@@ -63,8 +63,8 @@ class Passwords:
 
     def hashed(self, field: str, password: str, email: str) -> str:
         """What is kept of a new password; InvalidRequest names the field when it will not do."""
-        plain, address = comparable(password), comparable(email)
-        if plain in {address, address.rpartition("@")[0]}:
+        plain, address = folded(password), comparable(email)
+        if plain == address.rpartition("@")[0] or comparable(password) == address:
             raise InvalidRequest("Not one's own address", field=field)
         if plain in _commonest() or _REPEATED.fullmatch(plain) or _is_a_run(plain):
             raise InvalidRequest("Among the passwords that are guessed first", field=field)

@@ -47,7 +47,7 @@ class AccountStore(Protocol):
         """The account, as last written."""
 
     def owner_of(self, email: str) -> str | None:
-        """The id of the user with this address, compared without case."""
+        """The id of the user with this address, however it is spelt."""
 
     def rename(self, user_id: str, name: str | None) -> Account:
         """Set the name; NotAuthenticated when there is no such account."""
