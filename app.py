@@ -1,16 +1,16 @@
 """Builds the Chalice app: registers the blueprints, nothing else."""
 
-from chalice.app import Chalice, CORSConfig
+from chalice.app import Chalice
 
 from chalicelib import jobs, settings
 from chalicelib.api import accounts, docs, passwords, recordings, sessions, uploads
-from chalicelib.api.problems import refusals_of_our_own
+from chalicelib.api.problems import Cors, refusals_of_our_own
 from chalicelib.models.fields import AUDIO_TYPES
 
 # An environment of its own: Chalice would write to the process's. Nor has it a log apart from ours.
 _settings = settings.load()
 app = Chalice(app_name="recorder", env={}, configure_logs=False)
-app.api.cors = CORSConfig(
+app.api.cors = Cors(
     allow_origin=_settings.cors_origin,
     allow_headers=["If-Match"],
     expose_headers=["ETag", "Retry-After", "WWW-Authenticate"],

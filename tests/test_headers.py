@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from chalice.config import Config
+from chalice.deploy.swagger import CFNSwaggerGenerator
 from chalice.local import LocalGateway
 
 from app import app
 from chalicelib.api.http import Endpoint, Route
+from chalicelib.api.problems import HEADERS
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
 from tests.phone import Answer, Phone
@@ -140,6 +142,30 @@ def test_a_preflight_allows_what_the_route_takes(path: str) -> None:
         allowed["Access-Control-Allow-Headers"].split(",")
     )
     assert set(allowed["Access-Control-Allow-Methods"].split(",")) == {*app.routes[path], "OPTIONS"}
+
+
+# What every answer has, but for the policy, which has quotes.
+IN_A_PREFLIGHT = {name: value for name, value in HEADERS.items() if "'" not in value}
+
+
+@pytest.mark.parametrize("path", app.routes)
+def test_a_preflight_has_the_security_headers(path: str) -> None:
+    gateway = LocalGateway(app, Config.create())
+    answer = gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
+
+    assert len(IN_A_PREFLIGHT) == 4
+    assert answer["headers"].items() >= IN_A_PREFLIGHT.items()
+
+
+@pytest.mark.parametrize("path", app.routes)
+def test_api_gateway_is_told_of_them_in_a_form_that_it_takes(path: str) -> None:
+    document = CFNSwaggerGenerator().generate_swagger(app)
+    mock = document["paths"][path]["options"]["x-amazon-apigateway-integration"]
+    told = mock["responses"]["default"]["responseParameters"]
+
+    assert all(value.strip("'").count("'") == 0 for value in told.values())
+    for name, value in IN_A_PREFLIGHT.items():
+        assert told[f"method.response.header.{name}"] == f"'{value}'"
 
 
 # One origin
