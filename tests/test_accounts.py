@@ -56,6 +56,11 @@ def token_of(phone: Phone) -> str:
     return str(phone.tokens["refresh_token"])
 
 
+def hash_of(phone: Phone, stored: Stored) -> str:
+    (profile,) = [item for item in stored(f"USER#{phone.user_id}") if item["sk"] == "PROFILE"]
+    return str(profile["password_hash"])
+
+
 def but_for_attempts(items: list[Item]) -> list[Item]:
     return [item for item in items if not item["pk"].startswith("ATTEMPTS#")]
 
@@ -309,10 +314,55 @@ def test_no_secret_can_be_read_from_the_table(phone: Phone, stored: Stored) -> N
 def test_a_password_is_kept_as_bcrypt_of_the_cost_that_is_set(
     phone: Phone, stored: Stored, settings: Settings
 ) -> None:
-    (profile,) = [item for item in stored(f"USER#{phone.user_id}") if item["sk"] == "PROFILE"]
+    password_hash = hash_of(phone, stored)
 
-    assert profile["password_hash"].startswith(f"$2b${settings.bcrypt_cost:02d}$")
-    assert bcrypt.checkpw(PASSWORD.encode(), profile["password_hash"].encode())
+    assert password_hash.startswith(f"$2b${settings.bcrypt_cost:02d}$")
+    assert bcrypt.checkpw(PASSWORD.encode(), password_hash.encode())
+
+
+def test_a_log_in_brings_the_hash_to_the_cost_that_is_set(
+    phone: Phone, configure: Callable[..., None], stored: Stored
+) -> None:
+    configure(bcrypt_cost=5)
+    assert log_in(phone, password="not my password").status == 401
+    assert hash_of(phone, stored).startswith("$2b$04$")
+
+    assert log_in(phone).status == 200
+    assert hash_of(phone, stored).startswith("$2b$05$")
+    assert log_in(phone).status == phone.get("/me").status == 200
+
+
+def test_a_hash_of_the_cost_that_is_set_is_left_alone(phone: Phone, stored: Stored) -> None:
+    before = hash_of(phone, stored)
+
+    log_in(phone)
+
+    assert hash_of(phone, stored) == before
+
+
+def test_a_log_in_does_not_bring_back_a_password_that_was_changed_meanwhile(
+    phone: Phone, configure: Callable[..., None], faults: Faults
+) -> None:
+    configure(bcrypt_cost=5, login_failures_per_address=0, login_failures_per_source=0)
+    new = {"current_password": PASSWORD, "new_password": "a quite different one"}
+    faults.meanwhile("dynamodb", "UpdateItem", lambda: phone.post("/me/password", new))
+
+    log_in(phone)
+
+    assert faults.met == 1
+    assert log_in(phone).status == 401
+    assert log_in(phone, password="a quite different one").status == 200
+
+
+def test_a_change_goes_on_though_a_log_in_hashed_anew_meanwhile(
+    phone: Phone, configure: Callable[..., None], faults: Faults
+) -> None:
+    configure(bcrypt_cost=5)
+    faults.meanwhile("dynamodb", "TransactWriteItems", lambda: log_in(phone))
+    new = {"current_password": PASSWORD, "new_password": "a quite different one"}
+
+    assert phone.post("/me/password", new).status == 204
+    assert log_in(phone, password="a quite different one").status == 200
 
 
 def test_the_store_forgets_a_session_after_it_expires(phone: Phone, stored: Stored) -> None:

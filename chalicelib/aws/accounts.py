@@ -24,6 +24,8 @@ from chalicelib.models.fields import LetterKind
 
 # When a session that was ended expired: whoever compares it with a time taken before sees it too.
 LONG_AGO = datetime.fromtimestamp(0, UTC)
+# The condition that an account is open, and its password the one that was checked.
+SAME_PASSWORD = f"{OPEN} AND #password_version = :version_checked"
 # What a refresh changes of a session. Not its password's version, which may change meanwhile.
 ROTATED = (
     "refresh_hash",
@@ -86,8 +88,8 @@ class AccountsTable:
                 self._table.updating(
                     account_key(account.id),
                     changes,
-                    f"{OPEN} AND #password_hash = :password_checked",
-                    password_checked=account.password_hash,
+                    SAME_PASSWORD,
+                    version_checked=account.password_version,
                 ),
                 self._table.updating(
                     session_key(account.id, session_id),
@@ -100,6 +102,12 @@ class AccountsTable:
         except ConditionFailed:
             return False
         return True
+
+    def rehash(self, account: Account, password_hash: str) -> None:
+        """Keep another hash of the same password, unless it is another password by now."""
+        hashed = {"password_hash": password_hash}
+        version = account.password_version
+        self._changed(account.id, hashed, SAME_PASSWORD, version_checked=version)
 
     def reset_password(self, account: Account, password_hash: str, now: datetime) -> bool:
         """Set another password, which ends every session, and use up the link to do so."""
@@ -184,7 +192,7 @@ class AccountsTable:
             now=timestamp(now),
         )
 
-    def _changed(self, user_id: str, changes: Item, condition: str, **values: str) -> bool:
+    def _changed(self, user_id: str, changes: Item, condition: str, **values: str | int) -> bool:
         try:
             self._table.update(account_key(user_id), changes, condition, **values)
         except ConditionFailed:
@@ -203,8 +211,8 @@ class AccountsTable:
                 self._table.updating(
                     account_key(account.id),
                     closed,
-                    "#password_hash = :hash_read",
-                    hash_read=account.password_hash,
+                    SAME_PASSWORD,
+                    version_checked=account.password_version,
                 ),
                 self._table.deleting(
                     identity_key(account.email), "#user_id = :user_id", user_id=account.id

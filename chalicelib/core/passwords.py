@@ -51,8 +51,14 @@ class Passwords:
         self._check(account.id, account, password, source)
 
     def check_for(self, email: str, account: Account | None, password: str, source: str) -> Account:
-        """The same for whoever has an address, after the same work if that is nobody."""
-        return self._check(comparable(email), account, password, source)
+        """The same for whoever has an address, after the same work if that is nobody.
+
+        What is kept of the password comes to cost what is set, since only now it is known.
+        """
+        account = self._check(comparable(email), account, password, source)
+        if _cost(account.password_hash) != self._settings.bcrypt_cost:
+            self._store.rehash(account, self._hash(password))
+        return account
 
     def _check(self, who: str, account: Account | None, password: str, source: str) -> Account:
         password_hash = account.password_hash if account else self._nobodys_hash()
@@ -68,8 +74,7 @@ class Passwords:
             raise InvalidRequest("Not one's own address", field=field)
         if plain in _commonest() or _REPEATED.fullmatch(plain) or _is_a_run(plain):
             raise InvalidRequest("Among the passwords that are guessed first", field=field)
-        salt = bcrypt.gensalt(self._settings.bcrypt_cost)
-        return bcrypt.hashpw(password.encode(), salt).decode()
+        return self._hash(password)
 
     def change(self, caller: Caller, current: str, new: str, source: str) -> None:
         """Set another password, and end every session but the caller's.
@@ -124,6 +129,10 @@ class Passwords:
         except InvalidCredentials as error:
             raise LinkSecret.refused() from error
 
+    def _hash(self, password: str) -> str:
+        salt = bcrypt.gensalt(self._settings.bcrypt_cost)
+        return bcrypt.hashpw(password.encode(), salt).decode()
+
     def _account(self, user_id: str) -> Account:
         account = self._store.find(user_id)
         if account is None:
@@ -137,6 +146,10 @@ class Passwords:
 
 def _is_a_run(plain: str) -> bool:
     return any(plain in line or plain[::-1] in line for line in _LINES)
+
+
+def _cost(password_hash: str) -> int:
+    return int(password_hash.split("$")[2])
 
 
 def _matches(password: str, password_hash: str) -> bool:

@@ -61,6 +61,9 @@ class AccountStore(Protocol):
         is over.
         """
 
+    def rehash(self, account: Account, password_hash: str) -> None:
+        """Keep another hash of the same password, unless it is another password by now."""
+
     def reset_password(self, account: Account, password_hash: str, now: datetime) -> bool:
         """Set another password, which ends every session, and use up the link to do so.
 
