@@ -274,6 +274,15 @@ def test_two_changes_at_once_are_both_made(phone: Phone, faults: Faults) -> None
     assert (changed["tags"], changed["notes"], changed["version"]) == (["theirs"], "ours", 4)
 
 
+def test_a_change_of_what_is_announced_meanwhile_is_made(phone: Phone, faults: Faults) -> None:
+    id = uuid7()
+    faults.meanwhile("dynamodb", "GetItem", lambda: phone.announce(SOUND, id=id))
+    changed = phone.patch(f"/recordings/{id}", {"notes": "said"})
+
+    assert (faults.met, changed.status) == (1, 200)
+    assert phone.get(f"/recordings/{id}").json["notes"] == "said"
+
+
 def test_20_changes_at_once_are_all_made(phone: Phone) -> None:
     id = phone.upload_directly(SOUND)
     at_once = threading.Barrier(20)

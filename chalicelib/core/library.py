@@ -65,16 +65,18 @@ class Library:
             for field in change.__struct_fields__
             if (value := getattr(change, field)) is not UNSET
         }
-        if changes:
+        for _ in range(WRITE_ATTEMPTS):
             now = self._clock()
-            revised = self._recordings.revise(user_id, recording_id, changes, version, now)
-            if revised:
+            if changes and (
+                revised := self._recordings.revise(user_id, recording_id, changes, version, now)
+            ):
                 return revised
-        recording = self.find(user_id, recording_id)
-        check_version(recording, version)
-        if changes:
-            raise Unavailable("The recording keeps changing")
-        return recording
+            # What stands there now may have been announced since.
+            recording = self.find(user_id, recording_id)
+            check_version(recording, version)
+            if not changes:
+                return recording
+        raise Unavailable("The recording keeps changing")
 
 
 def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:
