@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.server import (
     BIN,
@@ -64,6 +67,29 @@ def test_real_audio_comes_back_byte_for_byte(
     assert played.content == data
     assert played.headers["Content-Type"] == content_type
     assert _file_name(played) == file_name
+
+
+@pytest.mark.parametrize("sent", [0, 70_000])
+def test_a_direct_upload_that_is_cut_short_is_none(server: Server, sent: int) -> None:
+    phone = server.sign_up()
+    recording_id, clip = uuid7(), os.urandom(200_000)
+    path = f"/recordings/{recording_id}/audio?file_name=clip.m4a"
+    head = [
+        f"PUT {path} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {phone.token}",
+        "Content-Type: audio/mp4",
+        f"Content-Length: {len(clip)}",
+    ]
+    address = urlsplit(server.url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0))) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode() + clip[:sent])
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 400 " in connection.recv(100)
+
+    assert phone.ask("GET", f"/recordings/{recording_id}").status_code == 404
+    again = phone.ask("PUT", path, content=clip, headers={"Content-Type": "audio/mp4"})
+    assert again.status_code == 201
 
 
 def test_recordings_are_listed_newest_first(server: Server) -> None:

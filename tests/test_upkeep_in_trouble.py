@@ -15,7 +15,7 @@ from chalicelib.core.upkeep import Tally
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.faults import Died, Faults
-from tests.invariants import Invariants
+from tests.invariants import Held, Invariants
 from tests.phone import PASSWORD, Phone
 from tests.test_upkeep import upkeep
 
@@ -189,6 +189,59 @@ def test_an_account_that_s3_will_not_let_go_is_tried_again_later_and_later(
     faults.clear()
 
     assert upkeep().closed == 1
+
+
+@pytest.fixture
+def closed(phone: Phone, clock: Clock) -> list[str]:
+    """The ids of what an account had that is closed, in their order."""
+    ids = sorted(phone.upload_directly(SOUND) for _ in range(3))
+    clock.advance(minutes=16)
+    phone.on_another_device().delete("/me", body={"password": PASSWORD})
+    return ids
+
+
+def test_what_cannot_be_read_stops_nothing_else_from_leaving_a_closed_account(
+    phone: Phone, closed: list[str], clock: Clock, edit: Edit, held: Held
+) -> None:
+    poisoned = recording_key(phone.user_id, closed[0])
+    edit(poisoned, size="large")
+    for _ in range(3):
+        assert upkeep().closed == 0
+        clock.advance(hours=1)
+
+    assert list(held("recordings", phone.user_id)) == closed[:1]
+    edit(poisoned, size=len(SOUND))
+    clock.advance(days=1)
+    tally = upkeep()
+    assert (tally.purged, tally.closed) == (1, 1)
+    assert held("recordings", phone.user_id) == {}
+
+
+@pytest.mark.usefixtures("closed")
+@pytest.mark.parametrize("operation", ["TransactWriteItems", "DeleteItem"])
+def test_what_cannot_be_written_stops_nothing_else_from_leaving_a_closed_account(
+    phone: Phone, clock: Clock, faults: Faults, held: Held, operation: str
+) -> None:
+    faults.refuse("dynamodb", operation, times=1)
+    upkeep()
+
+    assert (faults.met, len(held("recordings", phone.user_id))) == (1, operation[0] == "T")
+    for _ in range(2):
+        clock.advance(hours=1)
+        upkeep()
+    assert held("recordings", phone.user_id) == {}
+
+
+def test_a_sign_of_the_phone_ends_what_was_put_off(
+    phone: Phone, poisoned: Key, edit: Edit, find: Find
+) -> None:
+    id = str(poisoned["sk"]).removeprefix("REC#")
+    assert upkeep().failed == 1
+    edit(poisoned, size=10)
+    phone = phone.on_another_device()
+    phone.resume(id)
+
+    assert "postponed" not in find(phone, id)
 
 
 def test_while_s3_refuses_everything_nothing_is_forgotten(

@@ -78,7 +78,8 @@ def body(request: Request, kind: type[S], *, optional: bool) -> S:
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes | str:
     """The body as it was sent; InternalError when it was not handed on as bytes though it should.
 
-    `types` are the content types that API Gateway is told are binary.
+    InvalidRequest when it is cut short, as it is by a phone that dies while it sends. `types` are
+    the content types that API Gateway is told are binary.
     """
     event = request.to_original_event()
     content_type = request.headers.get("content-type")
@@ -89,6 +90,9 @@ def raw_body(request: Request, types: tuple[str, ...]) -> bytes | str:
     ):
         # It was read as UTF-8 on its way, and what is not UTF-8 is lost.
         raise InternalError(f"API Gateway does not know {content_type} as a binary type")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) != len(request.raw_body):
+        raise InvalidRequest("The body does not have its Content-Length", field="body")
     return request.raw_body
 
 

@@ -77,7 +77,8 @@ class RecordingsTable:
 
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
         """Give an upload time until then; None when it is no longer that upload."""
-        life = {"upload_expires_at": timestamp(until)} | due(recording.id, until)
+        life = {"upload_expires_at": timestamp(until), "postponed": None}
+        life |= due(recording.id, until)
         return self._update(_key(recording), life, UPLOAD, **_upload(recording))
 
     def mark_ready(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
 from chalicelib.aws.items import (
+    Item,
     Key,
     account_key,
     change,
@@ -18,6 +20,8 @@ from chalicelib.aws.items import (
 from chalicelib.aws.table import Table
 from chalicelib.models.entities import StoredRecording, Tombstone
 from chalicelib.models.fields import Status
+
+log = logging.getLogger(__name__)
 
 
 class Shelves:
@@ -60,9 +64,20 @@ class Shelves:
 
     def everything(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
         """All of a user's recordings and tombstones, read by the page as they are asked for."""
-        items = self._table.query(
+        return (read_recording(item) for item in self._items(user_id))
+
+    def whatever(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
+        """The same; None in place of one that cannot be read, which is logged."""
+        for item in self._items(user_id):
+            try:
+                yield read_recording(item)
+            except (KeyError, msgspec.ValidationError):
+                log.exception("%s of %s cannot be read", item["sk"], user_id)
+                yield None
+
+    def _items(self, user_id: str) -> Iterator[Item]:
+        return self._table.query(
             "#pk = :pk AND begins_with(#sk, :prefix)",
             pk=account_key(user_id)["pk"],
             prefix=recording_key(user_id, "")["sk"],
         )
-        return (read_recording(item) for item in items)

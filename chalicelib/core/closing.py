@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -10,8 +11,10 @@ from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.core.pages import pages
 from chalicelib.core.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.errors import NotAuthenticated, Unavailable
+from chalicelib.errors import NotAuthenticated, RecorderError, Unavailable
 from chalicelib.models.entities import ClosedAccount, StoredRecording, Tombstone
+
+log = logging.getLogger(__name__)
 
 # What is done between two looks at the time. Each recording takes some calls.
 PAGE = 50
@@ -66,7 +69,7 @@ class Closing:
         # First of all, since who has an export's URL can fetch everything by it.
         self._audio.erase_uploads(self._audio.exports(account.id))
         found = 0
-        for page in pages(self._shelves.everything(account.id), PAGE):
+        for page in pages(self._shelves.whatever(account.id), PAGE):
             if not goes_on():
                 return clearance
             found += len(page)
@@ -80,16 +83,30 @@ class Closing:
         clearance.done = True
         return clearance
 
-    def _clear(self, page: list[StoredRecording | Tombstone], clearance: Clearance) -> None:
+    def _clear(self, page: list[StoredRecording | Tombstone | None], clearance: Clearance) -> None:
         standing = [each for each in page if isinstance(each, StoredRecording)]
-        buried = [tombstone for each in standing if (tombstone := self._deletion.bury(each))]
+        buried = [tombstone for each in standing if (tombstone := self._buried(each))]
         tombstones = [*buried, *(each for each in page if isinstance(each, Tombstone))]
         paid = self._deletion.pay([each for each in tombstones if each.owes])
         done = [each for each in tombstones if not each.owes or each in paid]
-        for tombstone in done:
-            self._recordings.forget(tombstone)
         clearance.purged += len(buried)
-        clearance.settled += len(done)
+        clearance.settled += sum(map(self._forgotten, done))
+
+    def _buried(self, recording: StoredRecording) -> Tombstone | None:
+        """Its tombstone; None if it could not be buried, which stops no other."""
+        try:
+            return self._deletion.bury(recording)
+        except RecorderError:
+            log.exception("%s of a closed account cannot be buried", recording.id)
+            return None
+
+    def _forgotten(self, tombstone: Tombstone) -> bool:
+        try:
+            self._recordings.forget(tombstone)
+        except RecorderError:
+            log.exception("%s of a closed account cannot be forgotten", tombstone.id)
+            return False
+        return True
 
     def _sweep(self, user_id: str) -> bool:
         """Delete whatever has the user's name on it in S3; whether all of it went."""

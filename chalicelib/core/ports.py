@@ -255,6 +255,9 @@ class ShelfStore(Protocol):
     def everything(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
         """All of a user's recordings and tombstones, read by the page as they are asked for."""
 
+    def whatever(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
+        """The same; None in place of one that cannot be read, which is logged."""
+
 
 class DueStore(Protocol):
     """What time alone must move."""
