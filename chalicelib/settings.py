@@ -20,6 +20,8 @@ JwtKeys = Annotated[
 ]
 LONGEST_ACCESS_TOKEN_SECONDS = 86_400
 Limit = Annotated[int, Meta(ge=0)]
+# Nobody is to be locked out for longer than a day.
+Window = Annotated[int, Meta(ge=1, le=86_400)]
 GIB = 1024**3
 
 
@@ -65,13 +67,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Who mails are from. Without this and `public_url` mails wait in the outbox."""
     unconfirmed_may: Literal["everything", "account"] = "everything"
     """What may be done before the address is confirmed; `account` is what begins with /me."""
-    # How often; core/attempts.py says within what time. 0 is no limit.
+    # How often within the windows below; 0 is no limit.
     login_failures_per_address: Limit = 10
     login_failures_per_source: Limit = 100
     refresh_failures_per_source: Limit = 300
     signups_per_source: Limit = 300
     forgot_per_source: Limit = 300
     mails_per_address: Limit = 5
+    login_window_seconds: Window = 900
+    """Within what time failed log-ins and refreshes are counted, and how long it locks out."""
+    signup_window_seconds: Window = 3600
+    """Within what time sign-ups and forgotten passwords are counted."""
     bcrypt_cost: Annotated[int, Meta(ge=4, le=16)] = 12
     log: Literal["text", "json"] = "text"
     """`json` takes the log over, for CloudWatch; `text` leaves it to whoever runs the app."""

@@ -371,6 +371,30 @@ def test_a_good_refresh_token_is_taken_all_the_same(phone: Phone, configure: Con
     assert phone.refresh().status == 200
 
 
+def test_how_long_failures_count_is_a_setting(
+    phone: Phone, configure: Configure, clock: Clock
+) -> None:
+    configure(login_window_seconds=60)
+    fail(phone, 10)
+    assert_limited(phone.log_in(), 60)
+
+    clock.advance(seconds=61)
+
+    assert phone.log_in().status == 200
+
+
+def test_how_long_sign_ups_count_is_a_setting(
+    nobody: Phone, configure: Configure, clock: Clock
+) -> None:
+    configure(forgot_per_source=1, signup_window_seconds=60)
+    forgot(nobody)
+    assert_limited(forgot(nobody), 60)
+
+    clock.advance(seconds=61)
+
+    assert forgot(nobody).status == 202
+
+
 def test_a_limit_of_zero_is_none(phone: Phone, configure: Configure) -> None:
     configure(login_failures_per_address=0, login_failures_per_source=0)
 

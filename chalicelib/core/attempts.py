@@ -23,16 +23,8 @@ Kind = Literal[
     "mails_per_address",
 ]
 
-# A window opens with the first attempt and ends so much later, whatever is tried in between.
-WINDOWS: dict[Kind, timedelta] = {
-    "login_failures_per_address": timedelta(minutes=15),
-    "login_failures_per_source": timedelta(minutes=15),
-    "refresh_failures_per_source": timedelta(minutes=15),
-    "signups_per_source": timedelta(hours=1),
-    "forgot_per_source": timedelta(hours=1),
-    # As long as what is mailed is good: whoever uses the window up left a link that still works.
-    "mails_per_address": timedelta(minutes=30),
-}
+# As long as what is mailed is good: whoever uses the window up left a link that still works.
+MAILS_WINDOW = timedelta(minutes=30)
 # Seconds to wait, time after time, for guesses under way to make room. Each takes half a second of
 # a processor; API Gateway ends a request at 29 s, and it may have to wait for two windows.
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 3.2)
@@ -131,11 +123,21 @@ class Attempts:
         """Count an attempt; when none is left, count nothing and say so."""
         most = self._limit(kind)
         now = self._clock()
-        return self._store.count(kind, who, most, now, now + WINDOWS[kind]) if most else None
+        return self._store.count(kind, who, most, now, now + self._window(kind)) if most else None
 
     def _limit(self, kind: Kind) -> int:
         most: int = getattr(self._settings, kind)
         return most
+
+    def _window(self, kind: Kind) -> timedelta:
+        """From the first attempt to the end of its window, whatever is tried in between."""
+        match kind:
+            case "mails_per_address":
+                return MAILS_WINDOW
+            case "signups_per_source" | "forgot_per_source":
+                return timedelta(seconds=self._settings.signup_window_seconds)
+            case _:
+                return timedelta(seconds=self._settings.login_window_seconds)
 
     def _too_many(self, full: FullWindow) -> TooManyAttempts:
         seconds = (full.ends_at - self._clock()).total_seconds()
