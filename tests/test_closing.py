@@ -46,6 +46,23 @@ def test_an_account_closes_whichever_way_its_password_is_typed(nobody: Phone) ->
     assert close(nobody, decomposed).status == 204
 
 
+def test_a_log_in_that_the_closing_overtakes_begins_no_session(
+    phone: Phone, services: Services, faults: Faults, left: Left, clear_away: Callable[[], None]
+) -> None:
+    faults.meanwhile(
+        "dynamodb",
+        "PutItem",
+        lambda: services.closing.close(phone.user_id, PASSWORD, "192.0.2.1"),
+    )
+
+    tablet = phone.on_another_device()
+
+    assert faults.met == 1
+    assert tablet.get("/me").code == tablet.refresh().code == "not_authenticated"
+    clear_away()
+    assert left(phone) == []
+
+
 def test_a_wrong_password_changes_nothing(phone: Phone, services: Services, clock: Clock) -> None:
     id = phone.upload(SOUND)
     before = phone.get("/me").json

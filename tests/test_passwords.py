@@ -235,6 +235,19 @@ def test_a_reset_ends_every_session_at_once(phone: Phone) -> None:
         assert_over(device.refresh())
 
 
+def test_a_log_in_that_a_reset_overtakes_begins_no_session(
+    phone: Phone, services: Services, faults: Faults
+) -> None:
+    token = link_for(phone)
+    faults.meanwhile("dynamodb", "PutItem", lambda: services.passwords.reset(token, NEW, SOURCE))
+
+    tablet = phone.on_another_device()
+
+    assert faults.met == 1
+    assert_over(tablet.get("/me"))
+    assert_over(tablet.refresh())
+
+
 def test_a_link_is_good_once(phone: Phone) -> None:
     token = link_for(phone)
     reset(phone, token)

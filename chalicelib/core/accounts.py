@@ -70,6 +70,8 @@ class Accounts:
             telemetry.count(log_ins_failed=1)
             raise
         session, signed_in = self._sessions.new(account, credentials.device)
+        # Without a condition: if the account was closed or has another password by now, the
+        # session is over as it begins.
         self._store.add_session(session)
         return signed_in
 
