@@ -43,7 +43,8 @@ def forgot_password(body: ForgottenPassword, source: str) -> None:
 def reset_password(body: PasswordReset, source: str) -> None:
     """Set a new password, by the token in the link that was mailed; every session ends.
 
-    The token is good for 30 minutes, and once.
+    The token is good for 30 minutes, and once. When the answer was lost, send the same again: with
+    the password that it has set the answer is the same, and with another it is refused.
     """
     services().passwords.reset(body.token, body.new_password, source)
 
