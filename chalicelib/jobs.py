@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 import msgspec
 from chalice.app import Blueprint, Rate
 
-from chalicelib import telemetry
+from chalicelib import deadline, telemetry
 from chalicelib.settings import Settings
 from chalicelib.wiring import services, work
 
 # As little as is left when a run stops: a page of items and a copy in S3 end well within it.
 ENOUGH_MILLISECONDS = 60_000
+# What is left for the line in the log when a run has no time for another call.
+SECONDS_TO_SAY_SO = 1
 _KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})", re.ASCII)
 
 Done = TypeVar("Done")
@@ -38,19 +40,23 @@ def blueprint(settings: Settings) -> Blueprint:
     return jobs
 
 
-def _logged(job: Callable[[Any, Any], Done]) -> Callable[[Any, Any], Done]:
-    """Log each run of a job as a line, with its cause if it fails: Lambda's own report has none."""
+def _job(job: Callable[[Any, Any], Done]) -> Callable[[Any, Any], Done]:
+    """Have a job end before Lambda ends it, and log each run as a line.
+
+    A run that fails has its cause there: Lambda's own report leaves it out.
+    """
 
     @functools.wraps(job)
     def run(event: Any, context: Any) -> Done:
-        request_id = getattr(context, "aws_request_id", None)
-        with work(job.__name__, job=job.__name__, request_id=request_id):
+        seconds = context.get_remaining_time_in_millis() / 1000 - SECONDS_TO_SAY_SO
+        doing = work(job.__name__, job=job.__name__, request_id=context.aws_request_id)
+        with doing, deadline.within(seconds):
             return job(event, context)
 
     return run
 
 
-@_logged
+@_job
 def notice(event: dict[str, Any], _context: object) -> None:
     """An object was created in the uploads bucket: complete its upload.
 
@@ -64,7 +70,7 @@ def notice(event: dict[str, Any], _context: object) -> None:
         services().completion.notice(key[1], key[2], f'"{created["object"]["etag"]}"')
 
 
-@_logged
+@_job
 def upkeep(_event: object, context: Any) -> dict[str, int]:
     """Move what is due; says what was done, and the metrics do too."""
     tally = services().upkeep.run(
@@ -75,7 +81,7 @@ def upkeep(_event: object, context: Any) -> dict[str, int]:
     return numbers
 
 
-@_logged
+@_job
 def deliver_mail(_event: object, _context: object) -> None:
     """Send the mails that wait."""
     services().post.deliver()

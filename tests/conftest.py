@@ -123,6 +123,9 @@ class Context:
         return self._left.pop(0) if len(self._left) > 1 else self._left[0]
 
 
+LAMBDA = Context(300_000)
+
+
 @pytest.fixture
 def lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Reads what was logged since the last time, as CloudWatch gets it."""

@@ -22,7 +22,7 @@ FLOORS = [
     {"chalicelib.api", "chalicelib.audit", "chalicelib.jobs"},
     {"chalicelib.wiring"},
     {"chalicelib.core", "chalicelib.aws"},
-    {"chalicelib.errors", "chalicelib.settings", "chalicelib.telemetry"},
+    {"chalicelib.deadline", "chalicelib.errors", "chalicelib.settings", "chalicelib.telemetry"},
     {"chalicelib.models"},
     {"chalicelib"},
 ]

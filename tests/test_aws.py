@@ -206,7 +206,7 @@ def test_a_call_is_tried_again_unless_it_is_a_copy(
 def test_a_copy_is_waited_for_the_longest(configuration: Callable[[str], Config]) -> None:
     seconds = {name: configuration(name).read_timeout for name in EVERY_CLIENT}  # type: ignore[attr-defined]
 
-    assert seconds == {"dynamodb": 6, "s3": 6, "s3_copying": 20, "secretsmanager": 2}
+    assert seconds == {"dynamodb": 4, "s3": 6, "s3_copying": 20, "secretsmanager": 2}
 
 
 @pytest.mark.usefixtures("_anothers_configuration")

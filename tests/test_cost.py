@@ -6,7 +6,6 @@ import gc
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +21,7 @@ from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
 from tests import shortcut
+from tests.conftest import LAMBDA, Context
 from tests.faults import Faults
 from tests.mail import delivered_to, token_in
 from tests.phone import PASSWORD, Answer, Phone
@@ -111,7 +111,7 @@ def resuming(phone: Phone) -> Ask:
 
 def upkeep(phone: Phone) -> Ask:
     phone.deliver(SOUND)
-    context = SimpleNamespace(get_remaining_time_in_millis=lambda: jobs.ENOUGH_MILLISECONDS + 1)
+    context = Context(jobs.ENOUGH_MILLISECONDS + 1)
     return lambda: jobs.upkeep({}, context)
 
 
@@ -127,7 +127,7 @@ def noticing(phone: Phone) -> Ask:
     bucket, key = services().settings.uploads_bucket, f"{phone.user_id}/{id}"
     etag = services().clients.s3.head_object(Bucket=bucket, Key=key)["ETag"].strip('"')
     event = {"detail": {"bucket": {"name": bucket}, "object": {"key": key, "etag": etag}}}
-    return lambda: jobs.notice(event, None)
+    return lambda: jobs.notice(event, LAMBDA)
 
 
 # The first two words are the route; what follows tells several requests of one apart.

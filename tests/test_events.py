@@ -19,6 +19,7 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.items import Item, account_key
 from chalicelib.errors import Unavailable
 from chalicelib.settings import Settings
+from tests.conftest import LAMBDA
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
 from tests.phone import Phone, send
@@ -78,7 +79,7 @@ def arrived(created: Callable[..., Event], onlookers: Clients, settings: Setting
 
 def notice(event: Event) -> None:
     """What Lambda does with an event."""
-    jobs.notice(json.loads(json.dumps(event)), None)
+    jobs.notice(json.loads(json.dumps(event)), LAMBDA)
 
 
 # What an event completes.
@@ -366,8 +367,11 @@ def test_the_handler_runs_in_a_process_that_never_imported_the_app(
     id = phone.deliver(SOUND)
     code = (
         "import json, sys\n"
+        "from types import SimpleNamespace\n"
         "from chalicelib import jobs\n"
-        "jobs.notice(json.load(sys.stdin), None)\n"
+        "context = SimpleNamespace(\n"
+        "    aws_request_id='', get_remaining_time_in_millis=lambda: 30_000)\n"
+        "jobs.notice(json.load(sys.stdin), context)\n"
         "assert 'app' not in sys.modules and 'chalicelib.api' not in sys.modules\n"
     )
     event = json.dumps(arrived(phone, id))

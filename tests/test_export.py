@@ -23,7 +23,7 @@ from chalicelib.models.answers import User
 from chalicelib.models.entities import StoredRecording
 from chalicelib.settings import Settings
 from tests import s3_rules, shortcut
-from tests.conftest import Clock
+from tests.conftest import LAMBDA, Clock
 from tests.faults import Faults
 from tests.phone import NO_TLS, Phone
 
@@ -178,7 +178,7 @@ def test_an_export_that_arrives_is_taken_for_no_upload(
     key = urlsplit(url).path.removeprefix(f"/{settings.uploads_bucket}/")
     arrived = {"bucket": {"name": settings.uploads_bucket}, "object": {"key": key, "etag": "x"}}
 
-    assert faults.calls_of(lambda: jobs.notice({"detail": arrived}, None)) == []
+    assert faults.calls_of(lambda: jobs.notice({"detail": arrived}, LAMBDA)) == []
     assert fetch(url).json()["profile"]["id"] == phone.user_id
 
 

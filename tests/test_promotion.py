@@ -17,7 +17,7 @@ import pytest
 from chalicelib import jobs, wiring
 from chalicelib.errors import Unavailable
 from chalicelib.wiring import Services
-from tests.conftest import Clock
+from tests.conftest import LAMBDA, Clock
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
 from tests.phone import NO_TLS, Phone, send
@@ -40,7 +40,7 @@ def notice(phone: Phone, id: str) -> None:
     bucket = {"name": wiring.services().settings.uploads_bucket}
     found = {"key": f"{phone.user_id}/{id}", "etag": "0" * 32}
     with suppress(Unavailable):  # Then Lambda calls again.
-        jobs.notice({"detail": {"bucket": bucket, "object": found}}, None)
+        jobs.notice({"detail": {"bucket": bucket, "object": found}}, LAMBDA)
 
 
 def sha256(data: bytes) -> str:

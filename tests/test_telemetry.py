@@ -20,14 +20,13 @@ from chalicelib import jobs, telemetry, wiring
 from chalicelib.api.http import Route
 from chalicelib.core.ids import uuid7
 from chalicelib.models import requests
-from tests.conftest import Clock, Context
+from tests.conftest import LAMBDA, Clock
 from tests.faults import Faults
 from tests.phone import PASSWORD, Phone
 from tests.routes import ROUTES, ask, named
 from tests.server import ROOT
 
 SOUND = b"some sound"
-LAMBDA = Context(300_000)
 
 Line = dict[str, Any]
 Lines = Callable[[], list[Line]]
@@ -346,7 +345,8 @@ handler = logging.StreamHandler(sys.stdout)
 handler.setFormatter(logging.Formatter("[%(levelname)s] doubled %(message)s"))
 logging.getLogger().addHandler(handler)
 from types import SimpleNamespace
-context = SimpleNamespace(aws_request_id="lambdas-own")
+context = SimpleNamespace(
+    aws_request_id="lambdas-own", get_remaining_time_in_millis=lambda: 30_000)
 """
 OF_A_REQUEST = """
 from app import app

@@ -13,7 +13,7 @@ from chalicelib import jobs, wiring
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import RecorderError
 from chalicelib.settings import Settings
-from tests.conftest import Clock
+from tests.conftest import LAMBDA, Clock
 from tests.phone import NO_TLS, PASSWORD, Answer, Phone, send
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def export(phone: Phone, _: str) -> Answer:
 def notice(phone: Phone, id: str) -> Answer:
     object = {"key": f"{phone.user_id}/{id}", "etag": hashlib.md5(SOUND).hexdigest()}  # noqa: S324
     detail = {"bucket": {"name": the_settings().uploads_bucket}, "object": object}
-    return answer_of(lambda: jobs.notice({"detail": detail}, None))
+    return answer_of(lambda: jobs.notice({"detail": detail}, LAMBDA))
 
 
 def upkeep(_: Phone, __: str) -> Answer:

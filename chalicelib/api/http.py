@@ -17,7 +17,7 @@ from chalice.app import Blueprint as ChaliceBlueprint
 from chalice.app import Request, Response
 from msgspec import Struct
 
-from chalicelib import wiring
+from chalicelib import deadline, wiring
 from chalicelib.api import parsing
 from chalicelib.api.problems import refuse, request_id, respond
 from chalicelib.errors import (
@@ -31,6 +31,9 @@ from chalicelib.errors import (
     Unavailable,
 )
 from chalicelib.telemetry import Work
+
+# API Gateway gives up at 29 s, and Lambda may have needed some of them to start.
+SECONDS = 26
 
 View = Callable[..., object]
 
@@ -141,13 +144,14 @@ class Endpoint:
     def __call__(self, **path: str) -> Response:
         """Answer the current request; whatever goes wrong is answered as a problem, and logged."""
         request = self._blueprint.current_request
-        with wiring.work(
+        work = wiring.work(
             f"{self.route.method} {self.route.path}",
             method=self.route.method,
             route=self.route.path,
             request_id=request_id(request),
             gateway_request_id=request.context.get("requestId"),
-        ) as doing:
+        )
+        with work as doing, deadline.within(SECONDS):
             try:
                 response = self._present(self._view(**self._arguments(request, path)))
             except RecorderError as error:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import boto3
+from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib import telemetry
+from chalicelib import deadline, telemetry
 from chalicelib.errors import InternalError, Unavailable
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_sesv2.client import SESV2Client
 
-# API Gateway gives up at 29 s. Three tries of at most 8 s each leave room to say so ourselves.
+# What a try may take. No try begins that might not end before the deadline: see _in_time.
 CONNECT_SECONDS = 2
 READ_SECONDS = 6
 TRIES = 3
+# DynamoDB answers in some milliseconds. The less time a try might take, the later one may begin:
+# after a copy of 19 s there is time left to note that the recording is ready.
+TABLE_READ_SECONDS = 4
 # S3 may take its time over a copy, and goes on with it when we no longer wait. So one try, as long
 # as can be: another would only run beside it, while a repeated call finds what it made.
 COPY_READ_SECONDS = 20
@@ -33,6 +37,9 @@ COPY_TRIES = 1
 # A secret is read in some milliseconds, and before anything else is done for a request.
 SECRET_READ_SECONDS = 2
 SECRET_TRIES = 2
+# What botocore waits at most before the last of three tries, 2 s, and what it adds if a service
+# asks for more (botocore/retries/standard.py, ExponentialBackoff).
+LONGEST_BACK_OFF = 2 + 5
 
 # Besides every 5xx: what DynamoDB and S3 answer, and why DynamoDB cancels a transaction, when the
 # same request may succeed later.
@@ -47,6 +54,15 @@ BUSY = {
     "TransactionConflict",
     "TransactionConflictException",
 }
+
+
+Client = TypeVar("Client", bound=BaseClient)
+
+
+class OutOfTime(BotoCoreError):
+    """A call was not made, since it might not have ended before the deadline."""
+
+    fmt = "{call} may take {longest} s, and there are {left:.1f} s left"
 
 
 class Clients:
@@ -72,13 +88,15 @@ class Clients:
     def dynamodb(self) -> DynamoDBClient:
         """The DynamoDB client."""
         with self._lock:
-            return self.session.client("dynamodb", config=_patience(READ_SECONDS, TRIES))
+            patience = _patience(TABLE_READ_SECONDS, TRIES)
+            return _in_time(self.session.client("dynamodb", config=patience))
 
     @cached_property
     def ses(self) -> SESV2Client:
         """The SES client."""
         with self._lock:
-            return self.session.client("sesv2", config=_patience(READ_SECONDS, TRIES))
+            patience = _patience(READ_SECONDS, TRIES)
+            return _in_time(self.session.client("sesv2", config=patience))
 
     @cached_property
     def s3(self) -> S3Client:
@@ -95,7 +113,7 @@ class Clients:
         """The Secrets Manager client."""
         config = _patience(SECRET_READ_SECONDS, SECRET_TRIES)
         with self._lock:
-            return self.session.client("secretsmanager", config=config)
+            return _in_time(self.session.client("secretsmanager", config=config))
 
     def _s3(self, patience: Config) -> S3Client:
         config = Config(
@@ -106,7 +124,7 @@ class Clients:
             response_checksum_validation="when_required",
         )
         with self._lock:
-            return self.session.client("s3", config=config.merge(patience))
+            return _in_time(self.session.client("s3", config=config.merge(patience)))
 
 
 def _patience(read_seconds: float, tries: int) -> Config:
@@ -115,6 +133,32 @@ def _patience(read_seconds: float, tries: int) -> Config:
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": tries},
     )
+
+
+def _in_time(client: Client) -> Client:
+    """Have a client begin no try, and no waiting for another one, that might outlast the deadline.
+
+    A call that is not made is an OutOfTime, which botocore does not try again. One that fails with
+    no time for another try ends with what it failed of.
+    """
+    config: Any = client.meta.config
+    events: Any = client.meta.events
+    longest = config.connect_timeout + config.read_timeout
+    service = client.meta.service_model.service_id.hyphenize()
+
+    def begin(event_name: str, **_: object) -> None:
+        left = deadline.seconds_left()
+        if left < longest:
+            call = event_name.removeprefix("before-send.")
+            raise OutOfTime(call=call, longest=longest, left=left)
+
+    def try_again(**_: object) -> Literal[False] | None:
+        # What is not None goes before what botocore's own handler says.
+        return False if deadline.seconds_left() < LONGEST_BACK_OFF + longest else None
+
+    events.register_first("before-send", begin)
+    events.register_first(f"needs-retry.{service}", try_again)
+    return client
 
 
 def _note_call(event_name: str, **_: object) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 # A transaction that met another on the same item is cancelled; trying again soon succeeds. With
-# 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s.
+# 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s, unless
+# the deadline comes before, which each try heeds.
 CONFLICT_TRIES = 12
 CONFLICT_SECONDS = 0.02, 0.6
 

@@ -15,6 +15,7 @@ import httpx
 
 from chalicelib import jobs, wiring
 from chalicelib.errors import RecorderError
+from tests.conftest import LAMBDA
 from tests.phone import NO_TLS, PASSWORD, Answer, Phone
 from tests.stateful.model import (
     OTHER_TYPE,
@@ -359,7 +360,7 @@ class Event(Step):
         bucket = wiring.services().settings.uploads_bucket
         created = {"key": f"{user_id}/{id}", "etag": etag.strip('"')}
         try:
-            jobs.notice({"detail": {"bucket": {"name": bucket}, "object": created}}, None)
+            jobs.notice({"detail": {"bucket": {"name": bucket}, "object": created}}, LAMBDA)
         except RecorderError as error:
             return Outcome(f"{error.status} {error.code}")
         owner.untold.discard(self.arrival)
