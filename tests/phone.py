@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import ssl
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -60,7 +61,9 @@ class Phone:
     def __init__(self) -> None:
         # As `chalice local` has it: threads that send different requests keep them apart.
         app.__class__ = LocalChalice
-        self._http = Client(app).http
+        self._http: Any = Client(app).http
+        # It would put a copy in place of os.environ meanwhile, which two threads leave there.
+        self._http._patched_env_vars = nullcontext
         self.email = f"ann{next(_numbers)}@example.com"
         self.tokens: dict[str, Any] = {}
 

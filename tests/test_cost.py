@@ -21,7 +21,7 @@ from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
 from tests import shortcut
-from tests.conftest import LAMBDA, Context
+from tests.conftest import LAMBDA
 from tests.faults import Faults
 from tests.mail import delivered_to, token_in
 from tests.phone import PASSWORD, Answer, Phone
@@ -111,8 +111,7 @@ def resuming(phone: Phone) -> Ask:
 
 def upkeep(phone: Phone) -> Ask:
     phone.deliver(SOUND)
-    context = Context(jobs.ENOUGH_MILLISECONDS + 1)
-    return lambda: jobs.upkeep({}, context)
+    return lambda: jobs.upkeep({}, LAMBDA)
 
 
 def upkeep_with_an_upload_to_end(phone: Phone) -> Ask:

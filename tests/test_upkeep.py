@@ -244,8 +244,18 @@ def test_the_job_stops_when_a_minute_is_left(phone: Phone, clock: Clock) -> None
     phone.deliver(SOUND)
     clock.advance(days=8)
 
-    assert jobs.upkeep({}, Context(60_000))["completed"] == 0
-    assert jobs.upkeep({}, Context(61_000))["completed"] == 1
+    assert jobs.upkeep({}, Context(900_000, 900_000, 60_000))["completed"] == 0
+    assert jobs.upkeep({}, Context(900_000, 900_000, 61_000))["completed"] == 1
+
+
+def test_the_job_does_something_in_a_function_that_has_but_a_minute(
+    phone: Phone, clock: Clock
+) -> None:
+    phone.deliver(SOUND)
+    clock.advance(days=8)
+
+    assert jobs.upkeep({}, Context(60_000, 60_000, 30_000))["completed"] == 0
+    assert jobs.upkeep({}, Context(60_000))["completed"] == 1
 
 
 def test_a_closed_account_is_counted_and_what_it_had(phone: Phone, clock: Clock) -> None:

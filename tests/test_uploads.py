@@ -26,7 +26,7 @@ from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
-from tests.phone import Phone, send
+from tests.phone import Answer, Phone, send
 from tests.s3_rules import accepts, accepts_form
 
 SOUND = b"some sound"
@@ -879,6 +879,19 @@ def test_a_transaction_that_met_another_is_tried_again(phone: Phone, faults: Fau
     assert faults.met == 3
     assert announced.status == 201
     assert phone.usage() == (len(SOUND), 1)
+
+
+@pytest.mark.parametrize("act", [Phone.trash, Phone.restore, Phone.complete])
+def test_a_write_that_met_a_transaction_is_tried_again(
+    phone: Phone, faults: Faults, act: Callable[[Phone, str], Answer]
+) -> None:
+    id = phone.upload(SOUND) if act != Phone.complete else phone.deliver(SOUND)
+    if act == Phone.restore:
+        phone.trash(id)
+    faults.refuse("dynamodb", "UpdateItem", "TransactionConflictException", 400, times=3)
+
+    assert act(phone, id).status in {200, 204}
+    assert faults.met == 3
 
 
 @pytest.mark.parametrize("reason", ["ThrottlingError", "ProvisionedThroughputExceeded"])

@@ -7,8 +7,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 from msgspec import Struct
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-# A transaction that met another on the same item is cancelled; trying again soon succeeds. With
+T = TypeVar("T")
+
+# A write that met a transaction on the same item is refused; trying again soon succeeds. With
 # 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s, unless
 # the deadline comes before, which each try heeds.
 CONFLICT_TRIES = 12
@@ -87,15 +89,18 @@ class Table:
 
     def put(self, item: Item) -> None:
         """Write an item, whatever stood there."""
-        with our_errors():
-            self._client().put_item(TableName=self._name, Item=to_attributes(item))
+        arguments: Any = {"TableName": self._name, "Item": to_attributes(item)}
+        _written(lambda: self._client().put_item(**arguments))
 
     def delete(self, key: Key, condition: str = "", **values: Any) -> None:
         """Remove an item if `condition` holds, where there is one; none there is no error."""
-        with suppress(ConditionFailed), our_errors(), _conditions():
-            self._client().delete_item(
-                TableName=self._name, Key=to_attributes(key), **_conditional(condition, values)
-            )
+        arguments: Any = {
+            "TableName": self._name,
+            "Key": to_attributes(key),
+            **_conditional(condition, values),
+        }
+        with suppress(ConditionFailed):
+            _written(lambda: self._client().delete_item(**arguments))
 
     def update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item:
         """Set or (None) remove attributes if `condition` holds; the item as it is then.
@@ -103,12 +108,11 @@ class Table:
         A change that is an Increment adds to what is there. Raises ConditionFailed, and writes
         nothing, if the condition does not hold.
         """
-        with our_errors(), _conditions():
-            answer = self._client().update_item(
-                **self._update(key, changes, condition, values),
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
+        arguments = self._update(key, changes, condition, values) | {
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        answer = _written(lambda: self._client().update_item(**arguments))
         return from_attributes(answer["Attributes"])
 
     def adding(self, item: Item, condition: str = "", **values: Any) -> TransactWriteItemTypeDef:
@@ -139,22 +143,14 @@ class Table:
     def transact(self, *writes: TransactWriteItemTypeDef) -> None:
         """Do all of the writes or none; ConditionFailed says which would not.
 
-        Being simultaneous with another transaction is no failure: botocore does not try those
-        again, so this does. Each try is the same request to DynamoDB, by its token.
+        Each try is the same request to DynamoDB, by its token.
         """
         token = str(uuid.uuid4())
-        for attempt in range(CONFLICT_TRIES):
-            time.sleep(_back_off(attempt))
-            with our_errors():
-                try:
-                    self._client().transact_write_items(
-                        TransactItems=writes, ClientRequestToken=token
-                    )
-                except ClientError as error:
-                    _check_cancelled(error)
-                else:
-                    return
-        raise Unavailable("Too many writes at the same moment")
+        _written(
+            lambda: self._client().transact_write_items(
+                TransactItems=writes, ClientRequestToken=token
+            )
+        )
 
     def query(
         self,
@@ -209,16 +205,20 @@ class Table:
         }
 
 
-@contextmanager
-def _conditions() -> Iterator[None]:
-    """Turn the error of a single write whose condition did not hold into ConditionFailed."""
-    try:
-        yield
-    except ClientError as error:
-        if error_code(error) != "ConditionalCheckFailedException":
-            raise
-        there: Any = error.response.get("Item", {})
-        raise ConditionFailed(item=from_attributes(there) or None) from error
+def _written(write: Callable[[], T]) -> T:
+    """Do a write; ConditionFailed if it would not.
+
+    Being simultaneous with a transaction is no failure: botocore does not try that again, so this
+    does.
+    """
+    for attempt in range(CONFLICT_TRIES):
+        time.sleep(_back_off(attempt))
+        with our_errors():
+            try:
+                return write()
+            except ClientError as error:
+                _check_refused(error)
+    raise Unavailable("Too many writes at the same moment")
 
 
 def _update_expression(changes: Item) -> tuple[str, Item]:
@@ -254,10 +254,13 @@ def _placeholders(expressions: str, values: Item) -> Item:
     return placeholders
 
 
-def _check_cancelled(error: ClientError) -> None:
-    """Return if the transaction may succeed the next time; raise why it did not, if it may not."""
-    if error_code(error) == "TransactionInProgressException":
+def _check_refused(error: ClientError) -> None:
+    """Return if the write may succeed the next time; raise why it did not, if it may not."""
+    if error_code(error) in {"TransactionConflictException", "TransactionInProgressException"}:
         return
+    if error_code(error) == "ConditionalCheckFailedException":
+        there: Any = error.response.get("Item", {})
+        raise ConditionFailed(item=from_attributes(there) or None) from error
     reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
     if "ConditionalCheckFailed" in reasons:
         raise ConditionFailed(reasons.index("ConditionalCheckFailed")) from error
