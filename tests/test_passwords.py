@@ -7,10 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from chalicelib.aws.items import Item
+from chalicelib.core import passwords
 from chalicelib.core.tokens import Caller
 from chalicelib.errors import RecorderError
+from chalicelib.models.fields import PASSWORD_CHARACTERS, folded
 from chalicelib.wiring import Services
 from tests.conftest import Clock
 from tests.faults import Faults
@@ -61,6 +64,13 @@ def test_the_commonest_passwords_are_refused(nobody: Phone, common: str) -> None
     assert_refused(
         nobody.post("/auth/signup", {"email": nobody.email, "password": common}), "password"
     )
+
+
+def test_more_than_3000_of_the_commonest_passwords_are_on_the_list() -> None:
+    would_do = [each for each in FREQUENCY_LISTS["passwords"] if len(each) >= PASSWORD_CHARACTERS]
+
+    assert len(would_do) > 3000
+    assert {folded(each) for each in would_do} <= passwords._commonest()
 
 
 @pytest.mark.parametrize(
