@@ -17,7 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 
 from chalice import cli
-from chalice.local import ChaliceRequestHandler
+from chalice.local import ChaliceRequestHandler, ThreadedHTTPServer
 
 from local import schedules
 
@@ -37,6 +37,8 @@ def main() -> None:
     # that keeps its connection to acknowledge the headers: 40 ms a request.
     ChaliceRequestHandler.disable_nagle_algorithm = True
     ChaliceRequestHandler.log_request = _log_request
+    # Connections that come at one moment wait to be taken: Python has five wait, and resets others.
+    ThreadedHTTPServer.request_queue_size = 256
     if jobs == "jobs":
         schedules.start()
     sys.argv = ["chalice", *arguments]

@@ -61,9 +61,10 @@ class Phone:
     def __init__(self) -> None:
         # As `chalice local` has it: threads that send different requests keep them apart.
         app.__class__ = LocalChalice
-        self._http: Any = Client(app).http
+        http: Any = Client(app).http
         # It would put a copy in place of os.environ meanwhile, which two threads leave there.
-        self._http._patched_env_vars = nullcontext
+        http._patched_env_vars = nullcontext
+        self._http = http
         self.email = f"ann{next(_numbers)}@example.com"
         self.tokens: dict[str, Any] = {}
 

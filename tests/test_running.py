@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from email.message import Message
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -143,6 +144,20 @@ def test_refusals_carry_cors_headers(server: Server) -> None:
     assert answer.status_code == 401
     assert answer.json()["code"] == "not_authenticated"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_connections_that_come_at_one_moment_wait_to_be_taken(server: Server) -> None:
+    where = httpx.URL(server.url)
+    server.signal_all(signal.SIGSTOP)
+    try:
+        with ExitStack() as connections:
+            for _ in range(100):
+                connection = socket.create_connection((where.host, where.port or 0), timeout=5)
+                connections.enter_context(connection)
+    finally:
+        server.signal_all(signal.SIGCONT)
+
+    assert answers(server.url)
 
 
 def test_the_docs_are_served(server: Server) -> None:
