@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -26,12 +27,11 @@ from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
 from local import backend
-from tests import audits, leaks, s3_rules
+from tests import audits, leaks, s3_rules, shortcut
 from tests.faults import Faults
 from tests.forger import Forger
 from tests.invariants import Held, Invariants
 from tests.phone import Phone
-from tests.shortcut import to_moto
 
 Left = Callable[[Phone], list[object]]
 
@@ -79,7 +79,7 @@ def onlookers(settings: Settings) -> Clients:
 @pytest.fixture
 def quick(clients: Clients, onlookers: Clients) -> Iterator[None]:
     """Has AWS answer in a third of the time, for tests of which there are hundreds."""
-    with to_moto(clients, onlookers):
+    with shortcut.to_moto(clients, onlookers):
         yield
 
 
@@ -157,11 +157,12 @@ def services(
 
 @pytest.fixture(scope="session")
 def forget(settings: Settings) -> Callable[[], None]:
-    """Empties table and buckets."""
+    """Empties table, buckets and mailbox."""
     # Not before backend.start() has made the environment safe to import it in.
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.dynamodb.models import dynamodb_backends
     from moto.s3.models import FakeDeleteMarker, s3_backends
+    from moto.ses.models import ses_backends
 
     def forget() -> None:
         tables = dynamodb_backends[DEFAULT_ACCOUNT_ID][backend.REGION]
@@ -173,6 +174,7 @@ def forget(settings: Settings) -> Callable[[], None]:
                     kept.dispose()
             bucket.keys.clear()
             bucket.multiparts.clear()
+        ses_backends[DEFAULT_ACCOUNT_ID][backend.REGION].sent_messages.clear()
 
     return forget
 
@@ -375,10 +377,29 @@ def nobody() -> Phone:
     return Phone()
 
 
+@pytest.fixture(scope="session")
+def newcomer(settings: Settings) -> Callable[[], Phone]:
+    """Signs a phone's user up; for a minute it is the same one, and all is as it was then.
+
+    Signing up takes longer than most tests do.
+    """
+    signed_up: list[tuple[float, Phone, list[Item]]] = []
+
+    def newcomer() -> Phone:
+        if not signed_up or time.monotonic() > signed_up[-1][0] + 60:
+            phone = Phone().sign_up()
+            signed_up.append((time.monotonic(), phone, shortcut.items(settings.table)))
+        _, first, items = signed_up[-1]
+        shortcut.put(settings.table, items)
+        return first.copy()
+
+    return newcomer
+
+
 @pytest.fixture
-def phone() -> Phone:
+def phone(newcomer: Callable[[], Phone]) -> Phone:
     """A phone whose user just signed up."""
-    return Phone().sign_up()
+    return newcomer()
 
 
 @pytest.fixture

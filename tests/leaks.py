@@ -19,6 +19,8 @@ EXAMPLES = {"ann@example.com", "correct horse battery"}
 # Anything shorter, or made of fewer characters, is found in anything.
 SHORTEST = 8
 FEWEST = 5
+# An id is no secret, wherever a test sends it.
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 SIGNATURE = re.compile(r"X-Amz-Signature=([0-9a-f]{64})")
 # What is secret whoever it belongs to: JWTs, signed URLs, password hashes.
 TELLTALES = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]{20,}|X-Amz-Signature=\w|\$2[aby]\$\d\d\$")
@@ -64,6 +66,7 @@ def _is_telling(secret: str) -> bool:
         len(secret) >= SHORTEST
         and len(set(secret)) >= FEWEST
         and secret not in SECRETS
+        and not ID.fullmatch(secret)
         and not any(secret in example for example in EXAMPLES)
     )
 

@@ -82,6 +82,12 @@ class Phone:
         ).json
         return self
 
+    def copy(self) -> Phone:
+        """Another phone with the same tokens."""
+        another = Phone()
+        another.email, another.tokens = self.email, dict(self.tokens)
+        return another
+
     def log_in(self, **fields: object) -> Answer:
         """Log in; the phone itself stays in the session that it has."""
         return self.post("/auth/login", {"email": self.email, "password": PASSWORD} | fields)
@@ -92,8 +98,7 @@ class Phone:
 
     def on_another_device(self, **fields: object) -> Phone:
         """Another phone of the same user, logged in."""
-        another = Phone()
-        another.email = self.email
+        another = self.copy()
         another.tokens = another.log_in(**fields).json
         return another
 

@@ -18,7 +18,7 @@ from chalicelib.aws.items import Item, account_key, to_attributes
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from local import mailbox
-from tests.conftest import Clock
+from tests.conftest import LAMBDA, Clock
 from tests.faults import Faults
 from tests.mail import delivered_to, token_in
 from tests.phone import PASSWORD, Answer, Phone
