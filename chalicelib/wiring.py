@@ -188,7 +188,7 @@ class Services:
 
     @cached_property
     def _stores(self) -> Stores:
-        clients = lambda: self.clients.s3, lambda: self.clients.s3_copying
+        clients = lambda: self.clients.s3, self.clients.copier
         address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
         signer = Signer(lambda: self.clients.session, address)
         buckets: dict[Store, str] = {

@@ -105,8 +105,13 @@ class Clients:
 
     @cached_property
     def s3_copying(self) -> S3Client:
-        """The S3 client for copies."""
+        """The S3 client for copies that have time."""
         return self._s3(_patience(COPY_READ_SECONDS, COPY_TRIES))
+
+    def copier(self) -> S3Client:
+        """The S3 client to copy with now: what came before may have taken that time."""
+        has_time = deadline.seconds_left() >= CONNECT_SECONDS + COPY_READ_SECONDS
+        return self.s3_copying if has_time else self.s3
 
     @cached_property
     def secretsmanager(self) -> SecretsManagerClient:
