@@ -19,9 +19,13 @@ def keep_promises() -> None:
     """Have moto's server do what S3 does where completions meet: see _check.
 
     One request at a time, because moto checks and then writes, and reads objects that another
-    thread may be disposing of.
+    thread may be disposing of. As they do, nothing has to be copied for a list of versions: moto
+    would copy each object of the bucket, bytes and all.
     """
+    from moto.s3.models import FakeKey
     from moto.s3.responses import S3Response
+
+    FakeKey.__deepcopy__ = lambda key, _memo: key  # type: ignore[attr-defined]
 
     lock = threading.Lock()
 

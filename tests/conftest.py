@@ -181,7 +181,7 @@ def forget(settings: Settings) -> Callable[[], None]:
 
 @pytest.fixture(autouse=True)
 def _forgotten(forget: Callable[[], None]) -> Iterator[None]:
-    """Forgets all after a test: moto copies a bucket whole to list its versions."""
+    """Forgets all after a test: moto looks at a whole bucket to list the versions of one key."""
     yield
     forget()
 

@@ -58,3 +58,16 @@ def test_a_part_of_an_upload_that_was_rolled_back_is_not_taken(phone: Phone) -> 
 
     part = begun["upload"]["parts"][0]
     assert httpx.put(part["url"], content=SOUND, verify=NO_TLS).status_code == 404
+
+
+def test_a_list_of_versions_copies_no_bytes(
+    onlookers: Clients, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.s3.models import FakeKey
+
+    onlookers.s3.put_object(Bucket=settings.recordings_bucket, Key="one", Body=b"x")
+    # What the standard library's copies ask of it, which reads its bytes.
+    monkeypatch.setattr(FakeKey, "__getstate__", None)
+
+    listed = onlookers.s3.list_object_versions(Bucket=settings.recordings_bucket)
+    assert [version["Key"] for version in listed["Versions"]] == ["one"]

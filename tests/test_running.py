@@ -160,6 +160,16 @@ def test_connections_that_come_at_one_moment_wait_to_be_taken(server: Server) ->
     assert answers(server.url)
 
 
+def test_the_log_says_in_a_line_what_came_of_each_request(server: Server) -> None:
+    server.sign_up().ask("GET", "/recordings")
+    http.get(f"{server.url}/nowhere")
+
+    assert eventually(lambda: "GET /nowhere 403" in server.printed().splitlines())
+    listed = r"^GET /recordings 200: \d+ ms, 1 dynamodb.BatchGetItem, 1 dynamodb.Query$"
+    assert re.search(listed, server.printed(), re.MULTILINE)
+    assert "HTTP/1.1" not in server.printed()
+
+
 def test_the_docs_are_served(server: Server) -> None:
     page = http.get(f"{server.url}/docs")
     document = http.get(f"{server.url}/openapi.json")
