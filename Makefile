@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit test deep check audit-deps fuzz format openapi rotate-key clean
+.PHONY: help setup run upkeep audit test deep check audit-deps fuzz load format openapi rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -69,6 +69,9 @@ audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability.
 
 fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARGS='--seconds 3600'
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 10 --seconds 20'
+	@$(BIN)/python -m tests.load $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true
