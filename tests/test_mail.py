@@ -387,7 +387,7 @@ def test_a_schedule_sends_what_waits(phone: Phone, stored: Stored) -> None:
 
     [job] = [each for each in app.event_sources if each.name == "deliver_mail"]
     module, _, function = job.handler_string.rpartition(".")
-    getattr(importlib.import_module(module), function)({}, None)
+    getattr(importlib.import_module(module), function)({}, LAMBDA)
 
     assert waiting(stored) == []
 
