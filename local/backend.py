@@ -191,11 +191,12 @@ def _make_stack() -> dict[str, str]:
     from moto.s3.models import s3_backends
 
     stacks = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
-    # It makes neither bucket policies nor secrets, and says so twice. Here there is no TLS to
-    # insist on, and start() makes the key.
+    # It makes neither bucket policies nor secrets nor alarms, and says so twice. Here there is no
+    # TLS to insist on, nobody to alarm, and start() makes the key.
     logging.getLogger("moto").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        unmade = "Tried to parse AWS::(S3::BucketPolicy|SecretsManager::Secret) "
+        kinds = "S3::BucketPolicy|SecretsManager::Secret|CloudWatch::Alarm|SNS::Subscription"
+        unmade = f"Tried to parse AWS::({kinds}) "
         warnings.filterwarnings("ignore", unmade, UserWarning)
         stack = stacks.create_stack("recorder", TEMPLATE.read_text(encoding="utf-8"), parameters={})
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +11,9 @@ from cfnlint.decode import cfn_yaml
 from msgspec.inspect import type_info
 
 from chalicelib.aws.audio import EXPORTS
+from chalicelib.metrics import NAMESPACE
 from chalicelib.settings import Settings
+from infra.policies import JOBS
 from local.backend import TEMPLATE
 
 BUCKETS = ["UploadsBucket", "RecordingsBucket"]
@@ -41,7 +45,8 @@ def bounds(field: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("resource", ["Table", *BUCKETS, "JwtSecret"])
 def test_data_outlives_the_stack(resource: str) -> None:
-    assert resources[resource]["DeletionPolicy"] == "Retain"
+    # But for a stack that could not be made: what it left would be in the way of the next one.
+    assert resources[resource]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resources[resource]["UpdateReplacePolicy"] == "Retain"
 
 
@@ -196,4 +201,91 @@ def test_the_longest_bucket_name_is_one_that_s3_takes() -> None:
 
 def test_the_outputs_name_what_the_app_is_configured_with() -> None:
     outputs = {name: output["Value"] for name, output in template["Outputs"].items()}
-    assert outputs == {name: {"Ref": name} for name in ["Table", *BUCKETS, "JwtSecret"]}
+    named = {name: {"Ref": name} for name in ["Table", *BUCKETS, "JwtSecret"]}
+    arns = {
+        f"{name}Arn": {"Fn::GetAtt": [name, "Arn"]} for name in ["Table", *BUCKETS, "DeadLetters"]
+    }
+    assert outputs == named | arns
+
+
+def test_the_template_is_small_enough_to_be_sent_as_it_is() -> None:
+    assert TEMPLATE.stat().st_size <= 51_200  # CloudFormation's own limit.
+
+
+# What watches over it
+
+
+def alarms() -> dict[str, Any]:
+    """The alarms, by what their names end with."""
+    found = [each for each in resources.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    return {
+        each["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("recorder-${Stage}-"): each[
+            "Properties"
+        ]
+        for each in found
+    }
+
+
+def metrics(alarm: Any) -> list[Any]:
+    """What an alarm looks at."""
+    several = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", [])[1:]]
+    return several or [alarm]
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_an_alarm_tells_somebody_when_it_begins_and_when_it_is_over(name: str) -> None:
+    alarm = alarms()[name]
+
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_an_alarm_is_of_its_own_stage(name: str) -> None:
+    own = [{"Ref": "Stage"}, {"Ref": "Table"}, {"Fn::GetAtt": ["DeadLetters", "QueueName"]}]
+    for metric in metrics(alarms()[name]):
+        values = [each["Value"] for each in metric["Dimensions"]]
+
+        assert any(value in own or "${Stage}" in str(value) for value in values)
+
+
+@pytest.mark.parametrize("name", alarms())
+def test_silence_is_good_news_but_from_upkeep(name: str) -> None:
+    missing = "breaching" if name == "upkeep-overdue" else "notBreaching"
+
+    assert alarms()[name]["TreatMissingData"] == missing
+
+
+def test_upkeep_is_overdue_after_an_hour() -> None:
+    alarm = alarms()["upkeep-overdue"]
+
+    assert (alarm["Namespace"], alarm["MetricName"]) == (NAMESPACE, "upkeep_overdue_seconds")
+    assert alarm["Threshold"] == alarm["Period"] * alarm["EvaluationPeriods"] == 3600
+
+
+def test_the_jobs_errors_are_those_of_every_job() -> None:
+    (names,) = zip(
+        *([each["Value"] for each in m["Dimensions"]] for m in metrics(alarms()["job-errors"])),
+        strict=True,
+    )
+
+    assert [each["Fn::Sub"] for each in names] == [f"recorder-${{Stage}}-{job}" for job in JOBS]
+
+
+def test_dead_letters_are_kept_for_14_days_and_encrypted() -> None:
+    queue = properties("DeadLetters")
+
+    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
+    assert queue["SqsManagedSseEnabled"] is True
+
+
+def test_nobody_is_mailed_unless_an_address_is_given() -> None:
+    assert resources["AlarmSubscription"]["Condition"] == "HasAlarmEmail"
+    assert template["Parameters"]["AlarmEmail"]["Default"] == ""
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    text = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+    first = json.loads(re.sub(r"\$\{[\w:]+}", "x", text))["widgets"][0]
+
+    shown = {arn.partition("recorder-x-")[2] for arn in first["properties"]["alarms"]}
+    assert shown == {*alarms()}

@@ -1,0 +1,205 @@
+"""Each function may do on AWS what it does, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from chalicelib import jobs
+from chalicelib.aws.clients import Clients
+from chalicelib.models import requests
+from chalicelib.settings import Settings
+from infra.policies import GRANTS, policy, resolved
+from local import mailbox
+from tests import shortcut, use_cases
+from tests.conftest import Clock
+from tests.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
+from tests.phone import Phone, send
+from tests.server import ROOT
+from tests.test_cost import CASES, somebody
+from tests.use_cases import SOUND, USE_CASES, UseCase
+
+# What nobody calls, and each function may do all the same.
+LAMBDAS_OWN = {
+    "logs:CreateLogStream": "Lambda writes the function's log",
+    "logs:PutLogEvents": "Lambda writes the function's log",
+    "xray:PutTelemetryRecords": "Lambda writes the function's traces",
+    "xray:PutTraceSegments": "Lambda writes the function's traces",
+    "sqs:SendMessage": "Lambda keeps the events that a job failed at",
+}
+# The only ones whose service knows no resource to name.
+OF_NOTHING_FINER = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+SECRET = "recorder-dev-jwt-keys"
+KEYS = json.dumps({"keys": [], "first": "k" * 64})
+
+
+def values(settings: Settings) -> dict[str, str]:
+    """What a stack's outputs would be, of what the tests run against."""
+    return {
+        "TableArn": f"arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT}:table/{settings.table}",
+        "UploadsBucketArn": f"arn:{PARTITION}:s3:::{settings.uploads_bucket}",
+        "RecordingsBucketArn": f"arn:{PARTITION}:s3:::{settings.recordings_bucket}",
+        "JwtSecret": SECRET,
+        "DeadLettersArn": f"arn:{PARTITION}:sqs:{REGION}:{ACCOUNT}:recorder-dev-dead-letters",
+        "AWS::Partition": PARTITION,
+        "AWS::Region": REGION,
+        "AWS::AccountId": ACCOUNT,
+    }
+
+
+def allowed(function: str, settings: Settings) -> set[Permission]:
+    """What a function's policy lets it do for itself."""
+    document = resolved(policy(function, "dev", mailbox.SENDER), values(settings))
+    return {
+        Permission(action, statement["Resource"])
+        for statement in document["Statement"]
+        for action in statement["Action"]
+        if action not in LAMBDAS_OWN
+    }
+
+
+# What is asked of AWS
+
+Prepare = Callable[[Phone, Clock], Callable[[], object]]
+
+
+def parts_and_a_whole(phone: Phone, _: Clock) -> str:
+    """An upload that was begun again in parts, while a URL of the first one was still good.
+
+    And somebody died as they began to send it.
+    """
+    begun = phone.announce(SOUND, upload_method="multipart").json
+    send(begun["upload"], SOUND)
+    id = str(begun["recording"]["id"])
+    where: Any = {
+        "Bucket": use_cases.the_settings().uploads_bucket,
+        "Key": f"{phone.user_id}/{id}",
+    }
+    use_cases.s3().put_object(**where, Body=SOUND)
+    use_cases.s3().create_multipart_upload(**where)
+    return id
+
+
+def sent_while_something_else_is_kept(phone: Phone, clock: Clock) -> str:
+    id = use_cases.sent(phone, clock)
+    bucket = use_cases.the_settings().recordings_bucket
+    use_cases.s3().put_object(Bucket=bucket, Key=f"{phone.user_id}/{id}", Body=b"else")
+    return id
+
+
+def mails_waiting(phone: Phone, clock: Clock) -> Callable[[], object]:
+    phone.post("/auth/password/forgot", {"email": phone.email})
+    clock.advance(minutes=1)
+    return lambda: jobs.deliver_mail({}, None)
+
+
+def of_use_case(case: UseCase) -> Prepare:
+    def prepare(phone: Phone, clock: Clock) -> Callable[[], object]:
+        id = case.prepare(phone, clock)
+        return lambda: case.request(phone, id)
+
+    return prepare
+
+
+def those_that(request: Callable[[Phone, str], Any]) -> list[Prepare]:
+    return [of_use_case(case) for case in USE_CASES.values() if case.request is request]
+
+
+def event_after(prepare: Callable[[Phone, Clock], str]) -> Prepare:
+    return of_use_case(UseCase(prepare, use_cases.notice, lambda *_: True))
+
+
+BY_JOB: dict[str, list[Prepare]] = {
+    "notice": [
+        *those_that(use_cases.notice),
+        event_after(parts_and_a_whole),
+        event_after(sent_while_something_else_is_kept),
+    ],
+    "upkeep": those_that(use_cases.upkeep),
+    "deliver_mail": [mails_waiting],
+}
+BY_FUNCTION = BY_JOB | {
+    "api_handler": [
+        *(
+            lambda phone, _, prepare=prepare: prepare(phone)
+            for name, prepare in CASES.items()
+            if not name.startswith("the job")
+        ),
+        *(
+            of_use_case(case)
+            for case in USE_CASES.values()
+            if case.request not in {use_cases.notice, use_cases.upkeep}
+        ),
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def notes() -> dict[str, list[Asked]]:
+    """What `asked` has found."""
+    return {}
+
+
+@pytest.fixture
+def asked(
+    notes: dict[str, list[Asked]],
+    clients: Clients,
+    clock: Clock,
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, list[Asked]]:
+    """All that each function asks of AWS, with its keys in Secrets Manager as there."""
+    if notes:
+        return notes
+    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
+    clients.secretsmanager.create_secret(Name=SECRET, SecretString=KEYS)
+    with shortcut.to_moto(clients):
+        for function, cases in BY_FUNCTION.items():
+            notes[function] = []
+            for prepare in cases:
+                configure(jwt_secret_id=SECRET, jwt_keys=None)
+                ask = prepare(somebody(), clock)
+                with recording(clients, notes[function]):
+                    ask()
+    return notes
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_may_do_what_it_does_and_nothing_else(
+    function: str, asked: dict[str, list[Asked]], settings: Settings
+) -> None:
+    needed = {each for call in asked[function] for each in call.permissions}
+
+    assert allowed(function, settings) == needed
+
+
+def test_every_call_in_the_code_was_made(asked: dict[str, list[Asked]], clients: Clients) -> None:
+    made = {call.operation for calls in asked.values() for call in calls}
+
+    assert set(in_the_code(clients)) <= made
+
+
+def in_the_code(clients: Clients) -> Iterator[str]:
+    """The operations that the app's modules for AWS name, wherever a function may get to them."""
+    known = operations(clients)
+    for file in (ROOT / "chalicelib" / "aws").glob("*.py"):
+        if file.name == "inventory.py":
+            continue  # The audit, which operators run.
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            name = getattr(node, "attr", getattr(node, "value", None))
+            if isinstance(name, str) and name in known and name != "put_secret_value":
+                yield known[name]
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_no_action_is_a_pattern_and_no_resource_is_everything(
+    function: str, settings: Settings
+) -> None:
+    for statement in resolved(policy(function, "dev", ""), values(settings))["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert not any("*" in action for action in statement["Action"])
+        assert statement["Resource"] != "*" or {*statement["Action"]} <= {*OF_NOTHING_FINER}
