@@ -1,0 +1,107 @@
+"""Makes or updates what a stage stands on, by infra/template.yaml: the first half of a deployment.
+
+    make deploy STAGE=prod       this, then `chalice deploy --stage prod`, then infra/finish.py
+    make deploy STAGE=prod ARGS='--alarm-email ops@example.com'
+
+It is one CloudFormation stack. What would change is shown first; before anything that holds data is
+replaced or removed, it asks, unless `--replace-data` is given. Then it writes the functions'
+environment into .chalice/config.json, where whatever else is set by hand stays, and their policies
+beside it. It can be run again at any time.
+
+AWS is reached as botocore is configured to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import boto3
+
+if __package__ in {None, ""}:  # As `python infra/provision.py` it is no module of a package.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from chalicelib import settings
+from infra.policies import policy, resolved
+from infra.stacks import Stack
+from infra.stages import Refused, Stage, carry_out
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Provision, and return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="make deploy")
+    parser.add_argument("--alarm-email", help="who is mailed of alarms; kept from then on")
+    parser.add_argument(
+        "--replace-data",
+        action="store_true",
+        help="do not ask before something that holds data is replaced or removed",
+    )
+    return carry_out(
+        parser,
+        lambda stage, given: provision(stage, given.alarm_email, replace_data=given.replace_data),
+        arguments,
+    )
+
+
+def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> None:
+    """Bring a stage's stack, environment and policies up to date. Refused says why it cannot."""
+    configured = _settings(stage)
+    session = boto3.session.Session()
+    account = session.client("sts").get_caller_identity()
+    where = {
+        "AWS::Partition": account["Arn"].split(":")[1],
+        "AWS::Region": session.client("cloudformation").meta.region_name,
+        "AWS::AccountId": account["Account"],
+    }
+    print(f"{stage.stack} in account {account['Account']}, region {where['AWS::Region']}")
+    _check_place(stage, where)
+    stack = Stack(session.client("cloudformation"), stage.stack)
+    parameters = {
+        "Stage": stage.name,
+        "CorsOrigin": configured.cors_origin,
+        "StagingDays": str(4 * configured.upload_days + 1),
+    }
+    if alarm_email is not None:
+        parameters["AlarmEmail"] = alarm_email
+    stack.bring_up_to_date(parameters, replace_data=replace_data)
+    outputs = stack.outputs()
+    stage.set_environment(
+        stage.environment()
+        | {
+            "RECORDER_STAGE": stage.name,
+            "RECORDER_TABLE": outputs["Table"],
+            "RECORDER_UPLOADS_BUCKET": outputs["UploadsBucket"],
+            "RECORDER_RECORDINGS_BUCKET": outputs["RecordingsBucket"],
+            "RECORDER_JWT_SECRET_ID": outputs["JwtSecret"],
+            "RECORDER_CORS_ORIGIN": configured.cors_origin,
+        }
+    )
+    for function in stage.functions:
+        document = policy(function, stage.name, configured.mail_from or "")
+        file = stage.folder / f"policy-{stage.name}-{function}.json"
+        stage.write(file, resolved(document, outputs | where))
+    print(f"{stage.stack}: environment and policies are in {stage.folder.name}")
+
+
+def _settings(stage: Stage) -> settings.Settings:
+    """What the stage's variables say. Refused if they cannot be used."""
+    try:
+        return settings.load(stage.environment() | {"RECORDER_BACKEND": "embedded"})
+    except settings.SettingsError as error:
+        raise Refused(f"{stage.name} in .chalice/config.json: {error}") from error
+
+
+def _check_place(stage: Stage, where: dict[str, str]) -> None:
+    """Refused if the stage was provisioned elsewhere: this would begin another one, empty."""
+    before = stage.environment().get("RECORDER_UPLOADS_BUCKET")
+    account, region = where["AWS::AccountId"], where["AWS::Region"]
+    if before and before != f"{stage.stack}-uploads-{account}-{region}":
+        raise Refused(
+            f"{stage.name} is where {before} is, not in account {account}, region {region}; "
+            "docs/operations.md says how to move"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

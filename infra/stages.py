@@ -1,0 +1,119 @@
+"""The stages, as .chalice/config.json has them, and how an operator's command ends badly."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+# Chalice's name of the app, which begins the name of all that is made for a stage.
+APP = "recorder"
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message says why, in one line."""
+
+
+class Stage:
+    """One deployment."""
+
+    def __init__(self, name: str) -> None:
+        """Read what is set for it. Refused if there is no such stage."""
+        self.name = name
+        self.folder = ROOT / ".chalice"
+        self._file = self.folder / "config.json"
+        self._config = json.loads(self._file.read_text(encoding="utf-8"))
+        stages = self._config["stages"]
+        if name not in stages:
+            known = ", ".join(stages)
+            raise Refused(f"STAGE is one of {known}, which {self._file.name} has; not {name!r}")
+        self._settings: dict[str, Any] = stages[name]
+
+    @property
+    def stack(self) -> str:
+        """The name of its stack in CloudFormation."""
+        return f"{APP}-{self.name}"
+
+    @property
+    def functions(self) -> list[str]:
+        """Its functions, as Chalice names them."""
+        return list(self._settings["lambda_functions"])
+
+    def environment(self, function: str | None = None) -> dict[str, str]:
+        """The variables of all its functions, or of one."""
+        variables: dict[str, str] = self._part(function).get("environment_variables", {})
+        return dict(variables)
+
+    def set_environment(self, variables: dict[str, str], function: str | None = None) -> None:
+        """Set the variables of all its functions, or what one has besides; and write that down."""
+        self._part(function)["environment_variables"] = variables
+        self.write(self._file, self._config)
+
+    def deployed(self, name: str) -> dict[str, str]:
+        """What Chalice noted of a resource that it made; empty if it made none."""
+        file = self.folder / "deployed" / f"{self.name}.json"
+        if not file.exists():
+            return {}
+        resources = json.loads(file.read_text(encoding="utf-8"))["resources"]
+        return next((each for each in resources if each["name"] == name), {})
+
+    def write(self, file: Path, document: Any) -> None:
+        """Write a document as JSON, all of it or nothing, and nothing if it is what is there."""
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        if file.exists() and file.read_text(encoding="utf-8") == text:
+            return
+        new = file.with_name(f"{file.name}.new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)
+
+    def _part(self, function: str | None) -> dict[str, Any]:
+        return self._settings["lambda_functions"][function] if function else self._settings
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Turn what AWS and botocore refuse into Refused."""
+    try:
+        yield
+    except NoCredentialsError as error:
+        raise Refused("AWS is not told who you are: set AWS_PROFILE, or log in") from error
+    except NoRegionError as error:
+        raise Refused("AWS is not told where: set AWS_REGION") from error
+    except ProfileNotFound as error:
+        raise Refused(f"{error}; AWS_PROFILE names it") from error
+    except (BotoCoreError, ClientError) as error:
+        raise Refused(str(error)) from error
+
+
+def carry_out(
+    parser: argparse.ArgumentParser,
+    what: Callable[[Stage, argparse.Namespace], None],
+    arguments: list[str] | None = None,
+) -> int:
+    """Do what a command is for; its exit code: 0, 1 if that failed, 2 if it was asked wrongly."""
+    parser.add_argument("--stage", required=True, help="a stage of .chalice/config.json")
+    given = parser.parse_args(arguments)
+    try:
+        stage = Stage(given.stage)
+    except Refused as refusal:
+        parser.error(str(refusal))
+    try:
+        with plainly():
+            what(stage, given)
+    except Refused as refusal:
+        print(f"{parser.prog}: {refusal}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,99 @@
+"""A place in moto where stages can be provisioned: another region than the backend's own."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+REGION = "eu-west-1"
+USED = "apigateway awslambda cloudformation cloudwatch dynamodb events logs secretsmanager sns sqs"
+
+
+@contextmanager
+def place() -> Iterator[dict[str, str]]:
+    """An environment that leads there; all that was made there is gone at the end."""
+    # Not before backend.start() has made the environment safe to import it in.
+    from moto import backends
+    from moto.cloudformation.models import ChangeSet, Stack
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+
+    _make_secrets()
+    apply = ChangeSet.apply
+
+    def has_parameters(self: Stack, parameters: dict[str, str]) -> bool:
+        """Whether these are its parameters, defaults included."""
+        return {name: str(value) for name, value in self.stack_parameters.items()} == parameters
+
+    def apply_with_outputs(self: ChangeSet) -> None:
+        apply(self)
+        self.stack.template_dict = self.template_dict
+        self.stack.output_map = self.stack._create_output_map()
+
+    try:
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+            # What else it does not make it says so of.
+            warnings.filterwarnings("ignore", "Tried to parse AWS::", UserWarning)
+            patch.setattr(ChangeSet, "apply", apply_with_outputs)
+            patch.setattr(Stack, "has_parameters", has_parameters)
+            yield {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+    finally:
+        for service in USED.split():
+            name: Any = service
+            backends.get_backend(name)[DEFAULT_ACCOUNT_ID][REGION].reset()
+        s3 = backends.get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
+        for bucket in [each for each in s3.buckets if each.endswith(REGION)]:
+            s3.delete_bucket(bucket)
+
+
+@functools.cache
+def _make_secrets() -> None:
+    """Have moto's CloudFormation make secrets, which it does not by itself."""
+    from moto.cloudformation import parsing
+    from moto.core.common_models import CloudFormationModel
+    from moto.secretsmanager.models import secretsmanager_backends
+
+    class Secret(CloudFormationModel):
+        """A secret of a stack."""
+
+        physical_resource_id: str
+
+        @staticmethod
+        def cloudformation_name_type() -> str:
+            return "Name"
+
+        @staticmethod
+        def cloudformation_type() -> str:
+            return "AWS::SecretsManager::Secret"
+
+        @classmethod
+        def has_cfn_attr(cls, attr: str) -> bool:
+            return attr == "Id"
+
+        @classmethod
+        def create_from_cloudformation_json(
+            cls,
+            resource_name: str,
+            cloudformation_json: Any,
+            account_id: str,
+            region_name: str,
+            **_kwargs: Any,
+        ) -> Secret:
+            asked = cloudformation_json["Properties"]
+            store = secretsmanager_backends[account_id][region_name]
+            value = asked["GenerateSecretString"]["SecretStringTemplate"]
+            secret = cls()
+            store._add_secret(resource_name, secret_string=value)
+            secret.physical_resource_id = store.secrets[resource_name].arn
+            return secret
+
+        @classmethod
+        def delete_from_cloudformation_json(cls, *_: Any, **__: Any) -> None:
+            """Keep it, as its DeletionPolicy says."""
+
+    for known in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
+        known.cache_clear()

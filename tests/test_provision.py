@@ -1,0 +1,370 @@
+"""Provisioning: one stack, shown before it changes, and what Chalice deploys by."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.decode import cfn_yaml
+
+from infra import provision, stacks, stages
+from infra.policies import GRANTS
+from infra.stages import ROOT
+from tests.iam import ACCOUNT
+from tests.stacks import REGION, place
+
+PROD = "recorder-prod"
+Capsys = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's folder, whose stages are not yet on AWS, and a place for them there."""
+    chalice = tmp_path / ".chalice"
+    chalice.mkdir()
+    chalice.joinpath("config.json").write_bytes((ROOT / ".chalice" / "config.json").read_bytes())
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    monkeypatch.setattr(stacks, "POLL_SECONDS", 0)
+    with place() as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield chalice
+
+
+@pytest.fixture
+def cloudformation() -> Any:
+    return boto3.client("cloudformation", REGION)
+
+
+@pytest.fixture
+def moto_stack() -> Callable[[], Any]:
+    """The stack as moto holds it."""
+    from moto.cloudformation.models import cloudformation_backends
+
+    def find() -> Any:
+        stacks = cloudformation_backends[ACCOUNT][REGION].stacks.values()
+        return next(stack for stack in stacks if stack.name == PROD)
+
+    return find
+
+
+def provisioned(*arguments: str, stage: str = "prod") -> int:
+    return provision.main(["--stage", stage, *arguments])
+
+
+def config(folder: Path) -> Any:
+    return json.loads((folder / "config.json").read_text())
+
+
+def environment(folder: Path, stage: str = "prod") -> dict[str, str]:
+    variables: dict[str, str] = config(folder)["stages"][stage]["environment_variables"]
+    return variables
+
+
+def set_by_hand(folder: Path, **variables: str) -> None:
+    changed = config(folder)
+    changed["stages"]["prod"]["environment_variables"] |= variables
+    (folder / "config.json").write_text(json.dumps(changed))
+
+
+def parameters(cloudformation: Any) -> dict[str, str]:
+    (stack,) = cloudformation.describe_stacks(StackName=PROD)["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
+
+
+# The stack
+
+
+def test_the_stack_is_made_and_shown_before_it_is(cloudformation: Any, capsys: Capsys) -> None:
+    assert provisioned() == 0
+
+    (stack,) = cloudformation.describe_stacks(StackName=PROD)["Stacks"]
+    printed = capsys.readouterr().out
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    assert f"{PROD} in account {ACCOUNT}, region {REGION}" in printed
+    shown, progress = printed.index("make  Table"), printed.index(f"create_complete  {PROD}")
+    assert shown < progress
+
+
+def test_a_second_run_changes_nothing(folder: Path, capsys: Capsys) -> None:
+    provisioned()
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    capsys.readouterr()
+
+    assert provisioned() == 0
+
+    assert f"{PROD}: nothing to change" in capsys.readouterr().out
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_what_the_stage_is_set_to_is_what_its_stack_is_made_with(
+    folder: Path, cloudformation: Any
+) -> None:
+    set_by_hand(folder, RECORDER_UPLOAD_DAYS="10", RECORDER_CORS_ORIGIN="https://app.example.com")
+
+    provisioned()
+
+    made_with = parameters(cloudformation)
+    assert made_with["Stage"] == "prod"
+    assert made_with["StagingDays"] == "41"
+    assert made_with["CorsOrigin"] == "https://app.example.com"
+
+
+def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any) -> None:
+    provisioned("--alarm-email", "ops@example.com")
+    set_by_hand(folder, RECORDER_UPLOAD_DAYS="10")
+
+    provisioned()
+
+    assert parameters(cloudformation)["AlarmEmail"] == "ops@example.com"
+
+
+def test_a_stack_that_could_not_be_made_is_told_with_its_reasons(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    from moto.cloudformation.models import CloudFormationBackend
+
+    def fail(self: CloudFormationBackend, *_: Any, **__: Any) -> None:
+        (stack,) = self.stacks.values()
+        stack._add_stack_event("CREATE_FAILED", resource_status_reason="No more tables")
+        stack.status = "ROLLBACK_COMPLETE"
+
+    monkeypatch.setattr(CloudFormationBackend, "execute_change_set", fail)
+
+    assert provisioned() == 1
+
+    assert "is in ROLLBACK_COMPLETE; recorder-prod: No more tables" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name recorder-prod"),
+        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback"),
+        ("UPDATE_IN_PROGRESS", "try again when that is over"),
+    ],
+)
+def test_a_stack_that_cannot_be_changed_is_left_alone(
+    moto_stack: Callable[[], Any], capsys: Capsys, status: str, says: str
+) -> None:
+    provisioned()
+    moto_stack().status = status
+
+    assert provisioned() == 1
+
+    assert says in capsys.readouterr().err
+    assert moto_stack().status == status
+
+
+# What holds data
+
+
+@pytest.fixture
+def without_the_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A next version of the template that has no secret any more; and somebody at the terminal."""
+    provisioned()
+    template = cfn_yaml.load(str(stacks.TEMPLATE))
+    del template["Resources"]["JwtSecret"]
+    template["Outputs"]["JwtSecret"]["Value"] = "elsewhere"
+    (tmp_path / "template.json").write_text(json.dumps(template))
+    monkeypatch.setattr(stacks, "TEMPLATE", tmp_path / "template.json")
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: str | None) -> None:
+    def ask(_: str) -> str:
+        if answer is None:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr("builtins.input", ask)
+
+
+def has_the_secret(moto_stack: Callable[[], Any]) -> bool:
+    return "JwtSecret" in list(moto_stack().resource_map)
+
+
+@pytest.mark.usefixtures("without_the_secret")
+@pytest.mark.parametrize("answer", ["", "y", "prod", None], ids=["enter", "y", "prod", "nobody"])
+def test_what_holds_data_is_not_removed_unless_somebody_says_so(
+    moto_stack: Callable[[], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capsys,
+    answer: str | None,
+) -> None:
+    answering(monkeypatch, answer)
+
+    assert provisioned() == 1
+
+    printed = capsys.readouterr()
+    assert "remove  JwtSecret" in printed.out
+    assert printed.err == "make deploy: nothing was changed\n"
+    assert has_the_secret(moto_stack)
+
+
+@pytest.mark.usefixtures("without_the_secret")
+def test_what_holds_data_is_removed_by_its_stacks_name(
+    moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, PROD)
+
+    assert provisioned() == 0
+
+    assert not has_the_secret(moto_stack)
+
+
+@pytest.mark.usefixtures("without_the_secret")
+def test_a_pipeline_can_say_so_in_a_word_of_its_own(
+    moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, None)
+
+    assert provisioned("--replace-data") == 0
+
+    assert not has_the_secret(moto_stack)
+
+
+@pytest.mark.parametrize(
+    ("action", "replacement", "kind", "takes"),
+    [
+        ("Modify", "True", "AWS::DynamoDB::Table", True),
+        ("Modify", "Conditional", "AWS::S3::Bucket", True),
+        ("Remove", None, "AWS::SecretsManager::Secret", True),
+        ("Modify", "False", "AWS::DynamoDB::Table", False),
+        ("Add", None, "AWS::S3::Bucket", False),
+        ("Modify", "True", "AWS::SQS::Queue", False),
+        ("Remove", None, "AWS::CloudWatch::Alarm", False),
+    ],
+)
+def test_replacing_is_like_removing(
+    action: str, replacement: str | None, kind: str, takes: bool
+) -> None:
+    change: Any = {"Action": action, "LogicalResourceId": "It", "ResourceType": kind}
+    if replacement:
+        change["Replacement"] = replacement
+
+    assert stacks.takes_data({"Type": "Resource", "ResourceChange": change}) is takes
+
+
+# What Chalice deploys by
+
+
+def test_the_functions_are_told_where_everything_is(folder: Path) -> None:
+    provisioned()
+
+    told = environment(folder)
+    assert told.pop("RECORDER_JWT_SECRET_ID").startswith(
+        f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:recorder-prod-jwt-keys-"
+    )
+    assert told == {
+        "RECORDER_STAGE": "prod",
+        "RECORDER_TABLE": "recorder-prod",
+        "RECORDER_UPLOADS_BUCKET": f"recorder-prod-uploads-{ACCOUNT}-{REGION}",
+        "RECORDER_RECORDINGS_BUCKET": f"recorder-prod-recordings-{ACCOUNT}-{REGION}",
+        "RECORDER_CORS_ORIGIN": "*",
+    }
+
+
+def test_what_is_set_by_hand_stays(folder: Path) -> None:
+    by_hand = {"RECORDER_TRASH_DAYS": "7", "RECORDER_MAIL_FROM": "no-reply@example.com"}
+    set_by_hand(folder, **by_hand)
+
+    provisioned()
+
+    assert environment(folder).items() >= by_hand.items()
+
+
+def test_the_other_stages_stay_as_they_are(folder: Path) -> None:
+    before = config(folder)
+
+    provisioned()
+
+    after = config(folder)
+    after["stages"]["prod"] = before["stages"]["prod"]
+    assert after == before
+
+
+def test_each_function_has_a_policy_of_its_own(folder: Path) -> None:
+    provisioned()
+
+    files = {function: folder / f"policy-prod-{function}.json" for function in GRANTS}
+    named = {
+        function: each["iam_policy_file"]
+        for function, each in config(folder)["stages"]["prod"]["lambda_functions"].items()
+    }
+    assert named == {function: file.name for function, file in files.items()}
+    for file in files.values():
+        assert "${" not in file.read_text()
+    resources = {
+        statement["Resource"] for statement in json.loads(files["notice"].read_text())["Statement"]
+    }
+    assert f"arn:aws:s3:::recorder-prod-uploads-{ACCOUNT}-{REGION}/*" in resources
+    assert f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/recorder-prod" in resources
+
+
+# What cannot be done
+
+
+def test_a_stage_is_not_made_anew_in_another_region(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    provisioned()
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-west-2")
+
+    assert provisioned() == 1
+
+    assert f"prod is where recorder-prod-uploads-{ACCOUNT}-{REGION} is" in capsys.readouterr().err
+    assert boto3.client("cloudformation", "us-west-2").describe_stacks()["Stacks"] == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [
+        (("AWS_REGION", "AWS_DEFAULT_REGION"), "AWS is not told where: set AWS_REGION"),
+        (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "AWS is not told who you are"),
+    ],
+    ids=["region", "credentials"],
+)
+def test_what_is_not_configured_is_one_plain_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capsys, lost: tuple[str, ...], says: str
+) -> None:
+    for name in lost:
+        monkeypatch.delenv(name)
+
+    assert provisioned() == 1
+
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"make deploy: {says}")
+    assert printed.err.count("\n") == 1
+
+
+def test_a_setting_that_cannot_be_used_is_named_before_anything_is_made(
+    folder: Path, cloudformation: Any, capsys: Capsys
+) -> None:
+    set_by_hand(folder, RECORDER_TRASH_DAYS="soon")
+
+    assert provisioned() == 1
+
+    assert "RECORDER_TRASH_DAYS: is not a whole number" in capsys.readouterr().err
+    assert cloudformation.describe_stacks()["Stacks"] == []
+
+
+def test_a_stage_that_is_not_there_is_asked_for_wrongly(capsys: Capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        provisioned(stage="production")
+
+    assert ended.value.code == 2
+    assert "STAGE is one of dev, staging, prod" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_script_too() -> None:
+    command = [sys.executable, "infra/provision.py", "--help"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "--alarm-email" in ran.stdout
