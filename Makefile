@@ -6,6 +6,7 @@ PORT ?= 8000
 PUBLIC_HOST ?=
 ARGS ?=
 STAGE ?=
+DATA ?= keep
 PYTHON ?=
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -21,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit test deep check audit-deps fuzz load format openapi rotate-key clean
+.PHONY: help setup run upkeep audit test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -81,9 +82,21 @@ openapi: $(STAMP) ## Write docs/openapi.json from the code.
 	@$(BIN)/python -m local.openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
 
+deploy: $(STAMP) ## Make or update a stage on AWS. STAGE= says which of .chalice/config.json.
+	@$(BIN)/python infra/provision.py --stage '$(STAGE)' $(ARGS)
+	@$(BIN)/python -m infra.package --stage '$(STAGE)' --zip-only
+	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice deploy --stage '$(STAGE)'
+	@$(BIN)/python -m infra.finish --stage '$(STAGE)'
+
+package: $(STAMP) ## Write a stage as one template and its code to out/, for a pipeline. STAGE= likewise.
+	@$(BIN)/python -m infra.package --stage '$(STAGE)'
+
+destroy: $(STAMP) ## Take a stage off AWS. Its data stays, unless DATA=delete, and somebody says so.
+	@$(BIN)/python -m infra.destroy --stage '$(STAGE)' --data '$(DATA)'
+
 rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
 	@$(BIN)/python -m infra.rotate_key --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
-	@rm -rf .venv .recorder .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

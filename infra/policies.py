@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from email.utils import parseaddr
 from typing import Any
 
+# Chalice's name of the app, which begins the name of all that is made for a stage.
+APP = "recorder"
 TABLE = "${Table.Arn}"
 SHELF, CHANGES, DUE = (f"{TABLE}/index/{name}" for name in ("shelf", "changes", "due"))
 UPLOADS, RECORDINGS = "${UploadsBucket.Arn}", "${RecordingsBucket.Arn}"
@@ -99,6 +101,11 @@ def policy(function: str, stage: str, mail_from: str) -> dict[str, Any]:
     }
 
 
+def name_in_lambda(function: str, stage: str) -> str:
+    """What Chalice calls a stage's function when it is deployed."""
+    return f"{APP}-{stage}-{function}" if function in JOBS else f"{APP}-{stage}"
+
+
 def resolved(template: Any, values: Mapping[str, str]) -> Any:
     """A document with each `${name}` in it replaced by its value. KeyError for one that has none.
 
@@ -122,7 +129,7 @@ def substituted(template: Any) -> Any:
 
 def _of_lambda_itself(function: str, stage: str) -> Grants:
     """What Lambda does in the function's name: its log, its traces, the events that it gives up."""
-    log = f"log-group:/aws/lambda/recorder-{stage}-{function}"
+    log = f"log-group:/aws/lambda/{name_in_lambda(function, stage)}"
     grants = {
         f"arn:${{AWS::Partition}}:logs:{HERE}:{log}:log-stream:*": [
             "logs:CreateLogStream",

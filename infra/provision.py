@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -25,7 +26,15 @@ if __package__ in {None, ""}:  # As `python infra/provision.py` it is no module 
 from chalicelib import settings
 from infra.policies import policy, resolved
 from infra.stacks import Stack
-from infra.stages import Refused, Stage, carry_out
+from infra.stages import Refused, Stage, carry_out, write
+
+# Which of the stack's outputs is the value of which variable.
+PROVISIONED = {
+    "RECORDER_TABLE": "Table",
+    "RECORDER_UPLOADS_BUCKET": "UploadsBucket",
+    "RECORDER_RECORDINGS_BUCKET": "RecordingsBucket",
+    "RECORDER_JWT_SECRET_ID": "JwtSecret",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,42 +55,48 @@ def main(arguments: list[str] | None = None) -> int:
 
 def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> None:
     """Bring a stage's stack, environment and policies up to date. Refused says why it cannot."""
-    configured = _settings(stage)
+    given = parameters(stage)
+    if alarm_email is not None:
+        given["AlarmEmail"] = alarm_email
     session = boto3.session.Session()
-    account = session.client("sts").get_caller_identity()
+    caller = session.client("sts").get_caller_identity()
+    client = session.client("cloudformation")
     where = {
-        "AWS::Partition": account["Arn"].split(":")[1],
-        "AWS::Region": session.client("cloudformation").meta.region_name,
-        "AWS::AccountId": account["Account"],
+        "AWS::Partition": caller["Arn"].split(":")[1],
+        "AWS::Region": client.meta.region_name,
+        "AWS::AccountId": caller["Account"],
     }
-    print(f"{stage.stack} in account {account['Account']}, region {where['AWS::Region']}")
+    print(f"{stage.stack} in account {caller['Account']}, region {client.meta.region_name}")
     _check_place(stage, where)
-    stack = Stack(session.client("cloudformation"), stage.stack)
-    parameters = {
+    stack = Stack(client, stage.stack)
+    stack.bring_up_to_date(given, replace_data=replace_data)
+    outputs = stack.outputs()
+    provisioned = {variable: outputs[output] for variable, output in PROVISIONED.items()}
+    own = {"RECORDER_STAGE": stage.name, "RECORDER_CORS_ORIGIN": given["CorsOrigin"]}
+    stage.set_environment(stage.environment() | own | provisioned)
+    for name, document in policies(stage).items():
+        write(stage.folder / name, resolved(document, outputs | where))
+    print(f"{stage.stack}: environment and policies are in {stage.folder.name}")
+
+
+def parameters(stage: Stage) -> dict[str, str]:
+    """The template's parameters, as the stage's settings have them. Refused if they will not do."""
+    configured = _settings(stage)
+    return {
         "Stage": stage.name,
         "CorsOrigin": configured.cors_origin,
         "StagingDays": str(4 * configured.upload_days + 1),
+        "LogDays": str(stage.log_days),
     }
-    if alarm_email is not None:
-        parameters["AlarmEmail"] = alarm_email
-    stack.bring_up_to_date(parameters, replace_data=replace_data)
-    outputs = stack.outputs()
-    stage.set_environment(
-        stage.environment()
-        | {
-            "RECORDER_STAGE": stage.name,
-            "RECORDER_TABLE": outputs["Table"],
-            "RECORDER_UPLOADS_BUCKET": outputs["UploadsBucket"],
-            "RECORDER_RECORDINGS_BUCKET": outputs["RecordingsBucket"],
-            "RECORDER_JWT_SECRET_ID": outputs["JwtSecret"],
-            "RECORDER_CORS_ORIGIN": configured.cors_origin,
-        }
-    )
-    for function in stage.functions:
-        document = policy(function, stage.name, configured.mail_from or "")
-        file = stage.folder / f"policy-{stage.name}-{function}.json"
-        stage.write(file, resolved(document, outputs | where))
-    print(f"{stage.stack}: environment and policies are in {stage.folder.name}")
+
+
+def policies(stage: Stage) -> dict[str, Any]:
+    """The policy of each of its functions, by the name of its file."""
+    mail_from = _settings(stage).mail_from or ""
+    return {
+        f"policy-{stage.name}-{function}.json": policy(function, stage.name, mail_from)
+        for function in stage.functions
+    }
 
 
 def _settings(stage: Stage) -> settings.Settings:

@@ -18,9 +18,9 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from infra.policies import APP
+
 ROOT = Path(__file__).resolve().parent.parent
-# Chalice's name of the app, which begins the name of all that is made for a stage.
-APP = "recorder"
 
 
 class Refused(Exception):
@@ -48,19 +48,24 @@ class Stage:
         return f"{APP}-{self.name}"
 
     @property
+    def log_days(self) -> int:
+        """How long its logs are kept."""
+        return int(self._settings["log_retention_in_days"])
+
+    @property
     def functions(self) -> list[str]:
         """Its functions, as Chalice names them."""
         return list(self._settings["lambda_functions"])
 
-    def environment(self, function: str | None = None) -> dict[str, str]:
-        """The variables of all its functions, or of one."""
-        variables: dict[str, str] = self._part(function).get("environment_variables", {})
+    def environment(self) -> dict[str, str]:
+        """The variables of its functions."""
+        variables: dict[str, str] = self._settings.get("environment_variables", {})
         return dict(variables)
 
-    def set_environment(self, variables: dict[str, str], function: str | None = None) -> None:
-        """Set the variables of all its functions, or what one has besides; and write that down."""
-        self._part(function)["environment_variables"] = variables
-        self.write(self._file, self._config)
+    def set_environment(self, variables: dict[str, str]) -> None:
+        """Set the variables of its functions, and write them down."""
+        self._settings["environment_variables"] = variables
+        write(self._file, self._config)
 
     def deployed(self, name: str) -> dict[str, str]:
         """What Chalice noted of a resource that it made; empty if it made none."""
@@ -70,17 +75,15 @@ class Stage:
         resources = json.loads(file.read_text(encoding="utf-8"))["resources"]
         return next((each for each in resources if each["name"] == name), {})
 
-    def write(self, file: Path, document: Any) -> None:
-        """Write a document as JSON, all of it or nothing, and nothing if it is what is there."""
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-        if file.exists() and file.read_text(encoding="utf-8") == text:
-            return
-        new = file.with_name(f"{file.name}.new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(file)
 
-    def _part(self, function: str | None) -> dict[str, Any]:
-        return self._settings["lambda_functions"][function] if function else self._settings
+def write(file: Path, document: Any) -> None:
+    """Write a document as JSON: all of it or nothing, and nothing if it is what is there."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if file.exists() and file.read_text(encoding="utf-8") == text:
+        return
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)
 
 
 @contextmanager

@@ -19,27 +19,15 @@ def place() -> Iterator[dict[str, str]]:
     """An environment that leads there; all that was made there is gone at the end."""
     # Not before backend.start() has made the environment safe to import it in.
     from moto import backends
-    from moto.cloudformation.models import ChangeSet, Stack
     from moto.core.models import DEFAULT_ACCOUNT_ID
 
     _make_secrets()
-    apply = ChangeSet.apply
-
-    def has_parameters(self: Stack, parameters: dict[str, str]) -> bool:
-        """Whether these are its parameters, defaults included."""
-        return {name: str(value) for name, value in self.stack_parameters.items()} == parameters
-
-    def apply_with_outputs(self: ChangeSet) -> None:
-        apply(self)
-        self.stack.template_dict = self.template_dict
-        self.stack.output_map = self.stack._create_output_map()
-
     try:
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             # What else it does not make it says so of.
             warnings.filterwarnings("ignore", "Tried to parse AWS::", UserWarning)
-            patch.setattr(ChangeSet, "apply", apply_with_outputs)
-            patch.setattr(Stack, "has_parameters", has_parameters)
+            _mend_stacks(patch)
+            _read_swagger(patch)
             yield {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
     finally:
         for service in USED.split():
@@ -48,6 +36,65 @@ def place() -> Iterator[dict[str, str]]:
         s3 = backends.get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
         for bucket in [each for each in s3.buckets if each.endswith(REGION)]:
             s3.delete_bucket(bucket)
+
+
+def _mend_stacks(patch: pytest.MonkeyPatch) -> None:
+    """Have stacks be as on AWS.
+
+    One that a change set made has outputs; parameters have defaults; and what is retained is.
+    """
+    from moto.cloudformation.models import ChangeSet, Stack
+    from moto.cloudformation.parsing import ResourceMap
+
+    apply = ChangeSet.apply
+
+    def apply_with_outputs(self: ChangeSet) -> None:
+        apply(self)
+        self.stack.template_dict = self.template_dict
+        self.stack.output_map = self.stack._create_output_map()
+
+    def has_parameters(self: Stack, parameters: dict[str, str]) -> bool:
+        return {name: str(value) for name, value in self.stack_parameters.items()} == parameters
+
+    delete = ResourceMap.delete
+
+    def delete_what_is_not_retained(self: ResourceMap) -> None:
+        for resource in self._resource_json_map.values():
+            if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+                resource["DeletionPolicy"] = "Retain"
+        delete(self)
+
+    patch.setattr(ResourceMap, "delete", delete_what_is_not_retained)
+    patch.setattr(ChangeSet, "apply", apply_with_outputs)
+    patch.setattr(Stack, "has_parameters", has_parameters)
+
+
+def _read_swagger(patch: pytest.MonkeyPatch) -> None:
+    """Have API Gateway read the Swagger 2.0 that Chalice sends, as OpenAPI 3, which moto reads."""
+    from moto.apigateway.models import APIGatewayBackend, RestAPI
+
+    put = APIGatewayBackend.put_rest_api
+
+    def put_swagger(
+        self: APIGatewayBackend, function_id: str, api_doc: Any, *, mode: str = "merge", **_: Any
+    ) -> RestAPI:
+        document = {key: value for key, value in api_doc.items() if key != "swagger"}
+        for methods in document["paths"].values():
+            # A preflight is answered by nobody, which moto wants an address of.
+            for name, nobodys in {"uri": "", "httpMethod": "POST"}.items():
+                methods["options"]["x-amazon-apigateway-integration"][name] = nobodys
+        api = put(self, function_id, document, fail_on_warnings=False, mode=mode)
+        api.binaryMediaTypes = document["x-amazon-apigateway-binary-media-types"]
+        # Whatever the document does not say is as it is by default.
+        api.gateway_responses.clear()
+        return api
+
+    def import_swagger(self: APIGatewayBackend, api_doc: Any, *_: Any) -> RestAPI:
+        api = self.create_rest_api(name=api_doc["info"]["title"], description="")
+        return put_swagger(self, api.id, api_doc)
+
+    patch.setattr(APIGatewayBackend, "import_rest_api", import_swagger)
+    patch.setattr(APIGatewayBackend, "put_rest_api", put_swagger)
 
 
 @functools.cache

@@ -271,6 +271,13 @@ def test_the_jobs_errors_are_those_of_every_job() -> None:
     assert [each["Fn::Sub"] for each in names] == [f"recorder-${{Stage}}-{job}" for job in JOBS]
 
 
+def test_the_apis_log_is_where_its_function_writes() -> None:
+    log = properties("ApiLog")
+
+    assert log["LogGroupName"] == {"Fn::Sub": "/aws/lambda/recorder-${Stage}"}
+    assert log["RetentionInDays"] == {"Ref": "LogDays"}
+
+
 def test_dead_letters_are_kept_for_14_days_and_encrypted() -> None:
     queue = properties("DeadLetters")
 

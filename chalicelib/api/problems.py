@@ -22,6 +22,7 @@ HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
 }
+PROBLEM = "application/problem+json"
 
 
 class Cors(CORSConfig):
@@ -52,8 +53,24 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     """Of a version_conflict: the recording as it is now."""
 
 
+def cors(origin: str) -> Cors:
+    """What a browser is told on every answer; `origin` is who may call."""
+    return Cors(
+        allow_origin=origin,
+        allow_headers=["If-Match"],
+        expose_headers=["ETag", "Retry-After", "WWW-Authenticate"],
+        max_age=600,
+    )
+
+
 def refuse(error: RecorderError, request: Request | None) -> Response:
     """An error, as it is answered."""
+    body = describe(error, request_id(request))
+    return respond(body, error.status, {"Content-Type": PROBLEM, **error.headers})
+
+
+def describe(error: RecorderError, request_id: str) -> str:
+    """The problem document of an error."""
     ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     problem = Problem(
         # RFC 9457: the type is no more than the status and the code say.
@@ -63,12 +80,11 @@ def refuse(error: RecorderError, request: Request | None) -> Response:
         # What is behind a fault of ours is for the log.
         detail=error.title if ours else error.detail,
         code=error.code,
-        request_id=request_id(request),
+        request_id=request_id,
         errors=error.errors,
         recording=error.current or UNSET,
     )
-    headers = {"Content-Type": "application/problem+json", **error.headers}
-    return respond(msgspec.json.encode(problem).decode(), error.status, headers)
+    return msgspec.json.encode(problem).decode()
 
 
 def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., Any]], Response]:

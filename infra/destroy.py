@@ -1,0 +1,141 @@
+"""Takes a stage off AWS: `make destroy STAGE=prod`. Its data stays, unless that is asked for twice.
+
+What Chalice made goes: the API, with its address, and the functions. The stack stays, with the
+table, the buckets and the keys; `make deploy` finds it again.
+
+`make destroy STAGE=prod DATA=delete` deletes those too, every account and every recording, once
+somebody has typed so. The table of prod is protected from that as long as nobody has said to AWS
+that it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import ClientError
+
+from infra.finish import PUBLIC_URL
+from infra.policies import name_in_lambda
+from infra.provision import PROVISIONED
+from infra.stacks import Stack, typed
+from infra.stages import ROOT, Refused, Stage, carry_out
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+GONE = {"NoSuchBucket", "ResourceNotFoundException"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Destroy, and return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="make destroy")
+    parser.add_argument("--data", choices=["keep", "delete"], default="keep")
+    return carry_out(
+        parser, lambda stage, given: destroy(stage, data_too=given.data == "delete"), arguments
+    )
+
+
+def destroy(stage: Stage, *, data_too: bool) -> None:
+    """Take the stage away. Refused if nobody says so, or if its data is protected."""
+    session = boto3.session.Session()
+    stack = Stack(session.client("cloudformation"), stage.stack)
+    outputs = stack.outputs()
+    if data_too and outputs:
+        _check_unprotected(session, outputs["Table"])
+    print(f"The API and the functions of {stage.name} go; the address will not come back.")
+    print(f"Every account and every recording {'goes, for good' if data_too else 'stays'}.")
+    if not typed(f"delete all of {stage.name}" if data_too else stage.stack):
+        raise Refused("nothing was changed")
+    _delete_what_chalice_made(stage)
+    if data_too and outputs:
+        _delete_data(session, outputs)
+        stack.delete()
+        _delete_logs(session, stage)
+        for file in stage.folder.glob(f"policy-{stage.name}-*.json"):
+            file.unlink()
+        _forget(stage, *PROVISIONED)
+
+
+def _check_unprotected(session: boto3.session.Session, table: str) -> None:
+    with _gone_is_fine():
+        described = session.client("dynamodb").describe_table(TableName=table)["Table"]
+        if described.get("DeletionProtectionEnabled"):
+            lift = (
+                f"aws dynamodb update-table --table-name {table} --no-deletion-protection-enabled"
+            )
+            raise Refused(f"{table} is protected; whoever means it lifts that first: {lift}")
+
+
+def _delete_what_chalice_made(stage: Stage) -> None:
+    command = [str(Path(sys.executable).with_name("chalice")), "delete", "--stage", stage.name]
+    ran = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 - as in package.py
+    if ran.returncode:
+        raise Refused("chalice delete did not go well; this can be run again")
+    _forget(stage, PUBLIC_URL)
+
+
+def _delete_data(session: boto3.session.Session, outputs: dict[str, str]) -> None:
+    for bucket in (outputs["UploadsBucket"], outputs["RecordingsBucket"]):
+        with _gone_is_fine():
+            print(f"  deleting  {bucket}")
+            _empty(session.client("s3"), bucket)
+            session.client("s3").delete_bucket(Bucket=bucket)
+    with _gone_is_fine():
+        print(f"  deleting  {outputs['Table']}")
+        session.client("dynamodb").delete_table(TableName=outputs["Table"])
+    with _gone_is_fine():
+        # At once: a name that waits for its deletion cannot be used again.
+        session.client("secretsmanager").delete_secret(
+            SecretId=outputs["JwtSecret"], ForceDeleteWithoutRecovery=True
+        )
+
+
+def _empty(s3: S3Client, bucket: str) -> None:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        there = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        if there:
+            s3.delete_objects(
+                Bucket=bucket,
+                Delete={
+                    "Objects": [
+                        {"Key": each["Key"], "VersionId": each["VersionId"]} for each in there
+                    ]
+                },
+            )
+    for uploads in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        for upload in uploads.get("Uploads", []):
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def _delete_logs(session: boto3.session.Session, stage: Stage) -> None:
+    # The last is what Chalice takes for the API's.
+    names = [name_in_lambda(function, stage.name) for function in stage.functions]
+    for name in (*names, f"{stage.stack}-api_handler"):
+        with _gone_is_fine():
+            session.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{name}")
+
+
+def _forget(stage: Stage, *variables: str) -> None:
+    left = {name: text for name, text in stage.environment().items() if name not in variables}
+    stage.set_environment(left)
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """What a run that was cut off has deleted already is no error."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in GONE:
+            raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

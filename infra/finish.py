@@ -1,0 +1,77 @@
+"""Sets what Chalice cannot: the last part of `make deploy`, after `chalice deploy`.
+
+API Gateway's own refusals get the app's form and CORS headers; Chalice has just replaced the API,
+and them with it. What a job could not do goes to the dead-letter queue. And the first time, the
+stage's RECORDER_PUBLIC_URL, which links in mails begin with, becomes the address that the API got,
+unless another one is set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import boto3
+
+from infra.gateway import answers
+from infra.policies import JOBS, name_in_lambda
+from infra.stacks import Stack
+from infra.stages import Refused, Stage, carry_out
+
+PUBLIC_URL = "RECORDER_PUBLIC_URL"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Finish, and return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="make deploy")
+    return carry_out(parser, lambda stage, _: finish(stage), arguments)
+
+
+def finish(stage: Stage) -> None:
+    """Set it all; Refused if the stage is not deployed."""
+    api = stage.deployed("rest_api")
+    if not api:
+        raise Refused(f"{stage.name} is not deployed: chalice deploy --stage {stage.name}")
+    session = boto3.session.Session()
+    _answer_refusals(session, stage, api["rest_api_id"])
+    dead_letters = Stack(session.client("cloudformation"), stage.stack).outputs()["DeadLettersArn"]
+    for job in JOBS:
+        session.client("lambda").put_function_event_invoke_config(
+            FunctionName=name_in_lambda(job, stage.name),
+            DestinationConfig={"OnFailure": {"Destination": dead_letters}},
+        )
+    if PUBLIC_URL not in stage.environment():
+        _name_address(session, stage, api["rest_api_url"].rstrip("/"))
+    print(f"{stage.stack}: {api['rest_api_url']}")
+
+
+def _answer_refusals(session: boto3.session.Session, stage: Stage, api_id: str) -> None:
+    gateway = session.client("apigateway")
+    for kind, answer in answers(stage.environment()["RECORDER_CORS_ORIGIN"]).items():
+        gateway.put_gateway_response(
+            restApiId=api_id,
+            responseType=kind,
+            statusCode=str(answer.status),
+            responseParameters={
+                f"gatewayresponse.header.{name}": value for name, value in answer.headers.items()
+            },
+            responseTemplates=answer.templates,
+        )
+    gateway.create_deployment(restApiId=api_id, stageName=stage.name)
+
+
+def _name_address(session: boto3.session.Session, stage: Stage, address: str) -> None:
+    """Note the API's address, and tell the functions at once, as the next deployment would."""
+    stage.set_environment(stage.environment() | {PUBLIC_URL: address})
+    client = session.client("lambda")
+    for function in stage.functions:
+        name = name_in_lambda(function, stage.name)
+        told = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        variables = told | {PUBLIC_URL: address}
+        client.update_function_configuration(
+            FunctionName=name, Environment={"Variables": variables}
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Packages a stage for whoever deploys by a pipeline: `make package STAGE=prod`.
+
+Writes out/sam.json and out/deployment.zip: one SAM template with the functions, the API and all
+that they stand on, and the code. No AWS is needed for it, and nothing in the project changes.
+docs/operations.md says how such a package is deployed.
+
+With `--zip-only` it makes the code alone, for the `chalice deploy` that follows to find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from chalice.package import YAMLTemplateSerializer
+from chalice.utils import to_cfn_resource_name
+
+from infra.gateway import answers
+from infra.policies import JOBS, name_in_lambda, substituted
+from infra.provision import PROVISIONED, parameters, policies
+from infra.stacks import TEMPLATE
+from infra.stages import ROOT, Refused, Stage, carry_out, write
+
+OUT = ROOT / "out"
+# What belongs to how packages are installed, and what Python makes of the machine it ran on.
+NOT_RUN = (".dist-info/", "__pycache__/")
+# Only for the shape of names: nobody is asked anything there.
+ANYWHERE = {"AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Package, and return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="make package")
+    parser.add_argument("--zip-only", action="store_true", help="make what chalice deploy sends")
+    return carry_out(
+        parser,
+        lambda stage, given: zip_only(stage) if given.zip_only else package(stage),
+        arguments,
+    )
+
+
+def package(stage: Stage) -> None:
+    """Write the template and the code to OUT."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("app.py", "requirements.txt"):
+            shutil.copy(ROOT / name, copy)
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "chalicelib", copy / "chalicelib", ignore=caches)
+        (copy / ".chalice").mkdir()
+        shutil.copy(stage.folder / "config.json", copy / ".chalice")
+        for name, document in policies(stage).items():
+            write(copy / ".chalice" / name, substituted(document))
+        write(copy / "merge.json", merged_into(stage))
+        _chalice(copy, "package", "--stage", stage.name, "--merge-template", "merge.json", str(OUT))
+    slim(OUT / "deployment.zip")
+    print(f"{stage.stack}: {OUT.name}/sam.json and {OUT.name}/deployment.zip")
+
+
+def zip_only(stage: Stage) -> None:
+    """Make the code that `chalice deploy` looks for before it makes its own."""
+    for cache in (ROOT / "chalicelib").rglob("__pycache__"):
+        shutil.rmtree(cache)  # They are part of the name that it looks for.
+    with tempfile.TemporaryDirectory() as unused:
+        _chalice(ROOT, "package", "--stage", stage.name, unused)
+    for made in (stage.folder / "deployments").glob("*.zip"):
+        slim(made)
+
+
+def slim(file: Path) -> None:
+    """Leave in a zip what runs, and the same of the same every time."""
+    new = file.with_name(f"{file.name}.new")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as slimmed:
+        for name in sorted(old.namelist()):
+            if not any(part in name for part in NOT_RUN):
+                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = 0o644 << 16  # Lambda runs as somebody else.
+                slimmed.writestr(entry, old.read(name))
+    new.replace(file)
+
+
+def merged_into(stage: Stage) -> dict[str, Any]:
+    """The stage's own template, and what Chalice's lacks: names, environments, refusals."""
+    template: dict[str, Any] = YAMLTemplateSerializer().load_template(
+        TEMPLATE.read_text(encoding="utf-8")
+    )
+    given = parameters(stage)
+    for name, value in given.items():
+        template["Parameters"][name]["Default"] = value
+    # The code and the API were made for these.
+    for name in ("Stage", "CorsOrigin"):
+        template["Parameters"][name]["AllowedPattern"] = f"^{re.escape(given[name])}$"
+    # Here the API's function has a name that Chalice knows how to make the log of.
+    del template["Resources"]["ApiLog"], template["Parameters"]["LogDays"]
+    functions = {name: _function(name, stage) for name in stage.functions}
+    api_log = f"/aws/lambda/{name_in_lambda('api_handler', stage.name)}"
+    api = {
+        "TracingEnabled": True,
+        # Otherwise SAM makes a second stage in API Gateway, which is called Stage.
+        "OpenApiVersion": "2.0",
+        "GatewayResponses": {
+            kind: {
+                "StatusCode": answer.status,
+                "ResponseParameters": {"Headers": answer.headers},
+                "ResponseTemplates": answer.templates,
+            }
+            for kind, answer in answers(given["CorsOrigin"]).items()
+        },
+    }
+    template["Resources"] |= {
+        # Chalice calls this function otherwise than its resources.
+        "APIHandler": functions.pop("api_handler"),
+        "ApiHandlerLogGroup": {"Properties": {"LogGroupName": api_log}},
+        "RestAPI": {"Properties": api},
+        **{to_cfn_resource_name(name): function for name, function in functions.items()},
+    }
+    return template
+
+
+def _function(name: str, stage: Stage) -> dict[str, Any]:
+    by_hand = {key: text for key, text in stage.environment().items() if key not in PROVISIONED}
+    variables: dict[str, Any] = by_hand | {
+        key: {"Ref": output} for key, output in PROVISIONED.items()
+    }
+    properties: dict[str, Any] = {"FunctionName": name_in_lambda(name, stage.name)}
+    if name in JOBS:
+        dead_letters = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+        properties["EventInvokeConfig"] = {"DestinationConfig": {"OnFailure": dead_letters}}
+    if name == "notice":
+        arrival = {"detail": {"bucket": {"name": [{"Ref": "UploadsBucket"}]}}}
+        properties["Events"] = {"NoticeEvent": {"Properties": {"Pattern": arrival}}}
+    if name == "deliver_mail":
+        address = "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
+        variables.setdefault("RECORDER_PUBLIC_URL", {"Fn::Sub": f"{address}/{stage.name}"})
+    properties["Environment"] = {"Variables": variables}
+    return {"Properties": properties}
+
+
+def _chalice(project: Path, *arguments: str) -> None:
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("RECORDER_")}
+    environ = ANYWHERE | environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    command = [str(Path(sys.executable).with_name("chalice")), *arguments]
+    ran = subprocess.run(  # noqa: S603 - the tool of our own environment, and no shell
+        command, cwd=project, env=environ, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise Refused(f"chalice {arguments[0]}: {(ran.stderr or ran.stdout).strip()}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,328 @@
+"""A stage is deployed by `make deploy`, with Chalice as it is, and taken away again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from app import app
+from chalicelib import settings
+from chalicelib.core.deletion import LONGEST_FUNCTION
+from chalicelib.models.fields import AUDIO_TYPES
+from infra.gateway import REFUSALS
+from infra.policies import GRANTS, JOBS, name_in_lambda
+from tests import projects
+from tests.iam import ACCOUNT
+from tests.stacks import REGION, place
+
+CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
+NAMES = {function: name_in_lambda(function, "prod") for function in GRANTS}
+
+
+class Deployed(NamedTuple):
+    """A stage on AWS, and the project that it was deployed from."""
+
+    folder: Path
+    printed: str
+    before: dict[str, Any]
+    """What there was after the first time."""
+    now: dict[str, Any]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What .chalice/config.json has."""
+        config = json.loads((self.folder / ".chalice" / "config.json").read_text())
+        variables: dict[str, str] = config["stages"]["prod"]["environment_variables"]
+        return variables
+
+
+def client(service: Any) -> Any:
+    return boto3.client(service, REGION)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """A stage that was deployed twice."""
+    folder = tmp_path_factory.mktemp("project")
+    projects.copy_to(folder)
+    with place() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        states, printed = [], []
+        for _ in range(2):
+            printed.append(make(folder, "deploy"))
+            states.append(state())
+        yield Deployed(folder, printed[-1], *states)
+
+
+def make(folder: Path, target: str, typed: str = "", **variables: str) -> str:
+    ran = projects.make(folder, target, "prod", typed, **variables)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def state() -> dict[str, Any]:
+    """What there is on AWS of the stage, but for when it was last written."""
+    events, functions = client("events"), {}
+    for function, name in NAMES.items():
+        functions[function] = client("lambda").get_function(FunctionName=name)["Configuration"]
+        del functions[function]["LastModified"]
+    rules = {rule["Name"]: rule for rule in events.list_rules()["Rules"]}
+    (api,) = client("apigateway").get_rest_apis()["items"]
+    return {
+        "functions": functions,
+        "policies": {name: policy_of(each["Role"]) for name, each in functions.items()},
+        "rules": rules,
+        "targets": {name: events.list_targets_by_rule(Rule=name)["Targets"] for name in rules},
+        "api": api,
+        "refusals": client("apigateway").get_gateway_responses(restApiId=api["id"])["items"],
+    }
+
+
+def policy_of(role: str) -> Any:
+    """The one policy of a role."""
+    name = role.rpartition("/")[2]
+    (policy,) = client("iam").list_role_policies(RoleName=name)["PolicyNames"]
+    return client("iam").get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+
+
+def test_a_second_deployment_changes_nothing(deployed: Deployed) -> None:
+    assert "recorder-prod: nothing to change" in deployed.printed
+    assert deployed.now == deployed.before
+
+
+# Functions
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_is_told_what_the_stage_is_set_to(deployed: Deployed, function: str) -> None:
+    variables = deployed.now["functions"][function]["Environment"]["Variables"]
+
+    assert variables == deployed.environment
+    assert variables["RECORDER_TABLE"] == "recorder-prod"
+    assert not {"RECORDER_BACKEND", "RECORDER_JWT_KEYS"} & {*variables}
+
+
+def test_the_functions_settings_are_ones_that_the_app_starts_with(deployed: Deployed) -> None:
+    in_lambda = deployed.environment | {"AWS_LAMBDA_FUNCTION_NAME": "recorder-prod"}
+
+    assert settings.load(in_lambda).backend == "aws"
+
+
+def test_links_in_mails_begin_with_the_address_that_the_api_got(deployed: Deployed) -> None:
+    address = f"https://{deployed.now['api']['id']}.execute-api.{REGION}.amazonaws.com/prod"
+
+    assert deployed.environment["RECORDER_PUBLIC_URL"] == address
+    assert f"recorder-prod: {address}/" in deployed.printed
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_may_do_what_its_policy_says(deployed: Deployed, function: str) -> None:
+    file = deployed.folder / ".chalice" / f"policy-prod-{function}.json"
+
+    assert deployed.now["policies"][function] == json.loads(file.read_text())
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_may_write_the_log_that_there_is(deployed: Deployed, function: str) -> None:
+    log = f"/aws/lambda/{deployed.now['functions'][function]['FunctionName']}"
+    groups = client("logs").describe_log_groups(logGroupNamePrefix=log)["logGroups"]
+
+    assert {each["logGroupName"]: each["retentionInDays"] for each in groups}[log] == 90
+    assert any(
+        statement["Resource"].endswith(f":log-group:{log}:log-stream:*")
+        for statement in deployed.now["policies"][function]["Statement"]
+    )
+
+
+def test_the_api_has_a_whole_processor_and_as_long_as_api_gateway_waits(
+    deployed: Deployed,
+) -> None:
+    api = deployed.now["functions"]["api_handler"]
+
+    assert (api["Handler"], api["MemorySize"], api["Timeout"]) == ("app.app", 1769, 29)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_runs_by_itself(deployed: Deployed, job: str) -> None:
+    assert deployed.now["functions"][job]["Handler"] == f"chalicelib.jobs.{job}"
+
+
+def test_upkeep_has_as_long_as_a_deletion_waits_for_what_is_under_way(deployed: Deployed) -> None:
+    timeouts = {name: each["Timeout"] for name, each in deployed.now["functions"].items()}
+
+    assert max(timeouts.values()) == timeouts["upkeep"] == LONGEST_FUNCTION.total_seconds()
+
+
+@pytest.mark.parametrize("function", GRANTS)
+def test_every_function_is_traced(deployed: Deployed, function: str) -> None:
+    assert deployed.now["functions"][function]["TracingConfig"] == {"Mode": "Active"}
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("job", JOBS)
+def test_what_a_job_fails_at_for_good_is_a_dead_letter(job: str) -> None:
+    asked = client("lambda").get_function_event_invoke_config(FunctionName=NAMES[job])
+
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:recorder-prod-dead-letters"
+    assert asked["DestinationConfig"]["OnFailure"] == {"Destination": queue}
+
+
+# Schedules and events
+
+
+@pytest.mark.parametrize(
+    ("job", "schedule"), [("upkeep", "rate(15 minutes)"), ("deliver_mail", "rate(1 minute)")]
+)
+def test_a_job_has_its_schedule(deployed: Deployed, job: str, schedule: str) -> None:
+    rule = f"recorder-prod-{job}-event"
+
+    assert deployed.now["rules"][rule]["ScheduleExpression"] == schedule
+    assert deployed.now["targets"][rule][0]["Arn"].endswith(f":function:{NAMES[job]}")
+
+
+def test_what_arrives_in_the_uploads_bucket_is_noticed(deployed: Deployed) -> None:
+    rule = "recorder-prod-notice-event"
+
+    assert json.loads(deployed.now["rules"][rule]["EventPattern"]) == {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [f"recorder-prod-uploads-{ACCOUNT}-{REGION}"]}},
+    }
+    assert deployed.now["targets"][rule][0]["Arn"].endswith(":function:recorder-prod-notice")
+
+
+# The API
+
+
+def methods(deployed: Deployed) -> dict[str, Any]:
+    """Each path of the API, and each of its methods."""
+    resources = client("apigateway").get_resources(
+        restApiId=deployed.now["api"]["id"], limit=500, embed=["methods"]
+    )
+    return {
+        each["path"]: each["resourceMethods"]
+        for each in resources["items"]
+        if each.get("resourceMethods")
+    }
+
+
+def test_the_api_has_every_route_and_no_other(deployed: Deployed) -> None:
+    declared = {path: {*methods, "OPTIONS"} for path, methods in app.routes.items()}
+
+    assert {path: set(there) for path, there in methods(deployed).items()} == declared
+
+
+def test_every_route_is_the_apps(deployed: Deployed) -> None:
+    function = deployed.now["functions"]["api_handler"]["FunctionArn"]
+    addresses = {
+        method["methodIntegration"]["uri"]
+        for there in methods(deployed).values()
+        for name, method in there.items()
+        if name != "OPTIONS"
+    }
+
+    assert [address.partition("/functions/")[2] for address in addresses] == [
+        f"{function}/invocations"
+    ]
+
+
+def test_audio_comes_as_the_bytes_it_is(deployed: Deployed) -> None:
+    assert deployed.now["api"]["binaryMediaTypes"] == list(AUDIO_TYPES)
+
+
+def test_the_api_is_deployed_under_the_stages_name(deployed: Deployed) -> None:
+    (stage,) = client("apigateway").get_stages(restApiId=deployed.now["api"]["id"])["item"]
+
+    assert stage["stageName"] == "prod"
+
+
+def test_a_preflight_is_answered_for_the_stages_own_origin(deployed: Deployed) -> None:
+    answer = methods(deployed)["/me"]["OPTIONS"]["methodIntegration"]["integrationResponses"]
+
+    headers = answer["200"]["responseParameters"]
+    assert headers["method.response.header.Access-Control-Allow-Origin"] == "'*'"
+
+
+def test_api_gateways_own_refusals_are_in_the_apps_form(deployed: Deployed) -> None:
+    refusals = {each["responseType"]: each for each in deployed.now["refusals"]}
+
+    assert set(refusals) == set(REFUSALS)
+    for each in refusals.values():
+        assert each["responseParameters"][CORS] == "'*'"
+        problem = json.loads(each["responseTemplates"]["application/json"])
+        assert problem["status"] == int(each["statusCode"])
+
+
+# Taking it away: in this order, since what is gone is gone
+
+
+def destroy(deployed: Deployed, typed: str, data: str = "keep") -> tuple[int, str]:
+    ran = projects.make(deployed.folder, "destroy", "prod", typed, DATA=data)
+    return ran.returncode, ran.stderr
+
+
+def is_up() -> bool:
+    return len(client("lambda").list_functions()["Functions"]) == len(GRANTS)
+
+
+@pytest.mark.parametrize(
+    ("typed", "data"),
+    [("", "keep"), ("y\n", "keep"), ("recorder-dev\n", "keep")],
+    ids=["nobody", "y", "another"],
+)
+def test_nothing_goes_unless_somebody_types_what(deployed: Deployed, typed: str, data: str) -> None:
+    code, said = destroy(deployed, typed, data)
+
+    assert code
+    assert "make destroy: nothing was changed" in said
+    assert is_up()
+
+
+def test_the_data_of_prod_is_protected(deployed: Deployed) -> None:
+    code, said = destroy(deployed, "delete all of prod\n", "delete")
+
+    assert code
+    assert "recorder-prod is protected" in said
+    assert is_up()
+
+
+def test_what_was_deployed_goes_and_what_holds_data_stays(deployed: Deployed) -> None:
+    make(deployed.folder, "destroy", "recorder-prod\n")
+
+    assert client("lambda").list_functions()["Functions"] == []
+    assert client("apigateway").get_rest_apis()["items"] == []
+    assert client("events").list_rules()["Rules"] == []
+    assert "recorder-prod" in client("dynamodb").list_tables()["TableNames"]
+    (stack,) = client("cloudformation").describe_stacks()["Stacks"]
+    assert stack["StackName"] == "recorder-prod"
+
+
+def test_what_was_destroyed_is_deployed_again_with_its_data(deployed: Deployed) -> None:
+    printed = make(deployed.folder, "deploy")
+
+    assert "recorder-prod: nothing to change" in printed
+    assert is_up()
+    (api,) = client("apigateway").get_rest_apis()["items"]
+    assert api["id"] in deployed.environment["RECORDER_PUBLIC_URL"]
+
+
+def test_asked_for_twice_everything_goes(deployed: Deployed) -> None:
+    bucket = deployed.environment["RECORDER_RECORDINGS_BUCKET"]
+    for _ in range(2):
+        client("s3").put_object(Bucket=bucket, Key="a/b", Body=b"some sound")
+    client("s3").create_multipart_upload(Bucket=bucket, Key="a/c")
+    client("dynamodb").update_table(TableName="recorder-prod", DeletionProtectionEnabled=False)
+
+    make(deployed.folder, "destroy", "delete all of prod\n", DATA="delete")
+
+    assert client("dynamodb").list_tables()["TableNames"] == []
+    assert bucket not in [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
+    assert client("secretsmanager").list_secrets()["SecretList"] == []
+    assert client("cloudformation").describe_stacks()["Stacks"] == []
+    assert set(deployed.environment) == {"RECORDER_STAGE", "RECORDER_CORS_ORIGIN"}
