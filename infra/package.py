@@ -1,7 +1,7 @@
 """Packages a stage for whoever deploys by a pipeline: `make package STAGE=prod`.
 
 Writes out/sam.json and out/deployment.zip: one SAM template with the functions, the API and all
-that they stand on, and the code. No AWS is needed for it, and nothing in the project changes.
+that they stand on, and the code. No AWS is needed for it.
 docs/operations.md says how such a package is deployed.
 
 With `--zip-only` it makes the code alone, for the `chalice deploy` that follows to find.
@@ -56,6 +56,9 @@ def package(stage: Stage) -> None:
         caches = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "chalicelib", copy / "chalicelib", ignore=caches)
         (copy / ".chalice").mkdir()
+        # What Chalice has downloaded before it does not download again.
+        (stage.folder / "deployments").mkdir(exist_ok=True)
+        (copy / ".chalice" / "deployments").symlink_to(stage.folder / "deployments")
         shutil.copy(stage.folder / "config.json", copy / ".chalice")
         for name, document in policies(stage).items():
             write(copy / ".chalice" / name, substituted(document))
