@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.config import Config
+from botocore.loaders import Loader
 from urllib3 import HTTPResponse
 
 from chalicelib.aws.clients import Clients
+from chalicelib.errors import InternalError
 from tests.faults import Faults
 from tests.phone import PASSWORD, Phone, send
 
@@ -219,3 +222,20 @@ def test_what_others_want_of_s3_does_not_reach_the_apps_clients(
     assert config.signature_version == "s3v4"
     assert config.request_checksum_calculation == "when_required"
     assert config.response_checksum_validation == "when_required"
+
+
+# What Lambda's own boto3 has to know.
+
+
+def test_a_boto3_that_cannot_copy_as_we_do_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s3" / "2006-03-01"
+    folder.mkdir(parents=True)
+    model = Loader().load_service_model("s3", "service-2")
+    del model["shapes"]["CopyObjectRequest"]["members"]["IfNoneMatch"]
+    (folder / "service-2.json").write_text(json.dumps(model))
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+
+    with pytest.raises(InternalError, match=r"^boto3 [\d.]+ knows no CopyObject with IfNoneMatch"):
+        _ = Clients(custom_s3=False).copier()

@@ -109,9 +109,17 @@ class Clients:
         return self._s3(_patience(COPY_READ_SECONDS, COPY_TRIES))
 
     def copier(self) -> S3Client:
-        """The S3 client to copy with now: what came before may have taken that time."""
+        """The S3 client to copy with now: what came before may have taken that time.
+
+        InternalError when this boto3 cannot make our copies.
+        """
         has_time = deadline.seconds_left() >= CONNECT_SECONDS + COPY_READ_SECONDS
-        return self.s3_copying if has_time else self.s3
+        client = self.s3_copying if has_time else self.s3
+        copying = client.meta.service_model.operation_model("CopyObject").input_shape
+        # boto3 is Lambda's own (docs/decisions/07-dependencies-in-lambda.md), which may be old.
+        if copying is None or "IfNoneMatch" not in copying.members:
+            raise InternalError(f"boto3 {boto3.__version__} knows no CopyObject with IfNoneMatch")
+        return client
 
     @cached_property
     def secretsmanager(self) -> SecretsManagerClient:
