@@ -33,7 +33,7 @@ OUT = ROOT / "out"
 # What belongs to how packages are installed, and what Python makes of the machine it ran on.
 NOT_RUN = (".dist-info/", "__pycache__/")
 # Only for the shape of names: nobody is asked anything there.
-ANYWHERE = {"AWS_DEFAULT_REGION": "us-east-1"}
+ANYWHERE = "us-east-1"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,8 +149,13 @@ def _function(name: str, stage: Stage) -> dict[str, Any]:
 
 
 def _chalice(project: Path, *arguments: str) -> None:
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("RECORDER_")}
-    environ = ANYWHERE | environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("AWS_", "RECORDER_"))
+    }
+    environ["AWS_DEFAULT_REGION"] = os.environ.get("AWS_DEFAULT_REGION", ANYWHERE)
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
     command = [str(Path(sys.executable).with_name("chalice")), *arguments]
     ran = subprocess.run(  # noqa: S603 - the tool of our own environment, and no shell
         command, cwd=project, env=environ, capture_output=True, text=True, check=False

@@ -94,7 +94,7 @@ def plainly() -> Iterator[None]:
     except NoCredentialsError as error:
         raise Refused("AWS is not told who you are: set AWS_PROFILE, or log in") from error
     except NoRegionError as error:
-        raise Refused("AWS is not told where: set AWS_REGION") from error
+        raise Refused("AWS is not told where: set AWS_DEFAULT_REGION") from error
     except ProfileNotFound as error:
         raise Refused(f"{error}; AWS_PROFILE names it") from error
     except (BotoCoreError, ClientError) as error:

@@ -53,6 +53,7 @@ class Asked(NamedTuple):
     service: str
     operation: str
     parameters: dict[str, Any]
+    signed: bool = False
 
     @property
     def permissions(self) -> Iterator[Permission]:
@@ -112,7 +113,7 @@ def recording(clients: Clients, asked: list[Asked]) -> Iterator[None]:
 
     def sign(signing: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         method, bucket = arguments[1:3] if signing.__name__ == "url" else ("PUT", arguments[1])
-        asked.append(Asked("s3", f"{method.title()}Object", {"Bucket": bucket}))
+        asked.append(Asked("s3", f"{method.title()}Object", {"Bucket": bucket}, signed=True))
         return signing(*arguments, **named)
 
     emitters = [client.meta.events for client in _all(clients)]

@@ -326,7 +326,7 @@ def test_a_stage_is_not_made_anew_in_another_region(
 @pytest.mark.parametrize(
     ("lost", "says"),
     [
-        (("AWS_REGION", "AWS_DEFAULT_REGION"), "AWS is not told where: set AWS_REGION"),
+        (("AWS_REGION", "AWS_DEFAULT_REGION"), "AWS is not told where: set AWS_DEFAULT_REGION"),
         (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "AWS is not told who you are"),
     ],
     ids=["region", "credentials"],

@@ -11,7 +11,7 @@ from cfnlint.decode import cfn_yaml
 from msgspec.inspect import type_info
 
 from chalicelib.aws.audio import EXPORTS
-from chalicelib.metrics import NAMESPACE
+from chalicelib.telemetry import NAMESPACE
 from chalicelib.settings import Settings
 from infra.policies import JOBS
 from local.backend import TEMPLATE
