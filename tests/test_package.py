@@ -330,8 +330,11 @@ def test_api_gateways_own_refusals_are_in_the_apps_form(packaged: Packaged) -> N
 def test_the_api_has_one_stage_which_is_traced(packaged: Packaged) -> None:
     made = packaged.translated().values()
     (stage,) = [each for each in made if each["Type"] == "AWS::ApiGateway::Stage"]
+    (deployment,) = [each for each in made if each["Type"] == "AWS::ApiGateway::Deployment"]
 
     assert stage["Properties"]["StageName"] == packaged.stage
+    # It would make one of its own.
+    assert "StageName" not in deployment["Properties"]
     assert stage["Properties"]["TracingEnabled"] is True
 
 

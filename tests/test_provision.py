@@ -14,12 +14,14 @@ import pytest
 from cfnlint.decode import cfn_yaml
 
 from infra import provision, stacks, stages
-from infra.policies import GRANTS
+from infra.policies import APP, GRANTS
 from infra.stages import ROOT
 from tests.iam import ACCOUNT
 from tests.stacks import REGION, place
 
 PROD = "recorder-prod"
+CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
+STAGES = CONFIG["stages"]
 Capsys = pytest.CaptureFixture[str]
 
 
@@ -160,6 +162,32 @@ def test_a_stack_that_cannot_be_changed_is_left_alone(
 
     assert says in capsys.readouterr().err
     assert moto_stack().status == status
+
+
+def test_a_stack_that_was_only_proposed_is_made(
+    cloudformation: Any, moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.cloudformation.models import CloudFormationBackend
+
+    create = CloudFormationBackend.create_change_set
+    cloudformation.create_change_set(
+        StackName=PROD,
+        ChangeSetName="a",
+        ChangeSetType="CREATE",
+        TemplateBody=stacks.TEMPLATE.read_text(),
+    )
+    proposed = moto_stack()
+
+    def of_the_same_stack(self: CloudFormationBackend, *given: Any, **named: Any) -> Any:
+        self.stacks.pop(proposed.stack_id)  # moto would have two of the name.
+        return create(self, *given, **named)
+
+    monkeypatch.setattr(CloudFormationBackend, "create_change_set", of_the_same_stack)
+    assert proposed.status == "REVIEW_IN_PROGRESS"
+
+    assert provisioned() == 0
+
+    assert moto_stack().status == "CREATE_COMPLETE"
 
 
 # What holds data
@@ -305,6 +333,35 @@ def test_each_function_has_a_policy_of_its_own(folder: Path) -> None:
     }
     assert f"arn:aws:s3:::recorder-prod-uploads-{ACCOUNT}-{REGION}/*" in resources
     assert f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/recorder-prod" in resources
+
+
+# The stages
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_its_own_name_in_api_gateway(stage: str) -> None:
+    # CloudWatch tells the stages' APIs apart by it.
+    assert STAGES[stage]["api_gateway_stage"] == stage
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_every_function_and_its_own_policy(stage: str) -> None:
+    assert STAGES[stage]["lambda_functions"] == {
+        function: {"iam_policy_file": f"policy-{stage}-{function}.json"} for function in GRANTS
+    }
+
+
+def test_chalice_makes_no_policies_of_its_own() -> None:
+    assert CONFIG["autogen_policy"] is False
+    assert CONFIG["app_name"] == APP
+
+
+def test_nothing_of_an_account_is_committed() -> None:
+    for stage, settings in STAGES.items():
+        assert settings["environment_variables"] == {
+            "RECORDER_STAGE": stage,
+            "RECORDER_CORS_ORIGIN": "*",
+        }
 
 
 # What cannot be done
