@@ -4,8 +4,8 @@ What Chalice made goes: the API, with its address, and the functions. The stack 
 table, the buckets and the keys; `make deploy` finds it again.
 
 `make destroy STAGE=prod DATA=delete` deletes those too, every account and every recording, once
-somebody has typed so. The table of prod is protected from that as long as nobody has said to AWS
-that it is not.
+somebody has typed so. The table is protected from that, but for dev and staging, as long as nobody
+has said to AWS that it is not.
 """
 
 from __future__ import annotations

@@ -50,9 +50,13 @@ def test_data_outlives_the_stack(resource: str) -> None:
     assert resources[resource]["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_table_cannot_be_deleted_in_prod_and_can_elsewhere() -> None:
-    assert properties("Table")["DeletionProtectionEnabled"] == {"Fn::If": ["IsProd", True, False]}
-    assert template["Conditions"]["IsProd"] == {"Fn::Equals": [{"Ref": "Stage"}, "prod"]}
+def test_the_table_cannot_be_deleted_but_in_dev_and_staging() -> None:
+    protection = properties("Table")["DeletionProtectionEnabled"]
+    assert protection == {"Fn::If": ["IsProtected", True, False]}
+    (unprotected,) = template["Conditions"]["IsProtected"]["Fn::Not"]
+    assert unprotected["Fn::Or"] == [
+        {"Fn::Equals": [{"Ref": "Stage"}, stage]} for stage in ("dev", "staging")
+    ]
 
 
 def test_the_table_forgets_an_item_when_its_ttl_is_over() -> None:
