@@ -36,10 +36,13 @@ def make(
 
     The virtual environment is taken for up to date.
     """
-    command = ["make", "-s", "-o", ".venv/.complete", target, f"STAGE={stage}"]
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("RECORDER_")}
+    command = ["make", "-s", "-o", ".venv/.complete", target]
+    # Not what a `make` that runs the tests was given.
+    given = {"STAGE": stage, "ARGS": "", "DATA": "keep"} | variables
+    theirs = ("RECORDER_", "MAKE", "MFLAGS")
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
     return subprocess.run(
-        [*command, *(f"{name}={value}" for name, value in variables.items())],
+        [*command, *(f"{name}={value}" for name, value in given.items())],
         cwd=folder,
         env=environ | OTHERS_SETTINGS | {"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

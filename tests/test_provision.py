@@ -18,6 +18,7 @@ from infra.policies import APP, GRANTS
 from infra.stages import ROOT
 from tests.iam import ACCOUNT
 from tests.stacks import REGION, place
+from tests.test_architecture import importing
 
 PROD = "recorder-prod"
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
@@ -425,3 +426,9 @@ def test_it_runs_as_a_script_too() -> None:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert "--alarm-email" in ran.stdout
+
+
+def test_importing_the_commands_has_no_effects() -> None:
+    done = importing("infra.provision", "infra.finish", "infra.destroy", "infra.rotate_key")
+
+    assert (done["calls"], done["reads"], done["altered"]) == ([], [], False)
