@@ -11,8 +11,8 @@ from cfnlint.decode import cfn_yaml
 from msgspec.inspect import type_info
 
 from chalicelib.aws.audio import EXPORTS
-from chalicelib.telemetry import NAMESPACE
 from chalicelib.settings import Settings
+from chalicelib.telemetry import NAMESPACE
 from infra.policies import JOBS
 from local.backend import TEMPLATE
 
