@@ -184,6 +184,14 @@ def test_what_another_thread_does_is_not_of_this_request(lines: Lines) -> None:
     assert counted(lines) == {}
 
 
+def test_what_comes_after_a_request_is_not_of_it(lines: Lines) -> None:
+    with telemetry.work("this", "dev", request_id="its own"):
+        pass
+    telemetry.log.warning("afterwards")
+
+    assert "request_id" not in lines()[-1]
+
+
 def test_what_is_nobodys_work_is_not_counted(phone: Phone, lines: Lines) -> None:
     lines()
     telemetry.count(uploads_begun=1)
