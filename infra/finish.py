@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 
 import boto3
+from botocore.config import Config
 
 from infra.gateway import answers
 from infra.policies import JOBS, name_in_lambda
@@ -19,6 +21,10 @@ from infra.stacks import Stack
 from infra.stages import Refused, Stage, carry_out
 
 PUBLIC_URL = "RECORDER_PUBLIC_URL"
+# API Gateway takes a deployment every five seconds, and `chalice deploy` has just made one.
+PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 10})
+TRIES = 6
+SECONDS_BETWEEN = 5.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,17 +42,14 @@ def finish(stage: Stage) -> None:
     _answer_refusals(session, stage, api["rest_api_id"])
     dead_letters = Stack(session.client("cloudformation"), stage.stack).outputs()["DeadLettersArn"]
     for job in JOBS:
-        session.client("lambda").put_function_event_invoke_config(
-            FunctionName=name_in_lambda(job, stage.name),
-            DestinationConfig={"OnFailure": {"Destination": dead_letters}},
-        )
+        _keep_failures(session, name_in_lambda(job, stage.name), dead_letters)
     if PUBLIC_URL not in stage.environment():
         _name_address(session, stage, api["rest_api_url"].rstrip("/"))
     print(f"{stage.stack}: {api['rest_api_url']}")
 
 
 def _answer_refusals(session: boto3.session.Session, stage: Stage, api_id: str) -> None:
-    gateway = session.client("apigateway")
+    gateway = session.client("apigateway", config=PATIENT)
     for kind, answer in answers(stage.environment()["RECORDER_CORS_ORIGIN"]).items():
         gateway.put_gateway_response(
             restApiId=api_id,
@@ -57,7 +60,24 @@ def _answer_refusals(session: boto3.session.Session, stage: Stage, api_id: str) 
             },
             responseTemplates=answer.templates,
         )
-    gateway.create_deployment(restApiId=api_id, stageName=stage.name)
+    # Traced, as xray in config.json had it from Chalice.
+    gateway.create_deployment(restApiId=api_id, stageName=stage.name, tracingEnabled=True)
+
+
+def _keep_failures(session: boto3.session.Session, function: str, queue: str) -> None:
+    client = session.client("lambda")
+    for left in reversed(range(TRIES)):
+        try:
+            client.put_function_event_invoke_config(
+                FunctionName=function, DestinationConfig={"OnFailure": {"Destination": queue}}
+            )
+        except client.exceptions.InvalidParameterValueException:
+            # Lambda asks whether the role may write to the queue. IAM takes some seconds to know.
+            if not left:
+                raise
+            time.sleep(SECONDS_BETWEEN)
+        else:
+            return
 
 
 def _name_address(session: boto3.session.Session, stage: Stage, address: str) -> None:

@@ -14,6 +14,7 @@ from app import app
 from chalicelib import settings
 from chalicelib.core.deletion import LONGEST_FUNCTION
 from chalicelib.models.fields import AUDIO_TYPES
+from infra import finish, stages
 from infra.gateway import REFUSALS
 from infra.policies import GRANTS, JOBS, name_in_lambda
 from tests import projects
@@ -173,6 +174,26 @@ def test_what_a_job_fails_at_for_good_is_a_dead_letter(job: str) -> None:
     assert asked["DestinationConfig"]["OnFailure"] == {"Destination": queue}
 
 
+def test_a_role_that_iam_does_not_know_yet_is_waited_for(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.awslambda.exceptions import InvalidParameterValueException
+    from moto.awslambda.models import LambdaBackend
+
+    monkeypatch.setattr(stages, "ROOT", deployed.folder)
+    monkeypatch.setattr(finish, "SECONDS_BETWEEN", 0)
+    put, refusals = LambdaBackend.put_function_event_invoke_config, iter([1, 2])
+
+    def refuse_twice(self: LambdaBackend, *given: Any, **named: Any) -> Any:
+        if next(refusals, None):
+            raise InvalidParameterValueException("The role has no permissions to call SendMessage")
+        return put(self, *given, **named)
+
+    monkeypatch.setattr(LambdaBackend, "put_function_event_invoke_config", refuse_twice)
+
+    assert finish.main(["--stage", "prod"]) == 0
+
+
 # Schedules and events
 
 
@@ -236,10 +257,10 @@ def test_audio_comes_as_the_bytes_it_is(deployed: Deployed) -> None:
     assert deployed.now["api"]["binaryMediaTypes"] == list(AUDIO_TYPES)
 
 
-def test_the_api_is_deployed_under_the_stages_name(deployed: Deployed) -> None:
+def test_the_api_is_deployed_under_the_stages_name_and_traced(deployed: Deployed) -> None:
     (stage,) = client("apigateway").get_stages(restApiId=deployed.now["api"]["id"])["item"]
 
-    assert stage["stageName"] == "prod"
+    assert (stage["stageName"], stage["tracingEnabled"]) == ("prod", True)
 
 
 def test_a_preflight_is_answered_for_the_stages_own_origin(deployed: Deployed) -> None:
