@@ -6,7 +6,6 @@ Lambda calls these functions by their names in this module, without app.py.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,6 +13,7 @@ import msgspec
 from chalice.app import Blueprint, Rate
 
 from chalicelib import deadline, telemetry
+from chalicelib.models.entities import Keyed
 from chalicelib.settings import Settings
 from chalicelib.wiring import services, work
 
@@ -22,7 +22,6 @@ from chalicelib.wiring import services, work
 ENOUGH_MILLISECONDS = 60_000
 # What is left for the line in the log when a run has no time for another call.
 SECONDS_TO_SAY_SO = 1
-_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})", re.ASCII)
 
 Done = TypeVar("Done")
 
@@ -65,10 +64,11 @@ def notice(event: dict[str, Any], _context: object) -> None:
     calls again.
     """
     created = event["detail"]
-    key = _KEY.fullmatch(created["object"]["key"])
-    if key and created["bucket"]["name"] == services().settings.uploads_bucket:
-        telemetry.note(user=key[1])
-        services().completion.notice(key[1], key[2], f'"{created["object"]["etag"]}"')
+    arrived = Keyed.at(created["object"]["key"])
+    if arrived and created["bucket"]["name"] == services().settings.uploads_bucket:
+        telemetry.note(user=arrived.user_id)
+        etag = f'"{created["object"]["etag"]}"'
+        services().completion.notice(arrived.user_id, arrived.id, etag)
 
 
 @_job

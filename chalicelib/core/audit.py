@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,7 @@ from msgspec import Struct
 
 from chalicelib.core.invariants import Census, Place, Rule
 from chalicelib.core.ports import Clock, Inventory
-from chalicelib.models.entities import Tombstone
+from chalicelib.models.entities import Keyed, Tombstone
 from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
 
 # How long something may lie in the uploads bucket, and nothing wait for it, before it is mentioned.
@@ -24,7 +23,6 @@ LEFT = timedelta(days=1)
 LOOKS = 5
 BY_KEY = attrgetter("key")
 BY_USER = attrgetter("user_id")
-_KEY = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}", re.ASCII)
 
 
 class Remedy(Struct, frozen=True):
@@ -159,13 +157,13 @@ class Audit:
 
     def _debt(self, key: str, entry: Entry | None) -> Remedy | None:
         """What has upkeep delete an object that belongs to nothing."""
-        if not _KEY.fullmatch(key):
+        keyed = Keyed.at(key)
+        if keyed is None:
             return None
-        user_id, _, recording_id = key.partition("/")
         now = self._clock()
         tombstone = Tombstone(
-            id=recording_id,
-            user_id=user_id,
+            id=keyed.id,
+            user_id=keyed.user_id,
             updated_at=now,
             version=entry.version if entry else 1,
             owes=["recordings"],
@@ -202,10 +200,10 @@ class Audit:
         return bool(entry.owes) or entry.updated_at > self._clock() - LEFT
 
     def _entry(self, key: str) -> Entry | None:
-        user_id, _, recording_id = key.partition("/")
         # Under any other key no recording can be, and what a mistaken tool called an object may
         # be no key of the table.
-        return self._inventory.entry(user_id, recording_id) if _KEY.fullmatch(key) else None
+        keyed = Keyed.at(key)
+        return self._inventory.entry(keyed.user_id, keyed.id) if keyed else None
 
 
 def _is_closed(balance: Balance | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Literal
 
@@ -112,6 +113,9 @@ class Letter(Struct, kw_only=True, frozen=True):
     """When to try next."""
 
 
+_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})", re.ASCII)
+
+
 class Keyed(Struct, kw_only=True, frozen=True):
     """What S3 holds, or held, the bytes of."""
 
@@ -122,6 +126,12 @@ class Keyed(Struct, kw_only=True, frozen=True):
     def key(self) -> str:
         """Where the bytes are, in both buckets."""
         return f"{self.user_id}/{self.id}"
+
+    @staticmethod
+    def at(key: str) -> Keyed | None:
+        """What has its bytes there; None for a key that is none of ours."""
+        named = _KEY.fullmatch(key)
+        return Keyed(user_id=named[1], id=named[2]) if named else None
 
 
 class StoredRecording(Keyed, kw_only=True, frozen=True):
