@@ -131,9 +131,8 @@ def merged_into(stage: Stage) -> dict[str, Any]:
 
 def _function(name: str, stage: Stage) -> dict[str, Any]:
     by_hand = {key: text for key, text in stage.environment().items() if key not in PROVISIONED}
-    variables: dict[str, Any] = by_hand | {
-        key: {"Ref": output} for key, output in PROVISIONED.items()
-    }
+    variables: dict[str, Any] = {"RECORDER_STAGE": stage.name} | by_hand
+    variables |= {key: {"Ref": output} for key, output in PROVISIONED.items()}
     properties: dict[str, Any] = {"FunctionName": name_in_lambda(name, stage.name)}
     if name in JOBS:
         dead_letters = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}

@@ -16,7 +16,7 @@ from chalicelib.settings import Settings
 from infra.policies import GRANTS, policy, resolved
 from local import mailbox
 from tests import shortcut, use_cases
-from tests.conftest import Clock
+from tests.conftest import LAMBDA, Clock
 from tests.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
 from tests.phone import Phone, send
 from tests.server import ROOT
@@ -94,7 +94,7 @@ def sent_while_something_else_is_kept(phone: Phone, clock: Clock) -> str:
 def mails_waiting(phone: Phone, clock: Clock) -> Callable[[], object]:
     phone.post("/auth/password/forgot", {"email": phone.email})
     clock.advance(minutes=1)
-    return lambda: jobs.deliver_mail({}, None)
+    return lambda: jobs.deliver_mail({}, LAMBDA)
 
 
 def of_use_case(case: UseCase) -> Prepare:

@@ -359,10 +359,9 @@ def test_chalice_makes_no_policies_of_its_own() -> None:
 
 def test_nothing_of_an_account_is_committed() -> None:
     for stage, settings in STAGES.items():
-        assert settings["environment_variables"] == {
-            "RECORDER_STAGE": stage,
-            "RECORDER_CORS_ORIGIN": "*",
-        }
+        own = {"RECORDER_STAGE": stage, "RECORDER_CORS_ORIGIN": "*"}
+        # A bare `chalice local` puts what dev has in the place of what the shell says.
+        assert settings["environment_variables"] == ({} if stage == "dev" else own)
 
 
 # What cannot be done
