@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from chalicelib.api.problems import PROBLEM, cors, describe
+from chalicelib.api.problems import HEADERS, PROBLEM, cors, describe
 from chalicelib.errors import (
     InternalError,
     InvalidRequest,
@@ -52,7 +52,7 @@ class Answer(NamedTuple):
 
 def answers(cors_origin: str) -> dict[str, Answer]:
     """What API Gateway answers to each kind of refusal, for the origin that may call."""
-    always = cors(cors_origin).get_access_control_headers() | {"Content-Type": PROBLEM}
+    always = HEADERS | cors(cors_origin).get_access_control_headers() | {"Content-Type": PROBLEM}
     return {
         kind: Answer(
             error.status,
