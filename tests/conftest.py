@@ -21,7 +21,13 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key, from_attributes, to_attributes
+from chalicelib.aws.items import (
+    Item,
+    account_key,
+    from_attributes,
+    recording_key,
+    to_attributes,
+)
 from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
@@ -34,6 +40,7 @@ from tests.invariants import Held, Invariants
 from tests.phone import Phone
 
 Left = Callable[[Phone], list[object]]
+Find = Callable[[Phone, str], Item]
 
 # What is drawn is the same each time, unless somebody looks deeper: then it is new each time.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
@@ -237,6 +244,18 @@ def held(settings: Settings, onlookers: Clients) -> Held:
         for marker in answer.get("DeleteMarkers", []):
             held[marker["Key"].removeprefix(f"{user_id}/")].append(None)
         return dict(held)
+
+    return read
+
+
+@pytest.fixture
+def find(stored: Callable[..., list[Item]]) -> Find:
+    """Reads what stands in the table under a recording's id."""
+
+    def read(phone: Phone, id: str) -> Item:
+        key = recording_key(phone.user_id, id)
+        (found,) = [item for item in stored(key["pk"]) if item["sk"] == key["sk"]]
+        return found
 
     return read
 

@@ -8,17 +8,14 @@ from datetime import timedelta
 import pytest
 
 from chalicelib import jobs, wiring
-from chalicelib.aws.items import Item, recording_key
 from chalicelib.core.upkeep import Tally
 from chalicelib.models import requests
-from tests.conftest import Clock, Context
+from tests.conftest import Clock, Context, Find
 from tests.faults import Faults
 from tests.invariants import Held, Invariants
 from tests.phone import PASSWORD, Phone, send
 
 SOUND = b"some sound"
-
-Find = Callable[[Phone, str], Item]
 
 
 def upkeep(goes_on: Callable[[], bool] = lambda: True) -> Tally:
@@ -29,18 +26,6 @@ def so_often(times: int) -> Callable[[], bool]:
     """Time for as many looks at the clock."""
     left = iter(range(times))
     return lambda: next(left, None) is not None
-
-
-@pytest.fixture
-def find(stored: Callable[..., list[Item]]) -> Find:
-    """Reads what stands in the table under a recording's id."""
-
-    def read(phone: Phone, id: str) -> Item:
-        key = recording_key(phone.user_id, id)
-        (found,) = [item for item in stored(key["pk"]) if item["sk"] == key["sk"]]
-        return found
-
-    return read
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from chalicelib.aws.items import Item, Key, from_attributes, recording_key, to_a
 from chalicelib.core.ids import uuid7
 from chalicelib.core.upkeep import Tally
 from chalicelib.settings import Settings
-from tests.conftest import Clock
+from tests.conftest import Clock, Find
 from tests.faults import Died, Faults
 from tests.invariants import Held, Invariants
 from tests.phone import PASSWORD, Phone
@@ -21,20 +21,7 @@ from tests.test_upkeep import upkeep
 
 SOUND = b"some sound"
 
-Find = Callable[[Phone, str], Item]
 Edit = Callable[..., None]
-
-
-@pytest.fixture
-def find(stored: Callable[..., list[Item]]) -> Find:
-    """Reads what stands in the table under a recording's id."""
-
-    def read(phone: Phone, id: str) -> Item:
-        key = recording_key(phone.user_id, id)
-        (found,) = [item for item in stored(key["pk"]) if item["sk"] == key["sk"]]
-        return found
-
-    return read
 
 
 @pytest.fixture
