@@ -279,14 +279,18 @@ def test_an_address_that_is_refused_takes_nothing_from_a_source(
     assert other.log_in().status == 200
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "Forwarded", "X-Real-IP", "True-Client-IP", "CF-Connecting-IP"],
+)
 def test_a_header_does_not_say_where_a_request_comes_from(
-    nobody: Phone, configure: Configure
+    nobody: Phone, configure: Configure, header: str
 ) -> None:
     configure(login_failures_per_source=2)
     body = {"email": nobody.email, "password": WRONG}
 
     answers = [
-        nobody.post("/auth/login", body, headers={"X-Forwarded-For": f"192.0.2.{number}"}).status
+        nobody.post("/auth/login", body, headers={header: f"192.0.2.{number}"}).status
         for number in range(3)
     ]
 

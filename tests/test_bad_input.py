@@ -585,6 +585,8 @@ BAD_ADDRESSES = {
     "C1": "ann\x85@example.com",
     "empty": "",
     "255 characters": "a" * 243 + "@example.com",
+    # Each of these is 33 bytes in NFKC.
+    "52 characters, 1332 bytes": "\ufdfa" * 40 + "@example.com",
     "number": 5,
     "null": None,
     "list": ["ann@example.com"],
@@ -597,6 +599,7 @@ def test_what_is_no_address_is_refused_by_its_name(nobody: Phone, path: str, ema
     answer = nobody.post(path, {"email": email, "password": "correct horse"})
 
     assert_refused(answer, "email")
+    assert_refused(nobody.post("/auth/password/forgot", {"email": email}), "email")
 
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])

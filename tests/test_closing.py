@@ -120,6 +120,13 @@ def test_who_it_was_is_forgotten_at_once(phone: Phone, stored: Callable[..., lis
     assert stored(identity_key(phone.email)["pk"]) == []
 
 
+def test_the_password_cannot_be_guessed_by_closing_the_account(phone: Phone) -> None:
+    answers = [phone.delete("/me", body={"password": f"wrong horse {n}"}).status for n in range(11)]
+
+    assert answers == [401] * 10 + [429]
+    assert phone.get("/me").status == 200
+
+
 # The address is free.
 
 

@@ -372,12 +372,18 @@ def test_a_mail_is_sent_from_whom_is_set_and_to_an_address_in_ascii(
 
 
 def test_the_log_has_neither_address_nor_token(
-    phone: Phone, faults: Faults, caplog: pytest.LogCaptureFixture
+    phone: Phone, clock: Clock, faults: Faults, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faults.refuse("sesv2", "SendEmail")
+    said = f"Email address is not verified: {phone.email}"
+    faults.refuse(
+        "sesv2", "SendEmail", status=400, Error={"Code": "MessageRejected", "Message": said}
+    )
+    delivered_to(phone.email)
+    clock.advance(days=1, seconds=1)
     delivered_to(phone.email)
 
     assert "tried again" in caplog.text
+    assert "given up: SendEmail was refused: MessageRejected" in caplog.text
     assert phone.email not in caplog.text
     assert phone.user_id not in caplog.text
 

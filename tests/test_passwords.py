@@ -57,7 +57,8 @@ def assert_refused(answer: Answer, field: str) -> None:
     "common",
     [
         *("password", "PassWord1", "12345678", "qwertyuiop", "iloveyou", "michelle"),
-        *("administrator", "00000000", "12341234", "87654321", "abcdefgh"),
+        *("administrator", "00000000", "12341234", "87654321", "abcdefgh", "12345678901"),
+        *("123456123456", "12345678901234567890"),
     ],
 )
 def test_the_commonest_passwords_are_refused(nobody: Phone, common: str) -> None:

@@ -18,9 +18,9 @@ from chalicelib.models.fields import comparable, folded
 from chalicelib.settings import Settings
 
 # "00000000", "12341234".
-_REPEATED = re.compile(r"(\d{1,4})\1+")
-# "12345678", "87654321", "abcdefgh".
-_LINES = ("01234567890", "abcdefghijklmnopqrstuvwxyz")
+_REPEATED = re.compile(r"(\d{1,6})\1+")
+# "12345678", "87654321", "12345678901", "abcdefgh".
+_LINES = ("0123456789" * 3, "abcdefghijklmnopqrstuvwxyz")
 
 
 class Passwords:

@@ -86,7 +86,8 @@ class Post:
             if now - letter.asked_at < GIVE_UP:
                 log.warning("a mail could not be sent, and is tried again: %s", error)
                 return
-            log.exception("a mail could not be sent in a day, and is given up")
+            # Without its cause: SES says whose address it refused.
+            log.error("a mail could not be sent in a day, and is given up: %s", error)  # noqa: TRY400
         self._outbox.remove(letter)
 
     def _send(self, letter: Letter, now: datetime) -> None:

@@ -136,12 +136,20 @@ def normal_form(field: str, value: str, most_bytes: int) -> str:
     return value
 
 
+def typed_address(field: str, value: str) -> str:
+    """What was typed for an e-mail address, in NFC; InvalidField when it is too long for one."""
+    value = normal_form(field, value, EMAIL_BYTES)
+    # NFKC makes eleven bytes of some, and what is stored under an address has a key of its bytes.
+    normal_form(field, comparable(value), EMAIL_BYTES)
+    return value
+
+
 def address(field: str, value: str) -> str:
     """An e-mail address in NFC; InvalidField when there can be no such address."""
     # Not at the top: it takes 30 ms, and only a sign-up needs it.
     import email_validator
 
-    value = normal_form(field, value, EMAIL_BYTES)
+    value = typed_address(field, value)
     # Names such as `localhost` and `.test` are what development uses; the library asks those who
     # allow them to take them off its list.
     email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.models.fields import (
-    EMAIL_BYTES,
     LARGEST_WHOLE,
     PASSWORD_BYTES,
     PASSWORD_CHARACTERS,
@@ -38,6 +37,7 @@ from chalicelib.models.fields import (
     address,
     in_utc,
     normal_form,
+    typed_address,
 )
 
 
@@ -67,7 +67,7 @@ class Credentials(Request):
 
     def __post_init__(self) -> None:
         """Bring address and password into the one form that is kept of each."""
-        self.email = normal_form("email", self.email, EMAIL_BYTES)
+        self.email = typed_address("email", self.email)
         self.password = normal_form("password", self.password, PASSWORD_BYTES)
 
 
@@ -106,7 +106,7 @@ class ForgottenPassword(Request):
 
     def __post_init__(self) -> None:
         """Bring the address into the one form that is kept."""
-        self.email = normal_form("email", self.email, EMAIL_BYTES)
+        self.email = typed_address("email", self.email)
 
 
 class PasswordReset(Request):
