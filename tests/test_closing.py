@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -125,6 +126,19 @@ def test_the_password_cannot_be_guessed_by_closing_the_account(phone: Phone) -> 
 
     assert answers == [401] * 10 + [429]
     assert phone.get("/me").status == 200
+
+
+def test_a_password_that_was_changed_meanwhile_closes_no_account(
+    phone: Phone, faults: Faults
+) -> None:
+    tablet = phone.on_another_device()
+    body = {"current_password": PASSWORD, "new_password": "another battery, correctly"}
+    change = partial(tablet.post, "/me/password", body)
+    faults.meanwhile("dynamodb", "TransactWriteItems", change)
+
+    assert close(phone).status == 503
+    assert close(phone).status == 401
+    assert tablet.get("/me").status == 200
 
 
 # The address is free.

@@ -5,6 +5,7 @@ Who is refused is in tests/test_bad_callers.py.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import time
@@ -16,7 +17,7 @@ import pytest
 from chalicelib import wiring
 from chalicelib.core.ids import uuid7
 from chalicelib.core.keys import Keys
-from chalicelib.core.tokens import AccessTokens, Caller
+from chalicelib.core.tokens import AccessTokens, Caller, LinkSecret, RefreshSecret
 from chalicelib.models.keys import Key
 from chalicelib.settings import Settings
 from tests.conftest import Clock
@@ -128,3 +129,26 @@ def test_a_token_is_held_against_the_key_it_names_only(
     misnamed = Forger(phone, "local", "n" * 40).token()
 
     assert phone.get("/me", headers={"Authorization": f"Bearer {misnamed}"}).status == 401
+
+
+# The secrets that others are made of
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        lambda: RefreshSecret.new(uuid7(), uuid7()).secret,
+        lambda: LinkSecret.new(uuid7()).token.split(".")[1],
+    ],
+    ids=["refresh", "link"],
+)
+def test_a_secret_has_256_bits_of_which_none_says_anything_of_another(
+    new: Callable[[], str],
+) -> None:
+    words = [
+        decoded_bytes[at : at + 4]
+        for decoded_bytes in (base64.urlsafe_b64decode(f"{new()}=") for _ in range(2))
+        for at in range(0, len(decoded_bytes), 4)
+    ]
+
+    assert len(words) == len(set(words)) == 2 * 256 // 32
