@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 from infra.finish import PUBLIC_URL
 from infra.policies import name_in_lambda
 from infra.provision import PROVISIONED
+from infra.record import check_functions, drop_what_is_gone
 from infra.stacks import Stack, typed
 from infra.stages import ROOT, Refused, Stage, carry_out
 
@@ -47,12 +48,14 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
     session = boto3.session.Session()
     stack = Stack(session.client("cloudformation"), stage.stack)
     outputs = stack.outputs()
+    check_functions(session, stage)
     if data_too and outputs:
         _check_unprotected(session, outputs["Table"])
     print(f"The API and the functions of {stage.name} go; the address will not come back.")
     print(f"Every account and every recording {'goes, for good' if data_too else 'stays'}.")
     if not typed(f"delete all of {stage.name}" if data_too else stage.stack):
         raise Refused("nothing was changed")
+    drop_what_is_gone(session, stage)
     _delete_what_chalice_made(stage)
     if data_too and outputs:
         _delete_data(session, outputs)

@@ -25,6 +25,7 @@ if __package__ in {None, ""}:  # As `python infra/provision.py` it is no module 
 
 from chalicelib import settings
 from infra.policies import policy, resolved
+from infra.record import check_api
 from infra.stacks import Stack
 from infra.stages import Refused, Stage, carry_out, write
 
@@ -68,6 +69,7 @@ def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> N
     }
     print(f"{stage.stack} in account {caller['Account']}, region {client.meta.region_name}")
     _check_place(stage, where)
+    check_api(session, stage)
     stack = Stack(client, stage.stack)
     stack.bring_up_to_date(given, replace_data=replace_data)
     outputs = stack.outputs()

@@ -35,7 +35,7 @@ class Stage:
         self.name = name
         self.folder = ROOT / ".chalice"
         self._file = self.folder / "config.json"
-        self._config = json.loads(self._file.read_text(encoding="utf-8"))
+        self._config = _read(self._file)
         stages = self._config["stages"]
         if name not in stages:
             known = ", ".join(stages)
@@ -67,13 +67,30 @@ class Stage:
         self._settings["environment_variables"] = variables
         write(self._file, self._config)
 
+    @property
+    def record_file(self) -> Path:
+        """Where Chalice notes what it made, from the project's folder."""
+        return Path(self.folder.name, "deployed", f"{self.name}.json")
+
+    @property
+    def record(self) -> list[dict[str, str]]:
+        """What Chalice noted of each resource that it made; empty if it made none."""
+        file = self.folder.parent / self.record_file
+        return _read(file)["resources"] if file.exists() else []
+
+    @record.setter
+    def record(self, resources: list[dict[str, str]]) -> None:
+        if resources != self.record:
+            file = self.folder.parent / self.record_file
+            write(file, _read(file) | {"resources": resources})
+
     def deployed(self, name: str) -> dict[str, str]:
-        """What Chalice noted of a resource that it made; empty if it made none."""
-        file = self.folder / "deployed" / f"{self.name}.json"
-        if not file.exists():
-            return {}
-        resources = json.loads(file.read_text(encoding="utf-8"))["resources"]
-        return next((each for each in resources if each["name"] == name), {})
+        """What Chalice noted of a resource that it made; empty if it did not make it."""
+        return next((each for each in self.record if each["name"] == name), {})
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def write(file: Path, document: Any) -> None:

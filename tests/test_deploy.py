@@ -313,6 +313,22 @@ def test_the_data_of_prod_is_protected(deployed: Deployed) -> None:
     assert is_up()
 
 
+@pytest.mark.parametrize("target", ["destroy", "deploy"])
+def test_without_chalices_record_nothing_goes_and_no_second_api_is_made(
+    deployed: Deployed, target: str
+) -> None:
+    record = deployed.folder / ".chalice" / "deployed" / "prod.json"
+    kept = record.rename(deployed.folder / "kept.json")
+
+    ran = projects.make(deployed.folder, target, "prod", "recorder-prod\n")
+
+    kept.rename(record)
+    assert ran.returncode
+    assert ".chalice/deployed/prod.json does not have it" in ran.stderr
+    assert is_up()
+    assert len(client("apigateway").get_rest_apis()["items"]) == 1
+
+
 def test_what_was_deployed_goes_and_what_holds_data_stays(deployed: Deployed) -> None:
     make(deployed.folder, "destroy", "recorder-prod\n")
 
@@ -331,6 +347,31 @@ def test_what_was_destroyed_is_deployed_again_with_its_data(deployed: Deployed) 
     assert is_up()
     (api,) = client("apigateway").get_rest_apis()["items"]
     assert api["id"] in deployed.environment["RECORDER_PUBLIC_URL"]
+
+
+def test_what_was_cut_off_is_taken_away_by_the_next_run(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.awslambda.models import LambdaBackend
+
+    delete, allowed = LambdaBackend.delete_function, iter([1, 2])
+
+    def refuse_the_third(self: LambdaBackend, *given: Any, **named: Any) -> Any:
+        if next(allowed, None):
+            return delete(self, *given, **named)
+        raise RuntimeError("cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LambdaBackend, "delete_function", refuse_the_third)
+        code, said = destroy(deployed, "recorder-prod\n")
+        assert code
+        assert "this can be run again" in said
+        assert len(client("lambda").list_functions()["Functions"]) == len(GRANTS) - 2
+
+    make(deployed.folder, "destroy", "recorder-prod\n")
+
+    assert client("lambda").list_functions()["Functions"] == []
+    assert client("events").list_rules()["Rules"] == []
 
 
 def test_asked_for_twice_everything_goes(deployed: Deployed) -> None:
