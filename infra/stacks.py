@@ -117,6 +117,8 @@ class Stack:
         status = stack["StackStatus"]
         if status in STUCK:
             clear = f"aws cloudformation delete-stack --stack-name {self._name}"
+            if status != "ROLLBACK_COMPLETE":
+                clear = f"{self._free_the_table()}; then: {clear}"
             raise Refused(f"{self._name} {STUCK[status]}; find out why, then: {clear}")
         if status == "UPDATE_ROLLBACK_FAILED":
             again = f"aws cloudformation continue-update-rollback --stack-name {self._name}"
@@ -124,6 +126,14 @@ class Stack:
         if status.endswith("_IN_PROGRESS"):
             raise Refused(f"{self._name} is being changed ({status}); try again when that is over")
         return stack
+
+    def _free_the_table(self) -> str:
+        """How to remove a protected table, which is called as the stack is."""
+        table = f"--table-name {self._name}"
+        return (
+            f"aws dynamodb update-table {table} --no-deletion-protection-enabled; "
+            f"and, if the table is empty: aws dynamodb delete-table {table}"
+        )
 
     def _found(self) -> StackTypeDef | None:
         try:

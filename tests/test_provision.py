@@ -145,9 +145,19 @@ def test_a_stack_that_could_not_be_made_is_told_with_its_reasons(
     assert "is in ROLLBACK_COMPLETE; recorder-prod: No more tables" in capsys.readouterr().err
 
 
+FREED = (
+    "aws dynamodb update-table --table-name recorder-prod --no-deletion-protection-enabled; "
+    "and, if the table is empty: aws dynamodb delete-table --table-name recorder-prod; "
+    "then: aws cloudformation delete-stack --stack-name recorder-prod"
+)
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [
+        ("ROLLBACK_FAILED", FREED),
+        ("CREATE_FAILED", FREED),
+        ("DELETE_FAILED", FREED),
         ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name recorder-prod"),
         ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback"),
         ("UPDATE_IN_PROGRESS", "try again when that is over"),

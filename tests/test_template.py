@@ -45,7 +45,8 @@ def bounds(field: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("resource", ["Table", *BUCKETS, "JwtSecret"])
 def test_data_outlives_the_stack(resource: str) -> None:
-    # But for a stack that could not be made: what it left would be in the way of the next one.
+    # But for a stack that could not be made: what it left would be in the way of the next one. A
+    # table that is protected is, until somebody frees it: infra/stacks.py says how.
     assert resources[resource]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resources[resource]["UpdateReplacePolicy"] == "Retain"
 
