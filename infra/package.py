@@ -20,13 +20,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from chalice.package import YAMLTemplateSerializer
 from chalice.utils import to_cfn_resource_name
 
+from infra import stacks
 from infra.gateway import answers
 from infra.policies import JOBS, name_in_lambda, substituted
 from infra.provision import PROVISIONED, parameters, policies
-from infra.stacks import TEMPLATE
 from infra.stages import ROOT, Refused, Stage, carry_out, write
 
 OUT = ROOT / "out"
@@ -93,9 +92,7 @@ def slim(file: Path) -> None:
 
 def merged_into(stage: Stage) -> dict[str, Any]:
     """The stage's own template, and what Chalice's lacks: names, environments, refusals."""
-    template: dict[str, Any] = YAMLTemplateSerializer().load_template(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
+    template = stacks.template()
     given = parameters(stage)
     for name, value in given.items():
         template["Parameters"][name]["Default"] = value

@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from chalice.package import YAMLTemplateSerializer
 
 from infra.stages import ROOT, Refused
 
@@ -79,13 +80,13 @@ class Stack:
     def _propose(self, name: str, parameters: dict[str, str]) -> list[ChangeTypeDef] | None:
         """What would change; None if nothing would."""
         standing = self._standing()
-        kept = {each["ParameterKey"] for each in standing["Parameters"]} if standing else set()
+        before = {each["ParameterKey"] for each in standing["Parameters"]} if standing else set()
+        # Of one that the template does not have any more CloudFormation knows no previous value.
+        kept = (before & template()["Parameters"].keys()) - parameters.keys()
         given: list[ParameterTypeDef] = [
             {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ]
-        given += [
-            {"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept - {*parameters})
-        ]
+        given += [{"ParameterKey": key, "UsePreviousValue": True} for key in sorted(kept)]
         self._client.create_change_set(
             StackName=self._name,
             ChangeSetName=name,
@@ -174,6 +175,13 @@ class Stack:
         return itertools.takewhile(
             lambda event: since is None or event["EventId"] != since["EventId"], events
         )
+
+
+def template() -> dict[str, Any]:
+    """What TEMPLATE says."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    document: dict[str, Any] = YAMLTemplateSerializer().load_template(text)
+    return document
 
 
 def takes_data(change: ChangeTypeDef) -> bool:

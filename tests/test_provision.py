@@ -128,6 +128,31 @@ def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any
     assert parameters(cloudformation)["AlarmEmail"] == "ops@example.com"
 
 
+def test_what_the_template_no_longer_asks_for_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.cloudformation.models import CloudFormationBackend
+
+    create, sent = CloudFormationBackend.create_change_set, []
+
+    def noting(self: CloudFormationBackend, *given: Any, **named: Any) -> Any:
+        sent.append(set(named["parameters"]))
+        return create(self, *given, **named)
+
+    monkeypatch.setattr(CloudFormationBackend, "create_change_set", noting)
+    earlier = cfn_yaml.load(str(stacks.TEMPLATE))
+    earlier["Parameters"]["Gone"] = {"Type": "String", "Default": "x"}
+    (tmp_path / "template.json").write_text(json.dumps(earlier))
+    with monkeypatch.context() as patch:
+        patch.setattr(stacks, "TEMPLATE", tmp_path / "template.json")
+        provisioned()
+
+    provisioned()
+
+    (_, second) = sent
+    assert second == stacks.template()["Parameters"].keys()
+
+
 def test_a_stack_that_could_not_be_made_is_told_with_its_reasons(
     monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
