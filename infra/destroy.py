@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError
 
-from infra.finish import PUBLIC_URL
+from infra.finish import PUBLIC_URL, address
 from infra.policies import name_in_lambda
 from infra.provision import PROVISIONED
 from infra.record import check_functions, drop_what_is_gone
@@ -55,6 +55,7 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
     print(f"Every account and every recording {'goes, for good' if data_too else 'stays'}.")
     if not typed(f"delete all of {stage.name}" if data_too else stage.stack):
         raise Refused("nothing was changed")
+    _forget_the_address(stage)
     drop_what_is_gone(session, stage)
     _delete_what_chalice_made(stage)
     if data_too and outputs:
@@ -76,12 +77,18 @@ def _check_unprotected(session: boto3.session.Session, table: str) -> None:
             raise Refused(f"{table} is protected; whoever means it lifts that first: {lift}")
 
 
+def _forget_the_address(stage: Stage) -> None:
+    """Forget where links begin, if that is the API's own address, which does not come back."""
+    api = stage.deployed("rest_api")
+    if api and stage.environment().get(PUBLIC_URL) == address(api):
+        _forget(stage, PUBLIC_URL)
+
+
 def _delete_what_chalice_made(stage: Stage) -> None:
     command = [str(Path(sys.executable).with_name("chalice")), "delete", "--stage", stage.name]
     ran = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 - as in package.py
     if ran.returncode:
         raise Refused("chalice delete did not go well; this can be run again")
-    _forget(stage, PUBLIC_URL)
 
 
 def _delete_data(session: boto3.session.Session, outputs: dict[str, str]) -> None:

@@ -43,9 +43,14 @@ def finish(stage: Stage) -> None:
     dead_letters = Stack(session.client("cloudformation"), stage.stack).outputs()["DeadLettersArn"]
     for job in JOBS:
         _keep_failures(session, name_in_lambda(job, stage.name), dead_letters)
-    if PUBLIC_URL not in stage.environment():
-        _name_address(session, stage, api["rest_api_url"].rstrip("/"))
+    if not stage.environment().get(PUBLIC_URL):
+        _name_address(session, stage, address(api))
     print(f"{stage.stack}: {api['rest_api_url']}")
+
+
+def address(api: dict[str, str]) -> str:
+    """What begins each link to an API, as Chalice noted it."""
+    return api["rest_api_url"].rstrip("/")
 
 
 def _answer_refusals(session: boto3.session.Session, stage: Stage, api_id: str) -> None:
@@ -80,14 +85,14 @@ def _keep_failures(session: boto3.session.Session, function: str, queue: str) ->
             return
 
 
-def _name_address(session: boto3.session.Session, stage: Stage, address: str) -> None:
+def _name_address(session: boto3.session.Session, stage: Stage, public_url: str) -> None:
     """Note the API's address, and tell the functions at once, as the next deployment would."""
-    stage.set_environment(stage.environment() | {PUBLIC_URL: address})
+    stage.set_environment(stage.environment() | {PUBLIC_URL: public_url})
     client = session.client("lambda")
     for function in stage.functions:
         name = name_in_lambda(function, stage.name)
         told = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        variables = told | {PUBLIC_URL: address}
+        variables = told | {PUBLIC_URL: public_url}
         client.update_function_configuration(
             FunctionName=name, Environment={"Variables": variables}
         )

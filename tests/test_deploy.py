@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,15 @@ from chalicelib.core.deletion import LONGEST_FUNCTION
 from chalicelib.models.fields import AUDIO_TYPES
 from infra import finish, stages
 from infra.gateway import REFUSALS
+from infra.package import NOT_RUN
 from infra.policies import GRANTS, JOBS, name_in_lambda
 from tests import projects
 from tests.iam import ACCOUNT
 from tests.stacks import REGION, place
+from tests.test_package import MOST_BYTES
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
+OWN_ADDRESS = "https://recorder.example.com"
 NAMES = {function: name_in_lambda(function, "prod") for function in GRANTS}
 
 
@@ -141,6 +145,17 @@ def test_a_function_may_write_the_log_that_there_is(deployed: Deployed, function
     )
 
 
+@pytest.mark.parametrize("function", GRANTS)
+def test_a_function_has_the_slim_code(deployed: Deployed, function: str) -> None:
+    (made,) = (deployed.folder / ".chalice" / "deployments").glob("*.zip")
+
+    code = deployed.now["functions"][function]["CodeSize"]
+    assert code == made.stat().st_size < MOST_BYTES
+    with zipfile.ZipFile(made) as zipped:
+        # What Chalice makes by itself has them.
+        assert not [name for name in zipped.namelist() if any(part in name for part in NOT_RUN)]
+
+
 def test_the_api_has_a_whole_processor_and_as_long_as_api_gateway_waits(
     deployed: Deployed,
 ) -> None:
@@ -192,6 +207,24 @@ def test_a_role_that_iam_does_not_know_yet_is_waited_for(
     monkeypatch.setattr(LambdaBackend, "put_function_event_invoke_config", refuse_twice)
 
     assert finish.main(["--stage", "prod"]) == 0
+
+
+def set_address(folder: Path, address: str) -> None:
+    """Set by hand where links begin."""
+    file = folder / ".chalice" / "config.json"
+    config = json.loads(file.read_text())
+    config["stages"]["prod"]["environment_variables"]["RECORDER_PUBLIC_URL"] = address
+    stages.write(file, config)
+
+
+def test_an_empty_address_is_none(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "ROOT", deployed.folder)
+    address = deployed.environment["RECORDER_PUBLIC_URL"]
+    set_address(deployed.folder, "")
+
+    assert finish.main(["--stage", "prod"]) == 0
+
+    assert deployed.environment["RECORDER_PUBLIC_URL"] == address
 
 
 # Schedules and events
@@ -354,6 +387,7 @@ def test_what_was_cut_off_is_taken_away_by_the_next_run(
 ) -> None:
     from moto.awslambda.models import LambdaBackend
 
+    set_address(deployed.folder, OWN_ADDRESS)
     delete, allowed = LambdaBackend.delete_function, iter([1, 2])
 
     def refuse_the_third(self: LambdaBackend, *given: Any, **named: Any) -> Any:
@@ -374,6 +408,10 @@ def test_what_was_cut_off_is_taken_away_by_the_next_run(
     assert client("events").list_rules()["Rules"] == []
 
 
+def test_an_address_of_ones_own_outlives_the_api(deployed: Deployed) -> None:
+    assert deployed.environment["RECORDER_PUBLIC_URL"] == OWN_ADDRESS
+
+
 def test_asked_for_twice_everything_goes(deployed: Deployed) -> None:
     bucket = deployed.environment["RECORDER_RECORDINGS_BUCKET"]
     for _ in range(2):
@@ -387,4 +425,5 @@ def test_asked_for_twice_everything_goes(deployed: Deployed) -> None:
     assert bucket not in [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
     assert client("secretsmanager").list_secrets()["SecretList"] == []
     assert client("cloudformation").describe_stacks()["Stacks"] == []
-    assert set(deployed.environment) == {"RECORDER_STAGE", "RECORDER_CORS_ORIGIN"}
+    by_hand = {"RECORDER_STAGE", "RECORDER_CORS_ORIGIN", "RECORDER_PUBLIC_URL"}
+    assert set(deployed.environment) == by_hand
