@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> None:
     """Bring a stage's stack, environment and policies up to date. Refused says why it cannot."""
-    given = parameters(stage)
+    given, documents = parameters(stage), policies(stage)
     if alarm_email is not None:
         given["AlarmEmail"] = alarm_email
     session = boto3.session.Session()
@@ -76,7 +76,7 @@ def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> N
     provisioned = {variable: outputs[output] for variable, output in PROVISIONED.items()}
     own = {"RECORDER_STAGE": stage.name, "RECORDER_CORS_ORIGIN": given["CorsOrigin"]}
     stage.set_environment(stage.environment() | own | provisioned)
-    for name, document in policies(stage).items():
+    for name, document in documents.items():
         write(stage.folder / name, resolved(document, outputs | where))
     print(f"{stage.stack}: environment and policies are in {stage.folder.name}")
 

@@ -50,12 +50,17 @@ class Stage:
     @property
     def log_days(self) -> int:
         """How long its logs are kept."""
-        return int(self._settings["log_retention_in_days"])
+        return int(self._setting("log_retention_in_days"))
 
     @property
     def functions(self) -> list[str]:
         """Its functions, as Chalice names them."""
-        return list(self._settings["lambda_functions"])
+        return list(self._setting("lambda_functions"))
+
+    def _setting(self, name: str) -> Any:
+        if name not in self._settings:
+            raise Refused(f"{self.name} in .chalice/{self._file.name} has no {name}; see prod's")
+        return self._settings[name]
 
     def environment(self) -> dict[str, str]:
         """The variables of its functions."""

@@ -455,6 +455,20 @@ def test_a_stage_that_is_not_there_is_asked_for_wrongly(capsys: Capsys) -> None:
     assert "STAGE is one of dev, staging, prod" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lacking", ["log_retention_in_days", "lambda_functions"])
+def test_what_a_stage_lacks_is_named_before_anything_is_made(
+    folder: Path, cloudformation: Any, capsys: Capsys, lacking: str
+) -> None:
+    changed = config(folder)
+    del changed["stages"]["prod"][lacking]
+    (folder / "config.json").write_text(json.dumps(changed))
+
+    assert provisioned() == 1
+
+    assert f"prod in .chalice/config.json has no {lacking}" in capsys.readouterr().err
+    assert cloudformation.describe_stacks()["Stacks"] == []
+
+
 def test_it_runs_as_a_script_too() -> None:
     command = [sys.executable, "infra/provision.py", "--help"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
