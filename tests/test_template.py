@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 import pytest
 from cfnlint.decode import cfn_yaml
 from msgspec.inspect import type_info
 
+from app import app
 from chalicelib.aws.audio import EXPORTS
+from chalicelib.core.upkeep import FIRST_DELAY, Tally
 from chalicelib.settings import Settings
 from chalicelib.telemetry import NAMESPACE
-from infra.policies import JOBS
+from infra.policies import GRANTS, JOBS, name_in_lambda
 from local.backend import TEMPLATE
+from tests.server import ROOT
 
+MINUTE = timedelta(minutes=1)
 BUCKETS = ["UploadsBucket", "RecordingsBucket"]
 
 template: dict[str, Any] = cfn_yaml.load(str(TEMPLATE))
@@ -231,10 +236,123 @@ def alarms() -> dict[str, Any]:
     }
 
 
-def metrics(alarm: Any) -> list[Any]:
-    """What an alarm looks at."""
-    several = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", [])[1:]]
-    return several or [alarm]
+class Watched(NamedTuple):
+    """What an alarm looks at, and from where on that is one; in CloudWatch's own words."""
+
+    namespace: str
+    statistic: str
+    metrics: list[str]
+    dimensions: list[dict[str, str]]
+    comparison: str
+    threshold: int
+    missing: str
+
+
+AT_LEAST, ABOVE = "GreaterThanOrEqualToThreshold", "GreaterThanThreshold"
+QUIET, ALARMING = "notBreaching", "breaching"
+API = {"ApiName": app.app_name, "Stage": "prod"}
+STAGE = {"stage": "prod"}
+JOB_NAMES = [{"FunctionName": name_in_lambda(job, "prod")} for job in JOBS]
+THROTTLED = ["ReadThrottleEvents", "WriteThrottleEvents"]
+QUEUE, WAITING = {"QueueName": "recorder-prod-dead-letters"}, "ApproximateNumberOfMessagesVisible"
+
+WATCHED = {
+    "api-errors": Watched("AWS/ApiGateway", "Sum", ["5XXError"], [API], AT_LEAST, 5, QUIET),
+    "api-latency": Watched("AWS/ApiGateway", "p95", ["Latency"], [API], ABOVE, 3000, QUIET),
+    # Upkeep that does not run says nothing.
+    "upkeep-overdue": Watched(
+        NAMESPACE, "Maximum", ["upkeep_overdue_seconds"], [STAGE], ABOVE, 3600, ALARMING
+    ),
+    "upkeep-failing": Watched(NAMESPACE, "Sum", ["upkeep_failed"], [STAGE], AT_LEAST, 1, QUIET),
+    "job-errors": Watched("AWS/Lambda", "Sum", ["Errors"] * 3, JOB_NAMES, AT_LEAST, 5, QUIET),
+    "dead-letters-waiting": Watched("AWS/SQS", "Maximum", [WAITING], [QUEUE], ABOVE, 0, QUIET),
+    "table-throttled": Watched(
+        "AWS/DynamoDB", "Sum", THROTTLED, [{"TableName": "recorder-prod"}] * 2, AT_LEAST, 10, QUIET
+    ),
+}
+
+
+def in_prod(value: Any) -> Any:
+    """What a value of the template is in prod."""
+    match value:
+        case {"Ref": "Stage"}:
+            return "prod"
+        case {"Ref": "Table"}:
+            return in_prod(properties("Table")["TableName"])
+        case {"Fn::GetAtt": ["DeadLetters", "QueueName"]}:
+            return in_prod(properties("DeadLetters")["QueueName"])
+        case {"Fn::Sub": text}:
+            return text.replace("${Stage}", "prod")
+    return value
+
+
+def watched(alarm: Any) -> Watched:
+    """What an alarm looks at, as the template has it."""
+    several = [each["MetricStat"] for each in alarm.get("Metrics", [])[1:]]
+    found = [each["Metric"] for each in several] or [alarm]
+    (namespace,) = {each["Namespace"] for each in found}
+    (statistic,) = {each["Stat"] for each in several} or {
+        alarm.get("Statistic") or alarm["ExtendedStatistic"]
+    }
+    return Watched(
+        namespace,
+        statistic,
+        [each["MetricName"] for each in found],
+        [{pair["Name"]: in_prod(pair["Value"]) for pair in each["Dimensions"]} for each in found],
+        alarm["ComparisonOperator"],
+        alarm["Threshold"],
+        alarm["TreatMissingData"],
+    )
+
+
+def emitted() -> set[str]:
+    """The metrics that the app makes: what it counts, and what upkeep did."""
+    counted = {
+        name
+        for file in (ROOT / "chalicelib").rglob("*.py")
+        for given in re.findall(r"telemetry\.count\(([^*].*?)\)\n", file.read_text())
+        for name in re.findall(r"(\w+)=", given)
+    }
+    return counted | {f"upkeep_{name}" for name in Tally.__struct_fields__}
+
+
+def test_every_alarm_looks_at_what_it_is_for() -> None:
+    assert {name: watched(alarm) for name, alarm in alarms().items()} == WATCHED
+
+
+def test_alarms_on_the_apps_own_metrics_are_on_ones_that_it_makes() -> None:
+    own = [each.metrics for each in WATCHED.values() if each.namespace == NAMESPACE]
+
+    assert {name for names in own for name in names} <= emitted()
+
+
+@pytest.mark.parametrize("name", ["job-errors", "table-throttled"])
+def test_an_alarm_on_a_sum_counts_what_says_nothing_as_none(name: str) -> None:
+    total, *parts = alarms()[name]["Metrics"]
+
+    assert total["Expression"] == " + ".join(f"FILL({each['Id']}, 0)" for each in parts)
+
+
+def hours_of_failing(first: int) -> set[int]:
+    """In which hours of a day upkeep fails at what is stuck, from a minute of the first one on."""
+    at, hours, delay = first, set(), FIRST_DELAY // MINUTE
+    while at < 24 * 60:
+        hours.add(at // 60)
+        # It comes back with the first run of the schedule after that.
+        at += -(-delay // 15) * 15
+        delay *= 2
+    return hours
+
+
+def test_one_thing_that_is_stuck_is_upkeep_failing_at_whatever_minute_it_began() -> None:
+    alarm = alarms()["upkeep-failing"]
+    of = alarm["EvaluationPeriods"]
+
+    assert alarm["Period"] == 3600
+    assert alarm["DatapointsToAlarm"] == min(
+        max(len(hours & {*range(end - of, end)}) for end in range(of, 25))
+        for hours in map(hours_of_failing, range(60))
+    )
 
 
 @pytest.mark.parametrize("name", alarms())
@@ -244,36 +362,10 @@ def test_an_alarm_tells_somebody_when_it_begins_and_when_it_is_over(name: str) -
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
 
 
-@pytest.mark.parametrize("name", alarms())
-def test_an_alarm_is_of_its_own_stage(name: str) -> None:
-    own = [{"Ref": "Stage"}, {"Ref": "Table"}, {"Fn::GetAtt": ["DeadLetters", "QueueName"]}]
-    for metric in metrics(alarms()[name]):
-        values = [each["Value"] for each in metric["Dimensions"]]
-
-        assert any(value in own or "${Stage}" in str(value) for value in values)
-
-
-@pytest.mark.parametrize("name", alarms())
-def test_silence_is_good_news_but_from_upkeep(name: str) -> None:
-    missing = "breaching" if name == "upkeep-overdue" else "notBreaching"
-
-    assert alarms()[name]["TreatMissingData"] == missing
-
-
 def test_upkeep_is_overdue_after_an_hour() -> None:
     alarm = alarms()["upkeep-overdue"]
 
-    assert (alarm["Namespace"], alarm["MetricName"]) == (NAMESPACE, "upkeep_overdue_seconds")
     assert alarm["Threshold"] == alarm["Period"] * alarm["EvaluationPeriods"] == 3600
-
-
-def test_the_jobs_errors_are_those_of_every_job() -> None:
-    (names,) = zip(
-        *([each["Value"] for each in m["Dimensions"]] for m in metrics(alarms()["job-errors"])),
-        strict=True,
-    )
-
-    assert [each["Fn::Sub"] for each in names] == [f"recorder-${{Stage}}-{job}" for job in JOBS]
 
 
 def test_the_apis_log_is_where_its_function_writes() -> None:
@@ -295,9 +387,40 @@ def test_nobody_is_mailed_unless_an_address_is_given() -> None:
     assert template["Parameters"]["AlarmEmail"]["Default"] == ""
 
 
-def test_the_dashboard_shows_every_alarm() -> None:
-    text = properties("Dashboard")["DashboardBody"]["Fn::Sub"]
-    first = json.loads(re.sub(r"\$\{[\w:]+}", "x", text))["widgets"][0]
+def widgets() -> Any:
+    """What the dashboard of prod shows."""
+    text = in_prod(properties("Dashboard")["DashboardBody"])
+    return json.loads(re.sub(r"\$\{[\w:]+}", "x", text))["widgets"]
 
-    shown = {arn.partition("recorder-x-")[2] for arn in first["properties"]["alarms"]}
-    assert shown == {*alarms()}
+
+def shown() -> set[tuple[str, ...]]:
+    """Its metrics: namespace, name, and then each dimension's name and value."""
+    found = []
+    for widget in widgets()[1:]:
+        before: list[str] = []
+        for given in widget["properties"]["metrics"]:
+            names = [each for each in given if isinstance(each, str)]
+            if names == ["..."]:
+                names = before
+            # A dot stands for what is above it.
+            before = [before[i] if name == "." else name for i, name in enumerate(names)]
+            found.append(tuple(before))
+    return {*found}
+
+
+def test_the_dashboard_shows_every_alarm() -> None:
+    arns = widgets()[0]["properties"]["alarms"]
+
+    assert {arn.partition("recorder-prod-")[2] for arn in arns} == {*alarms()}
+
+
+def test_the_dashboard_shows_what_there_is() -> None:
+    api = ("ApiName", app.app_name, "Stage", "prod")
+    functions = [name_in_lambda(function, "prod") for function in GRANTS]
+
+    assert shown() == {
+        *(("AWS/ApiGateway", name, *api) for name in ("Count", "4XXError", "5XXError", "Latency")),
+        ("AWS/Lambda", "ConcurrentExecutions", "FunctionName", "recorder-prod"),
+        *(("AWS/Lambda", "Errors", "FunctionName", name) for name in functions),
+        *((NAMESPACE, name, "stage", "prod") for name in emitted()),
+    }
