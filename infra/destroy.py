@@ -65,6 +65,8 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
         for file in stage.folder.glob(f"policy-{stage.name}-*.json"):
             file.unlink()
         _forget(stage, *PROVISIONED)
+    elif outputs:
+        print(f"{stage.stack} stays, and its alarm upkeep-overdue is on until make deploy.")
 
 
 def _check_unprotected(session: boto3.session.Session, table: str) -> None:

@@ -363,8 +363,9 @@ def test_without_chalices_record_nothing_goes_and_no_second_api_is_made(
 
 
 def test_what_was_deployed_goes_and_what_holds_data_stays(deployed: Deployed) -> None:
-    make(deployed.folder, "destroy", "recorder-prod\n")
+    printed = make(deployed.folder, "destroy", "recorder-prod\n")
 
+    assert "its alarm upkeep-overdue is on until make deploy" in printed
     assert client("lambda").list_functions()["Functions"] == []
     assert client("apigateway").get_rest_apis()["items"] == []
     assert client("events").list_rules()["Rules"] == []
