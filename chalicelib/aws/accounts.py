@@ -147,26 +147,19 @@ class AccountsTable:
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced."""
         fields = _session_fields(session)
-        try:
-            self._table.update(
-                session_key(session.user_id, session.id),
-                {name: fields[name] for name in ROTATED},
-                # One that was ended meanwhile stays so; its time to last_used_at, which is now.
-                "#refresh_hash = :presented_hash AND #expires_at > :last_used_at",
-                presented_hash=session.replaced_hash,
-            )
-        except ConditionFailed:
-            return False
-        return True
+        rotated = self._table.try_update(
+            session_key(session.user_id, session.id),
+            {name: fields[name] for name in ROTATED},
+            # One that was ended meanwhile stays so; its time to last_used_at, which is now.
+            "#refresh_hash = :presented_hash AND #expires_at > :last_used_at",
+            presented_hash=session.replaced_hash,
+        )
+        return rotated is not None
 
     def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
         """Have a session expire; False when there is none, not even one that has."""
-        try:
-            over = _expiry(now) | {"expires_at": timestamp(LONG_AGO)}
-            self._table.update(session_key(user_id, session_id), over, THERE)
-        except ConditionFailed:
-            return False
-        return True
+        over = _expiry(now) | {"expires_at": timestamp(LONG_AGO)}
+        return self._table.try_update(session_key(user_id, session_id), over, THERE) is not None
 
     def sessions(self, user_id: str, password_version: int, now: datetime) -> list[Session]:
         """The sessions that go on, newest first."""
@@ -193,11 +186,8 @@ class AccountsTable:
         )
 
     def _changed(self, user_id: str, changes: Item, condition: str, **values: str | int) -> bool:
-        try:
-            self._table.update(account_key(user_id), changes, condition, **values)
-        except ConditionFailed:
-            return False
-        return True
+        key = account_key(user_id)
+        return self._table.try_update(key, changes, condition, **values) is not None
 
     def close(self, account: Account, now: datetime) -> bool:
         """Close an account and free its address, both or neither; it is due from `now` on."""

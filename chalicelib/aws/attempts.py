@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 
 from chalicelib.aws.items import Item, attempts_key, timestamp
@@ -56,14 +55,13 @@ class AttemptsTable:
 
     def note_failure(self, kind: str, who: str) -> None:
         """Note that one of those counted failed: no room is to be expected of it."""
-        with suppress(ConditionFailed):  # The window is over, and forgotten.
-            self._table.update(attempts_key(kind, who), {"failures": Increment(1)}, THERE)
+        # If there is none, the window is over, and forgotten.
+        self._table.try_update(attempts_key(kind, who), {"failures": Increment(1)}, THERE)
 
     def take_back(self, kind: str, who: str) -> None:
         """Uncount one attempt, if there is a window."""
         one_less = {"attempts": Increment(-1)}
-        with suppress(ConditionFailed):
-            self._table.update(attempts_key(kind, who), one_less, "#attempts > :none", none=0)
+        self._table.try_update(attempts_key(kind, who), one_less, "#attempts > :none", none=0)
 
     def forget(self, kind: str, who: str) -> None:
         """Close a window."""

@@ -52,7 +52,6 @@ BUSY = {
     "ThrottlingError",
     "ThrottlingException",
     "TransactionConflict",
-    "TransactionConflictException",
 }
 
 

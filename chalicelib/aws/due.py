@@ -18,7 +18,7 @@ from chalicelib.aws.items import (
     recording_key,
     timestamp,
 )
-from chalicelib.aws.table import ConditionFailed, Increment, Table
+from chalicelib.aws.table import Increment, Table
 from chalicelib.models.entities import Due
 
 log = logging.getLogger(__name__)
@@ -38,18 +38,15 @@ class DueIndex:
 
     def postpone(self, due: Due, until: datetime) -> bool:
         """Have it due later; False when it is due at another time by now, or not at all."""
-        try:
-            self._table.update(
-                recording_key(due.user_id, due.recording_id)
-                if due.recording_id
-                else account_key(due.user_id),
-                {"due_at": timestamp(until), "postponed": Increment(1)},
-                "#due_at = :due_at_read",
-                due_at_read=timestamp(due.due_at),
-            )
-        except ConditionFailed:
-            return False
-        return True
+        postponed = self._table.try_update(
+            recording_key(due.user_id, due.recording_id)
+            if due.recording_id
+            else account_key(due.user_id),
+            {"due_at": timestamp(until), "postponed": Increment(1)},
+            "#due_at = :due_at_read",
+            due_at_read=timestamp(due.due_at),
+        )
+        return postponed is not None
 
     def _shard(self, number: int, now: datetime) -> Iterator[Due]:
         items = self._table.query(

@@ -165,17 +165,14 @@ class Inventory:
 
     def correct(self, balance: Balance, bytes_used: int, recordings_used: int) -> bool:
         """Write another balance in place of the one that was read."""
-        try:
-            self._table.update(
-                account_key(balance.user_id),
-                {"bytes_used": bytes_used, "recordings_used": recordings_used},
-                "#bytes_used = :bytes_read AND #recordings_used = :recordings_read",
-                bytes_read=balance.bytes_used,
-                recordings_read=balance.recordings_used,
-            )
-        except ConditionFailed:
-            return False
-        return True
+        corrected = self._table.try_update(
+            account_key(balance.user_id),
+            {"bytes_used": bytes_used, "recordings_used": recordings_used},
+            "#bytes_used = :bytes_read AND #recordings_used = :recordings_read",
+            bytes_read=balance.bytes_used,
+            recordings_read=balance.recordings_used,
+        )
+        return corrected is not None
 
 
 def _read(item: Item) -> Balance | Entry:

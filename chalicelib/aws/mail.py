@@ -10,7 +10,7 @@ import msgspec
 
 from chalicelib.aws.clients import our_errors
 from chalicelib.aws.items import Item, letter_key, timestamp, to_item
-from chalicelib.aws.table import ConditionFailed, Table
+from chalicelib.aws.table import Table
 from chalicelib.errors import Unavailable
 from chalicelib.models.entities import Letter
 from chalicelib.models.fields import LetterKind, in_ascii
@@ -46,16 +46,13 @@ class OutboxTable:
 
     def postpone(self, letter: Letter, due_at: datetime) -> bool:
         """Have a mail tried later; False when somebody else has done so, or it is gone."""
-        try:
-            self._table.update(
-                letter_key(letter.kind, letter.email),
-                {"due_at": timestamp(due_at)},
-                "#due_at = :due_then",
-                due_then=timestamp(letter.due_at),
-            )
-        except ConditionFailed:
-            return False
-        return True
+        postponed = self._table.try_update(
+            letter_key(letter.kind, letter.email),
+            {"due_at": timestamp(due_at)},
+            "#due_at = :due_then",
+            due_then=timestamp(letter.due_at),
+        )
+        return postponed is not None
 
     def remove(self, letter: Letter) -> None:
         """Forget a mail, unless it was asked for again meanwhile."""

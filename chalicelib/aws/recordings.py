@@ -165,11 +165,8 @@ class RecordingsTable:
         self._table.delete(_key(tombstone), UNCHANGED, **_read(tombstone))
 
     def _note(self, tombstone: Tombstone, changes: Item) -> bool:
-        try:
-            self._table.update(_key(tombstone), changes, UNCHANGED, **_read(tombstone))
-        except ConditionFailed:
-            return False
-        return True
+        read = _read(tombstone)
+        return self._table.try_update(_key(tombstone), changes, UNCHANGED, **read) is not None
 
     def _adding(self, recording: StoredRecording) -> TransactWriteItemTypeDef:
         if recording.version == 1:
@@ -197,11 +194,8 @@ class RecordingsTable:
         self, key: Key, changes: Item, condition: str, **values: Any
     ) -> StoredRecording | None:
         """The recording as it is then; None when the condition does not hold."""
-        try:
-            item = self._table.update(key, changes, condition, **values)
-        except ConditionFailed:
-            return None
-        return msgspec.convert(item, StoredRecording)
+        item = self._table.try_update(key, changes, condition, **values)
+        return msgspec.convert(item, StoredRecording) if item else None
 
     def _refusal(
         self, user_id: str, quota_bytes: int, field: str

@@ -115,6 +115,13 @@ class Table:
         answer = _written(lambda: self._client().update_item(**arguments))
         return from_attributes(answer["Attributes"])
 
+    def try_update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item | None:
+        """What `update` does; None, and nothing written, if the condition does not hold."""
+        try:
+            return self.update(key, changes, condition, **values)
+        except ConditionFailed:
+            return None
+
     def adding(self, item: Item, condition: str = "", **values: Any) -> TransactWriteItemTypeDef:
         """A part of a transaction: write an item if `condition` holds, where there is one."""
         put: Any = {
