@@ -309,6 +309,21 @@ def test_a_closed_account_stays_while_s3_keeps_an_object_of_it(
     assert left(phone) == []
 
 
+def test_a_closed_account_stays_while_s3_keeps_an_export_of_it(
+    phone: Phone, clock: Clock, faults: Faults, run_down: Callable[[], None], left: Left
+) -> None:
+    export(phone)
+    close(phone)
+    clock.advance(minutes=16)
+    kept: Any = {"Errors": [{"Key": f"exports/{phone.user_id}/", "Code": "AccessDenied"}]}
+    faults.refuse("s3", "DeleteObjects", status=200, times=1, **kept)
+
+    assert wiring.services().upkeep.run().closed == 0
+    faults.clear()
+    run_down()
+    assert left(phone) == []
+
+
 @pytest.mark.usefixtures("quick")
 def test_thousands_of_recordings_are_removed(
     phone: Phone, clock: Clock, settings: Settings, tool: Tool, left: Left

@@ -67,14 +67,14 @@ class Closing:
         """
         clearance = Clearance()
         # First of all, since who has an export's URL can fetch everything by it.
-        self._audio.erase_uploads(self._audio.exports(account.id))
+        refused = self._audio.erase_uploads(self._audio.exports(account.id))
         found = 0
         for page in pages(self._shelves.whatever(account.id), PAGE):
             if not goes_on():
                 return clearance
             found += len(page)
             self._clear(page, clearance)
-        if clearance.settled < found or not self._sweep(account.id):
+        if refused or clearance.settled < found or not self._sweep(account.id):
             return clearance
         if self._clock() < account.closed_at + LONGEST_FUNCTION:
             return clearance
@@ -113,5 +113,4 @@ class Closing:
         for upload in self._parts.under_way(user_id):
             self._parts.abort(*upload)
         refused = self._audio.erase_uploads(self._audio.staged(user_id))
-        refused |= self._audio.erase_uploads(self._audio.exports(user_id))
         return not (refused | self._audio.erase(self._audio.versions(user_id)))
