@@ -422,6 +422,14 @@ def phone(newcomer: Callable[[], Phone]) -> Phone:
 
 
 @pytest.fixture
+def trashed(phone: Phone) -> str:
+    """The id of a recording in the trash, which is all that the phone's user has."""
+    id = phone.upload(b"some sound")
+    assert phone.trash(id).status == 204
+    return id
+
+
+@pytest.fixture
 def forger(phone: Phone, settings: Settings) -> Forger:
     """Makes access tokens of that user, with a flaw."""
     return Forger(phone, *str(settings.jwt_keys).split(":"))

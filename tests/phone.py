@@ -12,6 +12,7 @@ import json
 import ssl
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -214,6 +215,10 @@ class Phone:
         """A recording as its owner sees it, but for where it plays."""
         recording: dict[str, Any] = self.get(f"/recordings/{recording_id}").json
         return {field: value for field, value in recording.items() if field != "audio"}
+
+    def purge_at(self, id: str) -> datetime:
+        """When a recording in the trash is purged."""
+        return datetime.fromisoformat(self.seen(id)["purge_at"])
 
     def usage(self) -> tuple[int, int]:
         """How many bytes, in how many recordings, the user is told that they keep."""

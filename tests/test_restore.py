@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -17,18 +17,6 @@ from tests.invariants import Held, Invariants
 from tests.phone import Answer, Phone
 
 SOUND = b"some sound"
-
-
-@pytest.fixture
-def trashed(phone: Phone) -> str:
-    """The id of a recording in the trash, which is all that the phone's user has."""
-    id = phone.upload(SOUND)
-    assert phone.trash(id).status == 204
-    return id
-
-
-def purge_at(phone: Phone, id: str) -> datetime:
-    return datetime.fromisoformat(phone.seen(id)["purge_at"])
 
 
 @pytest.fixture
@@ -96,12 +84,12 @@ def test_a_restored_recording_is_due_no_more(
 def test_what_is_trashed_again_has_all_its_time_again(
     phone: Phone, trashed: str, clock: Clock, services: Services
 ) -> None:
-    first = purge_at(phone, trashed)
+    first = phone.purge_at(trashed)
     phone.restore(trashed)
     clock.advance(days=29)
     phone.trash(trashed)
 
-    assert purge_at(phone, trashed) - first > timedelta(days=29)
+    assert phone.purge_at(trashed) - first > timedelta(days=29)
     clock.advance(days=29)
     services.upkeep.run()
     assert phone.listed(status="trashed") == [trashed]
@@ -220,7 +208,7 @@ def test_a_recording_comes_back_until_the_last_moment(
     services: Services,
     is_whole: Callable[[str], bool],
 ) -> None:
-    clock.stop(purge_at(phone, trashed) - timedelta(milliseconds=1))
+    clock.stop(phone.purge_at(trashed) - timedelta(milliseconds=1))
     services.upkeep.run()
 
     assert phone.restore(trashed).status == 200
@@ -230,7 +218,7 @@ def test_a_recording_comes_back_until_the_last_moment(
 def test_no_recording_comes_back_when_its_time_is_over(
     phone: Phone, trashed: str, clock: Clock, held: Held
 ) -> None:
-    clock.stop(purge_at(phone, trashed))
+    clock.stop(phone.purge_at(trashed))
     refused = phone.restore(trashed)
 
     assert (refused.status, refused.code) == (404, "not_found")
@@ -258,7 +246,7 @@ def test_a_purged_recording_does_not_come_back(
 @pytest.fixture
 def in_time(phone: Phone, trashed: str, clock: Clock) -> Callable[[], Answer]:
     """Restores the trashed recording from where the clock is some seconds behind."""
-    clock.stop(purge_at(phone, trashed))
+    clock.stop(phone.purge_at(trashed))
 
     def restore() -> Answer:
         clock.advance(seconds=-5)
@@ -272,10 +260,10 @@ def in_time(phone: Phone, trashed: str, clock: Clock) -> Callable[[], Answer]:
 @pytest.fixture
 def purge(phone: Phone, trashed: str, clock: Clock, services: Services) -> Callable[[], Tally]:
     """Runs upkeep when the trashed recording's time is over; until then it nearly is."""
-    clock.stop(purge_at(phone, trashed) - timedelta(milliseconds=1))
+    clock.stop(phone.purge_at(trashed) - timedelta(milliseconds=1))
 
     def purge() -> Tally:
-        clock.stop(purge_at(phone, trashed))
+        clock.stop(phone.purge_at(trashed))
         return services.upkeep.run()
 
     return purge

@@ -20,18 +20,6 @@ OTHER = b"else sound"
 SHELVES = ("ready", "uploading", "trashed")
 
 
-@pytest.fixture
-def trashed(phone: Phone) -> str:
-    """The id of a recording in the trash, which is all that the phone's user has."""
-    id = phone.upload(SOUND)
-    assert phone.trash(id).status == 204
-    return id
-
-
-def purge_at(phone: Phone, id: str) -> datetime:
-    return datetime.fromisoformat(phone.seen(id)["purge_at"])
-
-
 # Going there.
 
 
@@ -44,7 +32,7 @@ def test_a_trashed_recording_says_when_it_goes_for_good(phone: Phone, trashed: s
 
     assert recording["status"] == "trashed"
     trashed_at = datetime.fromisoformat(recording["updated_at"])
-    assert purge_at(phone, trashed) == trashed_at + timedelta(days=30)
+    assert phone.purge_at(trashed) == trashed_at + timedelta(days=30)
 
 
 def test_how_long_the_trash_keeps_things_is_a_setting(
@@ -55,7 +43,7 @@ def test_how_long_the_trash_keeps_things_is_a_setting(
     phone.trash(id)
 
     trashed_at = datetime.fromisoformat(phone.seen(id)["updated_at"])
-    assert purge_at(phone, id) == trashed_at + timedelta(days=3)
+    assert phone.purge_at(id) == trashed_at + timedelta(days=3)
 
 
 def test_a_trashed_recording_is_on_its_shelf_and_on_no_other(phone: Phone, trashed: str) -> None:
@@ -223,7 +211,7 @@ def test_a_recording_whose_time_in_the_trash_is_over_is_purged(
     services: Services,
     nothing_is_left: Callable[[Phone], bool],
 ) -> None:
-    clock.stop(purge_at(phone, trashed))
+    clock.stop(phone.purge_at(trashed))
 
     assert services.upkeep.run().purged == 1
     assert nothing_is_left(phone)
@@ -232,7 +220,7 @@ def test_a_recording_whose_time_in_the_trash_is_over_is_purged(
 def test_until_then_it_is_not_purged(
     phone: Phone, trashed: str, clock: Clock, services: Services, held: Held
 ) -> None:
-    clock.stop(purge_at(phone, trashed) - timedelta(milliseconds=1))
+    clock.stop(phone.purge_at(trashed) - timedelta(milliseconds=1))
 
     assert services.upkeep.run().purged == 0
     assert phone.listed(status="trashed") == [trashed]
