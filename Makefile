@@ -49,8 +49,8 @@ run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUB
 upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says which; or in AWS.
 	@$(BIN)/python -m local.attach '$(PORT)' local.upkeep
 
-audit: $(STAMP) ## Look for lost or orphaned data, there likewise. ARGS=--repair mends it.
-	@$(BIN)/python -m local.attach '$(PORT)' chalicelib.audit $(ARGS)
+audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
+	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)
 
 test: $(STAMP) ## Run the tests. ARGS='-k trash' picks some.
 	@$(PYTEST) $(ARGS)
@@ -62,7 +62,7 @@ check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
-	@$(BIN)/cfn-lint infra/template.yaml
+	@$(BIN)/cfn-lint ops/template.yaml
 	@$(PYTEST)
 
 audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability. It needs the network.
@@ -83,19 +83,19 @@ openapi: $(STAMP) ## Write docs/openapi.json from the code.
 	@mv docs/openapi.json.new docs/openapi.json
 
 deploy: $(STAMP) ## Make or update a stage on AWS. STAGE= says which of .chalice/config.json.
-	@$(BIN)/python infra/provision.py --stage '$(STAGE)' $(ARGS)
-	@$(BIN)/python -m infra.package --stage '$(STAGE)' --zip-only
+	@$(BIN)/python ops/provision.py --stage '$(STAGE)' $(ARGS)
+	@$(BIN)/python -m ops.package --stage '$(STAGE)' --zip-only
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice deploy --stage '$(STAGE)'
-	@$(BIN)/python -m infra.finish --stage '$(STAGE)'
+	@$(BIN)/python -m ops.finish --stage '$(STAGE)'
 
 package: $(STAMP) ## Write a stage as one template and its code to out/, for a pipeline. STAGE= likewise.
-	@$(BIN)/python -m infra.package --stage '$(STAGE)'
+	@$(BIN)/python -m ops.package --stage '$(STAGE)'
 
 destroy: $(STAMP) ## Take a stage off AWS. Its data stays, unless DATA=delete, and somebody says so.
-	@$(BIN)/python -m infra.destroy --stage '$(STAGE)' --data '$(DATA)'
+	@$(BIN)/python -m ops.destroy --stage '$(STAGE)' --data '$(DATA)'
 
 rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
-	@$(BIN)/python -m infra.rotate_key --stage '$(STAGE)' $(ARGS)
+	@$(BIN)/python -m ops.rotate_key --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
 	@rm -rf .venv .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ def main() -> None:
     os.environ["RECORDER_BCRYPT_COST"] = "4"
     from app import app
     from chalicelib import wiring
-    from chalicelib.aws.items import from_attributes
+    from chalicelib.aws.dynamodb.items import from_attributes
 
     services = wiring.services()
     converter = LambdaEventConverter(RouteMatcher(list(app.routes)), app.api.binary_types)

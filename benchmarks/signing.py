@@ -12,7 +12,7 @@ from collections.abc import Callable
 import boto3
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.signing import Signer
+from chalicelib.aws.s3.signing import Signer
 
 ROUNDS = 300
 

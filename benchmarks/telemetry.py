@@ -18,8 +18,8 @@ from botocore.compat import HTTPHeaders
 
 from chalicelib import telemetry
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import to_attributes
-from chalicelib.aws.table import Table
+from chalicelib.aws.dynamodb.items import to_attributes
+from chalicelib.aws.dynamodb.table import Table
 
 ROUNDS = 1000
 RECORDING = {

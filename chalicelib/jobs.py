@@ -84,4 +84,4 @@ def upkeep(_event: object, context: Any) -> dict[str, int]:
 @_job
 def deliver_mail(_event: object, _context: object) -> None:
     """Send the mails that wait."""
-    services().post.deliver()
+    services().mail.deliver()

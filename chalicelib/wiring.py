@@ -12,41 +12,39 @@ from typing import Any
 
 from chalicelib import settings as settings_module
 from chalicelib import telemetry
-from chalicelib.aws.accounts import AccountsTable
-from chalicelib.aws.attempts import AttemptsTable
-from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.due import DueIndex
-from chalicelib.aws.inventory import Inventory
-from chalicelib.aws.keys import KeyStore
-from chalicelib.aws.mail import OutboxTable, SesMailer
-from chalicelib.aws.parts import Parts
-from chalicelib.aws.recordings import RecordingsTable
-from chalicelib.aws.shelves import Shelves
-from chalicelib.aws.signing import Signer
-from chalicelib.aws.table import Table
-from chalicelib.core.accounts import Accounts
-from chalicelib.core.attempts import Attempts
-from chalicelib.core.audit import Audit
-from chalicelib.core.closing import Closing
-from chalicelib.core.completion import Completion
-from chalicelib.core.confirmations import Confirmations
-from chalicelib.core.deletion import Deletion
-from chalicelib.core.export import Exporting
-from chalicelib.core.feed import Feed
+from chalicelib.aws.dynamodb.accounts import AccountsTable
+from chalicelib.aws.dynamodb.attempts import AttemptsTable
+from chalicelib.aws.dynamodb.due import DueIndex
+from chalicelib.aws.dynamodb.outbox import OutboxTable, SesMailer
+from chalicelib.aws.dynamodb.recordings import RecordingsTable
+from chalicelib.aws.dynamodb.shelves import Shelves
+from chalicelib.aws.dynamodb.table import Table
+from chalicelib.aws.s3.audio import AudioBuckets
+from chalicelib.aws.s3.parts import Parts
+from chalicelib.aws.s3.signing import Signer
+from chalicelib.aws.secrets import KeyStore
+from chalicelib.core.accounts.accounts import Accounts
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.closing import Closing
+from chalicelib.core.accounts.confirmations import Confirmations
+from chalicelib.core.accounts.export import Exporting
+from chalicelib.core.accounts.mail import Post
+from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.sessions import Sessions
+from chalicelib.core.accounts.signing_keys import Keys
+from chalicelib.core.accounts.tokens import AccessTokens
 from chalicelib.core.ids import uuid7
-from chalicelib.core.keys import Keys
-from chalicelib.core.library import Library
-from chalicelib.core.multipart import Multipart
-from chalicelib.core.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.post import Post
-from chalicelib.core.sessions import Sessions
-from chalicelib.core.tokens import AccessTokens
+from chalicelib.core.recordings.completion import Completion
+from chalicelib.core.recordings.deletion import Deletion
+from chalicelib.core.recordings.feed import Feed
+from chalicelib.core.recordings.library import Library
+from chalicelib.core.recordings.multipart import Multipart
+from chalicelib.core.recordings.uploads import Uploads
 from chalicelib.core.upkeep import Upkeep
-from chalicelib.core.uploads import Uploads
 from chalicelib.models.fields import Store
-from chalicelib.models.keys import Key
+from chalicelib.models.signing_keys import Key
 from chalicelib.settings import Settings
 
 
@@ -106,7 +104,7 @@ class Services:
         return Confirmations(self._stores.accounts, self._outbox, self._attempts, self._clock)
 
     @cached_property
-    def post(self) -> Post:
+    def mail(self) -> Post:
         """The post."""
         mailer = SesMailer(lambda: self.clients.ses, self.settings.mail_from)
         public_url = self.settings.public_url
@@ -155,11 +153,6 @@ class Services:
     def upkeep(self) -> Upkeep:
         """The scheduled job."""
         return Upkeep(self._stores, self.completion, self.deletion, self.closing, self._clock)
-
-    @cached_property
-    def audit(self) -> Audit:
-        """Looking for what is lost or left behind."""
-        return Audit(Inventory(self.clients, self.settings), self._clock)
 
     @cached_property
     def _multipart(self) -> Multipart:
@@ -242,6 +235,8 @@ def _start_embedded_backend() -> None:
     # writes one already.
     sys.dont_write_bytecode = True
     # Never packaged, so it is there on a developer's machine only.
-    from local import backend
+    from local.embedded import backend
 
-    backend.start_in_process()
+    backend.start_in_process(
+        deliver_mail=lambda: services().mail.deliver(), upkeep=lambda: services().upkeep.run()
+    )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from local import backend
+from local.embedded import backend
 
 FOLDER = Path(__file__).resolve().parent.parent / ".recorder"
 

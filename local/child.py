@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from local.backend import reachable
+from local.embedded.backend import reachable
 
 # How long the server may take to end. Requests that are under way are cut: they can be repeated.
 STOP_SECONDS = 3

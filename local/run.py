@@ -21,9 +21,9 @@ from textwrap import indent
 from watchfiles import Change, watch
 
 from chalicelib import settings
-from local import backend
 from local.attach import word_left
 from local.child import Child
+from local.embedded import backend
 
 ROOT = Path(__file__).resolve().parent.parent
 # How long the loop waits for an edit before it looks after the child.

@@ -19,7 +19,8 @@ from http.server import BaseHTTPRequestHandler
 from chalice import cli
 from chalice.local import ChaliceRequestHandler, ThreadedHTTPServer
 
-from local import schedules
+from chalicelib.wiring import services
+from local.embedded import schedules
 
 # A path that is none, and a method that a path does not have.
 UNSEEN = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
@@ -40,7 +41,9 @@ def main() -> None:
     # Connections that come at one moment wait to be taken: Python has five wait, and resets others.
     ThreadedHTTPServer.request_queue_size = 256
     if jobs == "jobs":
-        schedules.start()
+        schedules.start(
+            deliver_mail=lambda: services().mail.deliver(), upkeep=lambda: services().upkeep.run()
+        )
     sys.argv = ["chalice", *arguments]
     cli.main()
 

@@ -1,1 +1,1 @@
-"""What stands beside the app on AWS, and the operator's commands for it."""
+"""What stands beside the app on AWS, and the commands of whoever runs it. Never packaged."""

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError
 
-from infra.finish import PUBLIC_URL, address
-from infra.policies import name_in_lambda
-from infra.provision import PROVISIONED
-from infra.record import check_functions, drop_what_is_gone
-from infra.stacks import Stack, typed
-from infra.stages import ROOT, Refused, Stage, carry_out
+from ops.finish import PUBLIC_URL, address
+from ops.policies import name_in_lambda
+from ops.provision import PROVISIONED
+from ops.record import check_functions, drop_what_is_gone
+from ops.stacks import Stack, typed
+from ops.stages import ROOT, Refused, Stage, carry_out
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -15,10 +15,10 @@ import time
 import boto3
 from botocore.config import Config
 
-from infra.gateway import answers
-from infra.policies import JOBS, name_in_lambda
-from infra.stacks import Stack
-from infra.stages import Refused, Stage, carry_out
+from ops.gateway import answers
+from ops.policies import JOBS, name_in_lambda
+from ops.stacks import Stack
+from ops.stages import Refused, Stage, carry_out
 
 PUBLIC_URL = "RECORDER_PUBLIC_URL"
 # API Gateway takes a deployment every five seconds, and `chalice deploy` has just made one.

@@ -22,11 +22,11 @@ from typing import Any
 
 from chalice.utils import to_cfn_resource_name
 
-from infra import stacks
-from infra.gateway import answers
-from infra.policies import JOBS, name_in_lambda, substituted
-from infra.provision import PROVISIONED, parameters, policies
-from infra.stages import ROOT, Refused, Stage, carry_out, write
+from ops import stacks
+from ops.gateway import answers
+from ops.policies import JOBS, name_in_lambda, substituted
+from ops.provision import PROVISIONED, parameters, policies
+from ops.stages import ROOT, Refused, Stage, carry_out, write
 
 OUT = ROOT / "out"
 # What belongs to how packages are installed, and what Python makes of the machine it ran on.

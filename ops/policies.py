@@ -1,8 +1,8 @@
 """What each function may do on AWS: the one source for `chalice deploy` and for a package.
 
 A function is named as Chalice names it. Resources are written as CloudFormation's Fn::Sub takes
-them, with the logical ids of template.yaml. tests/test_policies.py compares this with every call
-that every route and job makes.
+them, with the logical ids of template.yaml. tests/ops/test_policies.py compares this with every
+call that every route and job makes.
 """
 
 from __future__ import annotations

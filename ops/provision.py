@@ -1,6 +1,6 @@
-"""Makes or updates what a stage stands on, by infra/template.yaml: the first half of a deployment.
+"""Makes or updates what a stage stands on, by ops/template.yaml: the first half of a deployment.
 
-    make deploy STAGE=prod       this, then `chalice deploy --stage prod`, then infra/finish.py
+    make deploy STAGE=prod       this, then `chalice deploy --stage prod`, then ops/finish.py
     make deploy STAGE=prod ARGS='--alarm-email ops@example.com'
 
 It is one CloudFormation stack. What would change is shown first; before anything that holds data is
@@ -20,14 +20,14 @@ from typing import Any
 
 import boto3
 
-if __package__ in {None, ""}:  # As `python infra/provision.py` it is no module of a package.
+if __package__ in {None, ""}:  # As `python ops/provision.py` it is no module of a package.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from chalicelib import settings
-from infra.policies import policy, resolved
-from infra.record import check_api
-from infra.stacks import Stack
-from infra.stages import Refused, Stage, carry_out, write
+from ops.policies import policy, resolved
+from ops.record import check_api
+from ops.stacks import Stack
+from ops.stages import Refused, Stage, carry_out, write
 
 # Which of the stack's outputs is the value of which variable.
 PROVISIONED = {

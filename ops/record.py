@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from infra.policies import APP, name_in_lambda
-from infra.stages import Refused, Stage
+from ops.policies import APP, name_in_lambda
+from ops.stages import Refused, Stage
 
 if TYPE_CHECKING:
     import boto3

@@ -19,10 +19,10 @@ import re
 import sys
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.keys import KeyStore
-from chalicelib.core import keys as core_keys
+from chalicelib.aws.secrets import KeyStore
+from chalicelib.core.accounts import signing_keys as core_keys
 from chalicelib.errors import RecorderError
-from chalicelib.models.keys import Key
+from chalicelib.models.signing_keys import Key
 from chalicelib.settings import SettingsError
 from chalicelib.wiring import now
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from chalice.package import YAMLTemplateSerializer
 
-from infra.stages import ROOT, Refused
+from ops.stages import ROOT, Refused
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         StackTypeDef,
     )
 
-TEMPLATE = ROOT / "infra" / "template.yaml"
+TEMPLATE = ROOT / "ops" / "template.yaml"
 POLL_SECONDS = 3.0
 # Whatever has data in it is of one of these.
 HOLD_DATA = {"AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"}

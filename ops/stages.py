@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from infra.policies import APP
+from ops.policies import APP
 
 ROOT = Path(__file__).resolve().parent.parent
 

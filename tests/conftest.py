@@ -21,7 +21,7 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     Item,
     account_key,
     from_attributes,
@@ -32,12 +32,12 @@ from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
-from local import backend
-from tests import audits, leaks, s3_rules, shortcut
-from tests.faults import Faults
-from tests.forger import Forger
-from tests.invariants import Held, Invariants
-from tests.phone import Phone
+from local.embedded import backend
+from tests.support import audits, leaks, s3_rules, shortcut
+from tests.support.faults import Faults
+from tests.support.forger import Forger
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Phone
 
 Left = Callable[[Phone], list[object]]
 Find = Callable[[Phone, str], Item]
@@ -48,7 +48,7 @@ hypothesis.settings.register_profile("deep", deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 # Whether there is time for as many as it takes, as `make deep` has.
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-pytest_plugins = ["tests.leak_plugin"]
+pytest_plugins = ["tests.support.leak_plugin"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -363,9 +363,9 @@ def clear_away(clock: Clock) -> Callable[[], None]:
 
 
 @pytest.fixture
-def audit(capsys: pytest.CaptureFixture[str]) -> audits.Run:
+def audit(capsys: pytest.CaptureFixture[str], clients: Clients, clock: Clock) -> audits.Run:
     """Runs the audit's command, as an operator does."""
-    return partial(audits.run, capsys)
+    return partial(audits.run, capsys, clients, clock)
 
 
 @pytest.fixture

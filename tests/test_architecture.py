@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
+
 FILES = [ROOT / "app.py", *sorted((ROOT / "chalicelib").rglob("*.py"))]
 # Whoever stands further down may be imported by whoever stands above; beside each other, nobody.
 FLOORS = [
     {"app"},
-    {"chalicelib.api", "chalicelib.audit", "chalicelib.jobs"},
+    {"chalicelib.api", "ops.audit.__main__", "chalicelib.jobs"},
     {"chalicelib.wiring"},
     {"chalicelib.core", "chalicelib.aws"},
     {"chalicelib.deadline", "chalicelib.errors", "chalicelib.settings", "chalicelib.telemetry"},
@@ -131,12 +132,14 @@ def test_only_aws_knows_boto() -> None:
 def test_only_wiring_knows_the_embedded_backend_and_late() -> None:
     of_local = [each for each in IMPORTS if package(each.of) == "local"]
 
-    assert [(each.by, each.of) for each in of_local] == [("chalicelib.wiring", "local.backend")]
+    assert [(each.by, each.of) for each in of_local] == [
+        ("chalicelib.wiring", "local.embedded.backend")
+    ]
     assert all(each.inside_a_function for each in of_local)
 
 
 def test_nothing_that_is_packaged_needs_what_is_not() -> None:
-    assert importers_of("tests", "infra", "benchmarks", "moto", "pytest") == set()
+    assert importers_of("tests", "ops", "benchmarks", "moto", "pytest") == set()
 
 
 @pytest.mark.parametrize("file", FILES, ids=module)

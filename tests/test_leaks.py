@@ -9,8 +9,7 @@ import sys
 
 import pytest
 
-from tests import leaks
-from tests.server import ROOT
+from tests.support import ROOT, leaks
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 PASSWORD = "open, sesame street"
@@ -38,9 +37,9 @@ HARMLESS = {
 }
 HEAD = f"""
 import logging, sys
-from tests import leaks
+from tests.support import leaks
 
-log = logging.getLogger("chalicelib.core.accounts")
+log = logging.getLogger("chalicelib.core.accounts.accounts")
 leaks.learn({{"password": "{PASSWORD}", "name": "Ann, who is no secret"}})
 """
 
@@ -52,7 +51,7 @@ def leaking(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     tests = [f"def test_{name}():\n    {what}\n" for name, what in (LEAKS | HARMLESS).items()]
     (folder / "test_some.py").write_text("\n".join([HEAD, *tests]))
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "tests.leak_plugin", "--rootdir", "."],
+        [sys.executable, "-m", "pytest", "-p", "tests.support.leak_plugin", "--rootdir", "."],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,

@@ -21,10 +21,10 @@ from chalicelib.api.http import Route
 from chalicelib.core.ids import uuid7
 from chalicelib.models import requests
 from tests.conftest import LAMBDA, Clock
-from tests.faults import Faults
-from tests.phone import PASSWORD, Phone
-from tests.routes import ROUTES, ask, named
-from tests.server import ROOT
+from tests.support import ROOT
+from tests.support.faults import Faults
+from tests.support.phone import PASSWORD, Phone
+from tests.support.routes import ROUTES, ask, named
 
 SOUND = b"some sound"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chalicelib.api import pages
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.core.tokens import Caller
+from chalicelib.api.web import mail_links as pages
+from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
 from chalicelib.models.answers import Export, SignedIn, User
 from chalicelib.models.requests import (

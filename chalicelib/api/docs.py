@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chalicelib import __version__
-from chalicelib.api import openapi, swagger
+from chalicelib.api import openapi
 from chalicelib.api.http import Blueprint, Reply
+from chalicelib.api.web import swagger
 from chalicelib.models.answers import Health
 
 blueprint = Blueprint(__name__, tag="Open")

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET
 
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.core.tokens import Caller
+from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import CursorExpired, NotFound, NotReady, VersionConflict
 from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
 from chalicelib.models.fields import IfMatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint
-from chalicelib.core.tokens import Caller
+from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import NotAuthenticated, NotFound, RefreshTokenReused
 from chalicelib.models.answers import SessionList, SignedIn
 from chalicelib.models.requests import RefreshToken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.core.tokens import Caller
+from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import (
     IdConflict,
     NotFound,

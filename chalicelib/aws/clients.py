@@ -99,7 +99,7 @@ class Clients:
 
     @cached_property
     def s3(self) -> S3Client:
-        """The S3 client. Building it takes longer than anything else does: see aws/signing.py."""
+        """The S3 client. Building it takes longest of all: see aws/s3/signing.py."""
         return self._s3(_patience(READ_SECONDS, TRIES))
 
     @cached_property

@@ -9,8 +9,8 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.models import keys as form
-from chalicelib.models.keys import Key
+from chalicelib.models import signing_keys as form
+from chalicelib.models.signing_keys import Key
 from chalicelib.settings import SettingsError, variable
 
 if TYPE_CHECKING:

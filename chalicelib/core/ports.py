@@ -28,7 +28,6 @@ from chalicelib.models.entities import (
     Tombstone,
 )
 from chalicelib.models.fields import LetterKind, Status
-from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -348,47 +347,6 @@ class PartStore(Protocol):
 
     def abort(self, key: str, upload_id: str) -> None:
         """Abort one multipart upload; one that is gone already is no error."""
-
-
-class Inventory(Protocol):
-    """All there is, of everybody, for audits: each row is read by the page, as it is asked for."""
-
-    def standing(self) -> Iterator[Balance | Entry]:
-        """Every account's balance and every recording or tombstone, as of some seconds ago.
-
-        User by user, and a user's recordings in the order of their ids. Nothing but the time that
-        an audit takes may rest on that order: DynamoDB keeps it, and does not promise it.
-        """
-
-    def entries(self, user_id: str) -> Iterator[Entry]:
-        """All of a user's recordings and tombstones, as last written."""
-
-    def balance(self, user_id: str) -> Balance | None:
-        """What an account says that its recordings come to, as last written."""
-
-    def entry(self, user_id: str, recording_id: str) -> Entry | None:
-        """What stands under an id, as last written."""
-
-    def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[KeptVersion]:
-        """Every version of a recording's object, or of all of a user's, in the order of keys."""
-
-    def prefixes(self) -> Iterator[str]:
-        """The users' prefixes in the recordings bucket, `<user>/`, and keys that have none."""
-
-    def sha256(self, version: KeptVersion) -> str | None:
-        """A version's hash; None when the store knows none, or the version is gone."""
-
-    def staged(self) -> Iterator[Staged]:
-        """All that waits in the uploads bucket, but for exports."""
-
-    def owe(self, tombstone: Tombstone, instead_of: Entry | None) -> bool:
-        """Write a tombstone where none stands, or in place of the one that was read.
-
-        False when something else stands there by now.
-        """
-
-    def correct(self, balance: Balance, bytes_used: int, recordings_used: int) -> bool:
-        """Write another balance in place of the one that was read; False when it is another."""
 
 
 class Stores(Struct, frozen=True):

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from chalicelib import telemetry
-from chalicelib.core.closing import Closing
-from chalicelib.core.completion import Completion
-from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
-from chalicelib.core.pages import pages
+from chalicelib.core.accounts.closing import Closing
+from chalicelib.core.batches import pages
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.recordings.completion import Completion
+from chalicelib.core.recordings.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.errors import NotFound, RecorderError, UploadIncomplete, UploadMismatch
 from chalicelib.models.entities import Due, StoredRecording, Tombstone
 

@@ -1,4 +1,4 @@
-"""The embedded backend: DynamoDB and S3 on this machine, made from infra/template.yaml.
+"""The embedded backend: DynamoDB and S3 on this machine, made from ops/template.yaml.
 
 moto's server keeps them in the memory of the process that called start(), for as long as it lives.
 """
@@ -10,17 +10,17 @@ import os
 import secrets
 import socket
 import warnings
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local import dynamodb, mailbox, s3, schedules
+from local.embedded import dynamodb, mailbox, s3, schedules
 
 if TYPE_CHECKING:
     from moto.server import ThreadedMotoServer
 
-TEMPLATE = Path(__file__).parent.parent / "infra" / "template.yaml"
+TEMPLATE = Path(__file__).parents[2] / "ops" / "template.yaml"
 REGION = "us-east-1"
 LOOPBACK = "localhost,127.0.0.1,::1"
 # Listening on it means on every address; calling it does not work everywhere.
@@ -139,17 +139,17 @@ def reachable(host: str) -> str:
     return "127.0.0.1" if host == EVERY_ADDRESS else host
 
 
-def start_in_process() -> Backend:
+def start_in_process(deliver_mail: Callable[[], object], upkeep: Callable[[], object]) -> Backend:
     """Start a backend for the app that runs in this very process, and make it use that backend.
 
-    This is what a bare `chalice local` does.
+    This is what a bare `chalice local` does. The two are what AWS would run by schedule.
     """
     backend = start()
     apply(backend.environment(), os.environ)
     # Where `chalice local` listens, if it is not told otherwise.
     os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
     logging.getLogger(__name__).warning("mails can be read at %s", backend.mail_url)
-    schedules.start()
+    schedules.start(deliver_mail, upkeep)
     # botocore says where it found credentials and endpoints: always in what we gave it.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     return backend

@@ -1,4 +1,4 @@
-"""The audit, for operators: `python -m chalicelib.audit --help`; docs/operations.md explains it.
+"""The audit, for operators: `python -m ops.audit --help`; docs/operations.md explains it.
 
 What it finds goes to the standard output, a JSON object on each line, as soon as it is found.
 """
@@ -6,29 +6,36 @@ What it finds goes to the standard output, a JSON object on each line, as soon a
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
 
-from chalicelib import settings
-from chalicelib.core.audit import Finding, Remedy, Tally
+import msgspec
+
+from chalicelib.aws.clients import Clients
+from chalicelib.core.ports import Clock
 from chalicelib.errors import RecorderError
-from chalicelib.settings import SettingsError
-from chalicelib.wiring import services
+from chalicelib.settings import SettingsError, load
+from chalicelib.wiring import now
+from ops.audit.inventory import Inventory
+from ops.audit.search import Audit, Tally
 
 CLEAN, BREACHES, FAILED = range(3)
 
 log = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None, clients: Clients | None = None, clock: Clock = now
+) -> int:
     """Run the command; the exit code."""
     options = _options(arguments)
     try:
-        if settings.load().backend != "aws":
+        settings = load()
+        if settings.backend != "aws":
             return _failed("RECORDER_BACKEND is not aws: there is nothing to look at")
-        return _audit(repair=options.repair, checksums=options.checksums)
+        clients = clients or Clients(custom_s3=bool(settings.s3_endpoint))
+        return _audit(Audit(Inventory(clients, settings), clock), checksums=options.checksums)
     except SettingsError as error:
         return _failed(str(error))
     except RecorderError as error:
@@ -39,38 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _audit(*, repair: bool, checksums: bool) -> int:
+def _audit(audit: Audit, *, checksums: bool) -> int:
     breaches, tally = 0, Tally()
-    for finding in services().audit.run(tally, checksums=checksums):
+    for finding in audit.run(tally, checksums=checksums):
         breaches += finding.rule != "note"
-        _say(finding)
-        if repair and finding.remedy:
-            _repair(finding, finding.remedy)
+        sys.stdout.write(msgspec.json.encode(finding).decode() + "\n")
+        # Before the next is looked for: each line is to be true of a run that ends here.
+        sys.stdout.flush()
     sys.stderr.write(
         f"audit: {breaches} breaches; looked at {tally.recordings} recordings in "
         f"{tally.accounts} accounts\n"
     )
     return BREACHES if breaches else CLEAN
-
-
-def _repair(finding: Finding, remedy: Remedy) -> None:
-    try:
-        repaired = remedy.write()
-        says = "Done" if repaired else "It has changed meanwhile; run the audit again"
-    except RecorderError as error:
-        repaired, says = False, error.detail
-    _line(rule=finding.rule, key=finding.key, repaired=repaired, says=says)
-
-
-def _say(finding: Finding) -> None:
-    repair = {"repair": finding.remedy.says} if finding.remedy else {}
-    _line(rule=finding.rule, key=finding.key, says=finding.says, **repair)
-
-
-def _line(**fields: object) -> None:
-    sys.stdout.write(json.dumps(fields) + "\n")
-    # Before the next step is taken: each line is to be true of a run that ends here.
-    sys.stdout.flush()
 
 
 def _failed(why: str) -> int:
@@ -80,12 +67,9 @@ def _failed(why: str) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m chalicelib.audit",
+        prog="python -m ops.audit",
         description="Looks for recordings that are lost and objects that are left behind.",
         epilog="Exit code: 0 all is well, 1 there are breaches, 2 it could not be finished.",
-    )
-    parser.add_argument(
-        "--repair", action="store_true", help="do what is said as `repair`; nothing is deleted"
     )
     parser.add_argument(
         "--checksums", action="store_true", help="ask S3 for each SHA-256 too: a call for each"

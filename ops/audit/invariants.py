@@ -13,7 +13,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chalicelib.models.inventory import Balance, Entry, KeptVersion
+from ops.audit.entries import Balance, Entry, KeptVersion
 
 Rule = Literal["I1", "I2", "I3", "I4"]
 

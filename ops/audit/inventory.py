@@ -13,23 +13,20 @@ from typing import TypeVar
 import msgspec
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.audio import EXPORTS, MISSING
 from chalicelib.aws.clients import Clients, error_code, our_errors
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     Item,
     account_key,
     from_attributes,
     owner_and_recording,
     recording_key,
     to_attributes,
-    tombstone_item,
 )
-from chalicelib.aws.recordings import UNCHANGED
-from chalicelib.aws.table import NOT_THERE, ConditionFailed, Table
+from chalicelib.aws.dynamodb.table import Table
+from chalicelib.aws.s3.audio import EXPORTS, MISSING
 from chalicelib.errors import InternalError
-from chalicelib.models.entities import Tombstone
-from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
 from chalicelib.settings import Settings
+from ops.audit.entries import Balance, Entry, KeptVersion, Staged
 
 T = TypeVar("T", Balance, Entry)
 
@@ -38,7 +35,7 @@ READ = sorted({"pk", "sk", *Balance.__struct_fields__, *Entry.__struct_fields__}
 
 
 class Inventory:
-    """Lists everything; see core/ports.py for what each method promises."""
+    """All there is, of everybody: each row is read by the page, as it is asked for."""
 
     def __init__(self, clients: Clients, settings: Settings) -> None:
         """Take the clients, which are used when they are needed, and the names of things."""
@@ -47,7 +44,11 @@ class Inventory:
         self._table = Table(lambda: clients.dynamodb, settings.table)
 
     def standing(self) -> Iterator[Balance | Entry]:
-        """Every account's balance and every recording or tombstone, as of some seconds ago."""
+        """Every account's balance and every recording or tombstone, as of some seconds ago.
+
+        User by user, and a user's recordings in the order of their ids. Nothing but the time that
+        an audit takes may rest on that order: DynamoDB keeps it, and does not promise it.
+        """
         with our_errors():
             pages = self._clients.dynamodb.get_paginator("scan").paginate(
                 TableName=self._settings.table,
@@ -145,34 +146,6 @@ class Inventory:
                         since=upload["Initiated"],
                         upload_id=upload["UploadId"],
                     )
-
-    def owe(self, tombstone: Tombstone, instead_of: Entry | None) -> bool:
-        """Write a tombstone where none stands, or in place of the one that was read."""
-        condition, values = NOT_THERE, {}
-        if instead_of:
-            # An expired upload becomes a deleted one without another version.
-            condition = f"{UNCHANGED} AND #expired = :expired_read"
-            values = {
-                "status_read": instead_of.status,
-                "version_read": instead_of.version,
-                "expired_read": instead_of.expired,
-            }
-        try:
-            self._table.transact(self._table.adding(tombstone_item(tombstone), condition, **values))
-        except ConditionFailed:
-            return False
-        return True
-
-    def correct(self, balance: Balance, bytes_used: int, recordings_used: int) -> bool:
-        """Write another balance in place of the one that was read."""
-        corrected = self._table.try_update(
-            account_key(balance.user_id),
-            {"bytes_used": bytes_used, "recordings_used": recordings_used},
-            "#bytes_used = :bytes_read AND #recordings_used = :recordings_read",
-            bytes_read=balance.bytes_used,
-            recordings_read=balance.recordings_used,
-        )
-        return corrected is not None
 
 
 def _read(item: Item) -> Balance | Entry:

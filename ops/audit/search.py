@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Literal
 
 from msgspec import Struct
 
-from chalicelib.core.invariants import Census, Place, Rule
-from chalicelib.core.ports import Clock, Inventory
-from chalicelib.models.entities import Keyed, Tombstone
-from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
+from chalicelib.core.ports import Clock
+from chalicelib.models.entities import Keyed
+from ops.audit.entries import Balance, Entry, KeptVersion, Staged
+from ops.audit.invariants import Census, Place, Rule
+from ops.audit.inventory import Inventory
 
 # How long something may lie in the uploads bucket, and nothing wait for it, before it is mentioned.
 LEFT = timedelta(days=1)
@@ -25,14 +25,6 @@ BY_KEY = attrgetter("key")
 BY_USER = attrgetter("user_id")
 
 
-class Remedy(Struct, frozen=True):
-    """What can be done about a breach: one conditional write, which deletes nothing."""
-
-    says: str
-    write: Callable[[], bool]
-    """Do it; False, and nothing done, when what was found is no longer so."""
-
-
 class Finding(Struct, frozen=True):
     """A breach of a rule or, as a note, something that is none but should be known."""
 
@@ -40,7 +32,6 @@ class Finding(Struct, frozen=True):
     key: str
     """`<user>/<recording>`, as in the buckets; `<user>` when it is about an account."""
     says: str
-    remedy: Remedy | None = None
 
 
 class Tally(Struct):
@@ -125,7 +116,7 @@ class Audit:
             if rule == "I1" and entry:
                 yield Finding(rule, key, f"{says}; {self._whereabouts(entry)}")
             else:
-                yield Finding(rule, key, says, self._debt(key, entry) if rule == "I2" else None)
+                yield Finding(rule, key, says)
 
     def _count_again(self, user_id: str) -> Iterator[Finding]:
         """What is wrong with a user's balance, when it is the same twice running."""
@@ -141,7 +132,7 @@ class Audit:
             yield Finding("note", user_id, "Its recordings keep changing; run the audit again")
             return
         for rule, says in breaches:
-            yield Finding(rule, user_id, says, self._correction(counted) if rule == "I3" else None)
+            yield Finding(rule, user_id, says)
 
     def _whereabouts(self, entry: Entry) -> str:
         """Where the bytes of a recording are, if another version has them."""
@@ -154,35 +145,6 @@ class Audit:
                 if not (sha256 and entry.sha256):
                     return f"{which} has as many bytes"
         return "no version has its bytes"
-
-    def _debt(self, key: str, entry: Entry | None) -> Remedy | None:
-        """What has upkeep delete an object that belongs to nothing."""
-        keyed = Keyed.at(key)
-        if keyed is None:
-            return None
-        now = self._clock()
-        tombstone = Tombstone(
-            id=keyed.id,
-            user_id=keyed.user_id,
-            updated_at=now,
-            version=entry.version if entry else 1,
-            owes=["recordings"],
-            due_at=now,
-            expired=entry.expired if entry else False,
-        )
-        write = partial(self._inventory.owe, tombstone, entry)
-        return Remedy("Write a tombstone that owes it, for upkeep to delete it", write)
-
-    def _correction(self, census: Census) -> Remedy | None:
-        """What makes a balance right.
-
-        Whatever changes a user's recordings changes the balance with them, so a difference stays
-        as it is; and if the balance is still the one that was read, so is the sum.
-        """
-        if census.balance is None:
-            return None
-        write = partial(self._inventory.correct, census.balance, census.bytes, census.recordings)
-        return Remedy(f"Note {census.bytes} bytes in {census.recordings} recordings", write)
 
     def _is_known(self, user_id: str) -> bool:
         """Whether the table has anything of a user's, so that it was or will be looked at."""

@@ -10,15 +10,15 @@ import pytest
 
 from chalicelib.api.http import Route
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, Key, account_key, session_key, to_attributes
+from chalicelib.aws.dynamodb.items import Item, Key, account_key, session_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from tests.conftest import Clock
-from tests.forger import FLAWED_HEADERS, FLAWED_TOKENS, Forger, but
-from tests.invariants import Held
-from tests.phone import Answer, Phone
-from tests.routes import GUARDED, OPEN, ROUTES, ask, named
+from tests.support.forger import FLAWED_HEADERS, FLAWED_TOKENS, Forger, but
+from tests.support.invariants import Held
+from tests.support.phone import Answer, Phone
+from tests.support.routes import GUARDED, OPEN, ROUTES, ask, named
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -13,11 +13,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chalicelib.api.http import Route
-from chalicelib.aws.items import Item
+from chalicelib.aws.dynamodb.items import Item
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
-from tests.phone import Answer, Phone
-from tests.routes import ROUTES, path_of
+from tests.support.phone import Answer, Phone
+from tests.support.routes import ROUTES, path_of
 
 pytestmark = pytest.mark.usefixtures("quick")
 

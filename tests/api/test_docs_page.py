@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chalicelib.api.swagger import CONTENT_SECURITY_POLICY, PAGE, VERSION
+from chalicelib.api.web.swagger import CONTENT_SECURITY_POLICY, PAGE, VERSION
 
 Element = tuple[str, dict[str, str]]
 

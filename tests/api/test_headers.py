@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from chalice.config import Config
@@ -19,12 +18,12 @@ from chalicelib.api.http import Endpoint, Route
 from chalicelib.api.problems import HEADERS
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
-from tests.phone import Answer, Phone
-from tests.routes import ENDPOINTS, ROUTES, ask, named, path_of
+from tests.support import ROOT
+from tests.support.phone import Answer, Phone
+from tests.support.routes import ENDPOINTS, ROUTES, ask, named, path_of
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-ROOT = Path(__file__).parent.parent
 ORIGIN = "https://app.example.com"
 YEAR = 365 * 24 * 3600
 Patch = pytest.MonkeyPatch
@@ -177,7 +176,7 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 from chalice.test import Client
 from app import app
-from tests.routes import ENDPOINTS, named, path_of
+from tests.support.routes import ENDPOINTS, named, path_of
 http = Client(app).http
 def crash(**_):
     raise ZeroDivisionError

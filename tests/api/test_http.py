@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +17,9 @@ from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.problems import refusals_of_our_own
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import NotFound, RecorderError, catalogue
-from tests.faults import Faults
-from tests.phone import Answer, Phone
+from tests.support.faults import Faults
+from tests.support.phone import Answer, Phone
 
-ROOT = Path(__file__).parent.parent
 REQUEST_ID = "6b7931c2-5e6d-41d0-a831-a7119d0acabf"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,9 @@ from chalicelib.api.openapi import document
 from chalicelib.errors import catalogue
 from chalicelib.settings import Settings, variable
 from local import openapi
-from tests.phone import Phone
+from tests.support import ROOT
+from tests.support.phone import Phone
 
-ROOT = Path(__file__).parent.parent
 DOCUMENT = document(app)
 OPERATIONS: dict[str, dict[str, Any]] = {
     f"{method.upper()} {path}": operation

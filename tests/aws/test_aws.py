@@ -17,8 +17,8 @@ from urllib3 import HTTPResponse
 
 from chalicelib.aws.clients import Clients
 from chalicelib.errors import InternalError
-from tests.faults import Faults
-from tests.phone import PASSWORD, Phone, send
+from tests.support.faults import Faults
+from tests.support.phone import PASSWORD, Phone, send
 
 SOUND = b"some sound"
 EVERY_CLIENT = ["dynamodb", "s3", "s3_copying", "secretsmanager"]

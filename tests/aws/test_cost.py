@@ -15,16 +15,16 @@ from app import app
 from chalicelib import jobs
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import due, recording_item
+from chalicelib.aws.dynamodb.items import due, recording_item
 from chalicelib.core.ids import uuid7
 from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
-from tests import shortcut
 from tests.conftest import LAMBDA
-from tests.faults import Faults
-from tests.mail import delivered_to, token_in
-from tests.phone import PASSWORD, Answer, Phone
+from tests.support import shortcut
+from tests.support.faults import Faults
+from tests.support.mail import delivered_to, token_in
+from tests.support.phone import PASSWORD, Answer, Phone
 
 SIZES = 1_000, 10_000, 100_000
 SOUND = b"some sound"

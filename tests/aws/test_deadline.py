@@ -32,13 +32,13 @@ from chalicelib.errors import Unavailable
 from chalicelib.models import requests
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
-from tests import shortcut
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.mail import delivered_to, token_in
-from tests.phone import PASSWORD, Answer, Phone
-from tests.routes import ROUTES, ask, named
-from tests.use_cases import USE_CASES
+from tests.support import shortcut
+from tests.support.faults import Faults
+from tests.support.mail import delivered_to, token_in
+from tests.support.phone import PASSWORD, Answer, Phone
+from tests.support.routes import ROUTES, ask, named
+from tests.support.use_cases import USE_CASES
 
 API_GATEWAY_SECONDS = 29
 SOUND = b"some sound"
@@ -102,7 +102,7 @@ def aws(clients: Clients, onlookers: Clients, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(deadline, "monotonic", lambda: aws.seconds)
     backing_off = SimpleNamespace(sleep=lambda _: aws.wait(LONGEST_BACK_OFF))
     monkeypatch.setattr("botocore.endpoint.time", backing_off)
-    monkeypatch.setattr("chalicelib.aws.table.time", SimpleNamespace(sleep=aws.wait))
+    monkeypatch.setattr("chalicelib.aws.dynamodb.table.time", SimpleNamespace(sleep=aws.wait))
     registered = []
     for client in (clients.dynamodb, clients.s3, clients.s3_copying):
         config: Any = client.meta.config

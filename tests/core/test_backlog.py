@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     Item,
     account_key,
     due,
@@ -20,16 +20,16 @@ from chalicelib.aws.items import (
     to_item,
     tombstone_item,
 )
-from chalicelib.core.deletion import LONGEST_FUNCTION
 from chalicelib.core.ids import uuid7
+from chalicelib.core.recordings.deletion import LONGEST_FUNCTION
 from chalicelib.models.entities import Account, StoredRecording, Tombstone
 from chalicelib.models.fields import Debt
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
-from tests import shortcut
 from tests.conftest import DEEP, Clock
-from tests.faults import Faults
-from tests.invariants import Invariants
+from tests.support import shortcut
+from tests.support.faults import Faults
+from tests.support.invariants import Invariants
 
 # moto takes a minute or two for ten thousand: that is for `make deep`.
 FEW, MANY = (1_000, 10_000) if DEEP else (500, 2_000)

@@ -12,16 +12,16 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key, to_attributes
+from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models import requests
 from chalicelib.settings import Settings
-from tests import shortcut
 from tests.conftest import Clock
-from tests.faults import Died, Faults
-from tests.invariants import Invariants
-from tests.phone import Phone
-from tests.use_cases import SOUND, STAYING, USE_CASES, UseCase, is_closed, upkeep
+from tests.support import shortcut
+from tests.support.faults import Died, Faults
+from tests.support.invariants import Invariants
+from tests.support.phone import Phone
+from tests.support.use_cases import SOUND, STAYING, USE_CASES, UseCase, is_closed, upkeep
 
 LOST = EndpointConnectionError(endpoint_url="http://gone")
 DENIED = ClientError(

@@ -11,9 +11,9 @@ from chalicelib import jobs, wiring
 from chalicelib.core.upkeep import Tally
 from chalicelib.models import requests
 from tests.conftest import Clock, Context, Find
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import PASSWORD, Phone, send
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import PASSWORD, Phone, send
 
 SOUND = b"some sound"
 

@@ -9,15 +9,15 @@ from datetime import datetime
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, Key, from_attributes, recording_key, to_attributes
+from chalicelib.aws.dynamodb.items import Item, Key, from_attributes, recording_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.core.upkeep import Tally
 from chalicelib.settings import Settings
 from tests.conftest import Clock, Find
-from tests.faults import Died, Faults
-from tests.invariants import Held, Invariants
-from tests.phone import PASSWORD, Phone
-from tests.test_upkeep import upkeep
+from tests.core.test_upkeep import upkeep
+from tests.support.faults import Died, Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import PASSWORD, Phone
 
 SOUND = b"some sound"
 

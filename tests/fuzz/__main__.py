@@ -1,7 +1,7 @@
 """Asks a running API everything that its document allows, and much that it does not.
 
 `make fuzz` goes on until its time is over, another way each time. `make check` asks less, and the
-same each time: tests/test_fuzz.py.
+same each time: tests/fuzz/test_fuzz.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.server import BIN, ROOT, free_port, running
+from tests.support import ROOT
+from tests.support.server import BIN, free_port, running
 
 # What the server says of a request that it has answered as it should.
 ORDINARY = re.compile(r"[A-Z]+ /\S* [1-4]\d\d\b")

@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 
 from chalicelib.core.ids import uuid7
 from chalicelib.models.fields import AUDIO_TYPES, InvalidField
-from tests.routes import ROUTES
+from tests.support.routes import ROUTES
 
 Case = schemathesis.Case[Any]
 CONFIG = tomllib.loads((Path(__file__).parent / "schemathesis.toml").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.fuzz import fuzz
+from tests.fuzz.__main__ import fuzz
 
 
 def test_no_request_meets_a_fault_or_what_is_not_documented() -> None:

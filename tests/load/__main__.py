@@ -1,7 +1,7 @@
 """Load: many people at once do all that the app is for, and nothing may go wrong or missing.
 
 `python -m tests.load` starts `make run` on a free port, has Locust play the people
-(tests/load_user.py), and audits what they leave. It prints requests per second and percentiles, and
+(tests/load/user.py), and audits what they leave. It prints requests per second and percentiles, and
 ends with 1 if a request failed, a byte was lost or the audit found something.
 """
 
@@ -16,7 +16,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.server import BIN, ROOT, free_port, running
+from tests.support import ROOT
+from tests.support.server import BIN, free_port, running
 
 # What a password's hash costs is not looked at here, and everybody calls from one source.
 ENVIRON = {"RECORDER_BCRYPT_COST": "4", "RECORDER_SIGNUPS_PER_SOURCE": "0"}

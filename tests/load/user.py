@@ -1,4 +1,4 @@
-"""One of many people: what Locust runs side by side for tests/load.py."""
+"""One of many people: what Locust runs side by side for tests/load/__main__.py."""
 
 from __future__ import annotations
 

@@ -17,10 +17,11 @@ import httpx
 import pytest
 
 from chalicelib.core.ids import uuid7
-from tests import gate as gates
-from tests.gate import Answered, Gate, Lost, Passing
-from tests.phone import PASSWORD
-from tests.server import BIN, ROOT, Server, eventually, free_port, http, running
+from tests.support import ROOT
+from tests.support import gate as gates
+from tests.support.gate import Answered, Gate, Lost, Passing
+from tests.support.phone import PASSWORD
+from tests.support.server import BIN, Server, eventually, free_port, http, running
 
 CLIENT = ROOT / "examples" / "recorder_client.py"
 MEETING = ROOT / "tests" / "data" / "meeting.m4a"

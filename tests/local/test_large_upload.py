@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server import Server, User, free_port, http, running
+from tests.support.server import Server, User, free_port, http, running
 
 MB = 1_000_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local import backend
+from local.embedded import backend
 
 OURS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",

@@ -11,10 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, to_attributes
+from chalicelib.aws.dynamodb.items import Item, to_attributes
 from chalicelib.settings import Settings
-from local import backend
-from tests.phone import Phone
+from local.embedded import backend
+from tests.support.phone import Phone
 
 if TYPE_CHECKING:
     from moto.dynamodb.models import DynamoDBBackend

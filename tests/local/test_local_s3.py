@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Clients
 from chalicelib.settings import Settings
-from tests.invariants import Held
-from tests.phone import NO_TLS, Phone
+from tests.support.invariants import Held
+from tests.support.phone import NO_TLS, Phone
 
 SOUND = b"some sound" * 600_000
 

@@ -18,10 +18,10 @@ import pytest
 
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
-from tests.server import (
+from tests.support import ROOT
+from tests.support.server import (
     BIN,
     OTHERS_SETTINGS,
-    ROOT,
     Server,
     answers,
     eventually,

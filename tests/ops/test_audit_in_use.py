@@ -13,17 +13,17 @@ from itertools import pairwise
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.inventory import Inventory
-from chalicelib.aws.items import account_key
-from chalicelib.core.audit import Audit, Tally
+from chalicelib.aws.dynamodb.items import account_key
 from chalicelib.core.ids import uuid7
-from chalicelib.models.inventory import Balance, Entry, KeptVersion, Staged
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services, now
-from tests.audits import SOUND, Run, Tool, close, id_of, kept, key_of
+from ops.audit.entries import Balance, Entry, KeptVersion, Staged
+from ops.audit.inventory import Inventory
+from ops.audit.search import Audit, Tally
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.phone import Phone
+from tests.support.audits import SOUND, Run, Tool, close, id_of, kept, key_of
+from tests.support.faults import Faults
+from tests.support.phone import Phone
 
 # What changes between two looks is no breach.
 
@@ -268,7 +268,7 @@ def test_nothing_personal_is_read_or_said(
     clock.advance(days=40)
     asked = faults.asked("dynamodb", "Scan")
 
-    audited = audit("--repair", "--checksums")
+    audited = audit("--checksums")
     assert [rule for rule, _ in audited.found] == ["I1", "I2", "I3"]
     assert not any(
         word in audited.text for word in ("@", "diary", "secret", "Ann Example", phone.email)
@@ -283,7 +283,7 @@ def test_the_command_works_from_its_environment_alone(
 ) -> None:
     key = kept(phone, clock)
     tool.lose(key)
-    command = [sys.executable, "-m", "chalicelib.audit"]
+    command = [sys.executable, "-m", "ops.audit"]
     run = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
 
     assert run.returncode == 1, run.stderr
@@ -333,9 +333,7 @@ def test_an_audit_that_is_not_told_where_to_look_says_so(
     assert why in audited.text
 
 
-def test_a_bug_does_not_pass_for_a_breach(
-    audit: Run, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(type(services.audit), "run")
+def test_a_bug_does_not_pass_for_a_breach(audit: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Audit, "run")
 
     assert audit().code == 2

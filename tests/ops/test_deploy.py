@@ -13,16 +13,16 @@ import pytest
 
 from app import app
 from chalicelib import settings
-from chalicelib.core.deletion import LONGEST_FUNCTION
+from chalicelib.core.recordings.deletion import LONGEST_FUNCTION
 from chalicelib.models.fields import AUDIO_TYPES
-from infra import finish, stages
-from infra.gateway import REFUSALS
-from infra.package import NOT_RUN
-from infra.policies import GRANTS, JOBS, name_in_lambda
-from tests import projects
-from tests.iam import ACCOUNT
-from tests.stacks import REGION, place
-from tests.test_package import MOST_BYTES
+from ops import finish, stages
+from ops.gateway import REFUSALS
+from ops.package import NOT_RUN
+from ops.policies import GRANTS, JOBS, name_in_lambda
+from tests.ops.test_package import MOST_BYTES
+from tests.support import projects
+from tests.support.iam import ACCOUNT
+from tests.support.stacks import REGION, place
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
 OWN_ADDRESS = "https://recorder.example.com"

@@ -9,9 +9,9 @@ import pytest
 
 from chalicelib.api.problems import HEADERS
 from chalicelib.errors import catalogue
-from infra.gateway import REFUSALS, answers
-from tests.phone import Phone
-from tests.server import ROOT
+from ops.gateway import REFUSALS, answers
+from tests.support import ROOT
+from tests.support.phone import Phone
 
 ORIGIN = "https://app.example.com"
 ANSWERS = answers(ORIGIN)

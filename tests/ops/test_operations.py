@@ -8,11 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from chalicelib.aws.clients import Clients
-from tests import shortcut
-from tests.iam import Asked, recording
-from tests.server import ROOT
-from tests.test_cost import CASES, somebody
-from tests.test_template import alarms
+from tests.aws.test_cost import CASES, somebody
+from tests.ops.test_template import alarms
+from tests.support import ROOT, shortcut
+from tests.support.iam import Asked, recording
 
 TEXT = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 # What S3 takes as much for as for a PUT; the rest of what is asked of it costs a tenth, or nothing.

@@ -18,13 +18,13 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from chalicelib.jobs import ENOUGH_MILLISECONDS
-from infra.gateway import answers
-from infra.policies import GRANTS, JOBS, name_in_lambda, policy, substituted
-from infra.stages import Stage
-from tests import projects
-from tests.phone import PASSWORD
-from tests.server import BIN, ROOT
-from tests.test_template import template
+from ops.gateway import answers
+from ops.policies import GRANTS, JOBS, name_in_lambda, policy, substituted
+from ops.stages import Stage
+from tests.ops.test_template import template
+from tests.support import ROOT, projects
+from tests.support.phone import PASSWORD
+from tests.support.server import BIN
 
 STAGES = list(json.loads((ROOT / ".chalice" / "config.json").read_text())["stages"])
 MOST_BYTES = 3_000_000

@@ -13,15 +13,14 @@ from chalicelib import jobs
 from chalicelib.aws.clients import Clients
 from chalicelib.models import requests
 from chalicelib.settings import Settings
-from infra.policies import GRANTS, policy, resolved
-from local import mailbox
-from tests import shortcut, use_cases
+from local.embedded import mailbox
+from ops.policies import GRANTS, policy, resolved
+from tests.aws.test_cost import CASES, somebody
 from tests.conftest import LAMBDA, Clock
-from tests.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
-from tests.phone import Phone, send
-from tests.server import ROOT
-from tests.test_cost import CASES, somebody
-from tests.use_cases import SOUND, USE_CASES, UseCase
+from tests.support import ROOT, shortcut, use_cases
+from tests.support.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
+from tests.support.phone import Phone, send
+from tests.support.use_cases import SOUND, USE_CASES, UseCase
 
 # What nobody calls, and each function may do all the same.
 LAMBDAS_OWN = {

@@ -13,11 +13,11 @@ import boto3
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from infra import provision, stacks, stages
-from infra.policies import APP, GRANTS
-from infra.stages import ROOT
-from tests.iam import ACCOUNT
-from tests.stacks import REGION, place
+from ops import provision, stacks, stages
+from ops.policies import APP, GRANTS
+from ops.stages import ROOT
+from tests.support.iam import ACCOUNT
+from tests.support.stacks import REGION, place
 from tests.test_architecture import importing
 
 PROD = "recorder-prod"
@@ -470,13 +470,13 @@ def test_what_a_stage_lacks_is_named_before_anything_is_made(
 
 
 def test_it_runs_as_a_script_too() -> None:
-    command = [sys.executable, "infra/provision.py", "--help"]
+    command = [sys.executable, "ops/provision.py", "--help"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert "--alarm-email" in ran.stdout
 
 
 def test_importing_the_commands_has_no_effects() -> None:
-    done = importing("infra.provision", "infra.finish", "infra.destroy", "infra.rotate_key")
+    done = importing("ops.provision", "ops.finish", "ops.destroy", "ops.rotate_key")
 
     assert (done["calls"], done["reads"], done["altered"]) == ([], [], False)

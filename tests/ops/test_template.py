@@ -12,13 +12,13 @@ from cfnlint.decode import cfn_yaml
 from msgspec.inspect import type_info
 
 from app import app
-from chalicelib.aws.audio import EXPORTS
+from chalicelib.aws.s3.audio import EXPORTS
 from chalicelib.core.upkeep import FIRST_DELAY, Tally
 from chalicelib.settings import Settings
 from chalicelib.telemetry import NAMESPACE
-from infra.policies import GRANTS, JOBS, name_in_lambda
-from local.backend import TEMPLATE
-from tests.server import ROOT
+from local.embedded.backend import TEMPLATE
+from ops.policies import GRANTS, JOBS, name_in_lambda
+from tests.support import ROOT
 
 MINUTE = timedelta(minutes=1)
 BUCKETS = ["UploadsBucket", "RecordingsBucket"]
@@ -51,7 +51,7 @@ def bounds(field: str) -> tuple[int, int]:
 @pytest.mark.parametrize("resource", ["Table", *BUCKETS, "JwtSecret"])
 def test_data_outlives_the_stack(resource: str) -> None:
     # But for a stack that could not be made: what it left would be in the way of the next one. A
-    # table that is protected is, until somebody frees it: infra/stacks.py says how.
+    # table that is protected is, until somebody frees it: ops/stacks.py says how.
     assert resources[resource]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resources[resource]["UpdateReplacePolicy"] == "Retain"
 

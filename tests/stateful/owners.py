@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from tests.phone import Answer, Phone
 from tests.stateful.model import Library, Sound, facts, in_feed
+from tests.support.phone import Answer, Phone
 
 SESSION_LIFE = timedelta(days=60)
 CURSOR_LIFE = timedelta(days=89)

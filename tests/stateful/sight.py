@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from chalicelib.aws.items import Item, account_key, from_attributes
+from chalicelib.aws.dynamodb.items import Item, account_key, from_attributes
 from chalicelib.settings import Settings
-from local.backend import REGION
-from tests.invariants import Invariants
+from local.embedded.backend import REGION
 from tests.stateful.model import Arrived, Library, Recording, Sound, facts
+from tests.support.invariants import Invariants
 
 if TYPE_CHECKING:
     from moto.dynamodb.models.dynamo_type import Item as StoredItem

@@ -16,7 +16,6 @@ import httpx
 from chalicelib import jobs, wiring
 from chalicelib.errors import RecorderError
 from tests.conftest import LAMBDA
-from tests.phone import NO_TLS, PASSWORD, Answer, Phone
 from tests.stateful.model import (
     OTHER_TYPE,
     OTHERS,
@@ -29,6 +28,7 @@ from tests.stateful.model import (
     Sound,
 )
 from tests.stateful.owners import Arrival, Grant, Outcome, Owner
+from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone
 
 
 def id_of(number: int) -> str:

@@ -21,12 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from chalicelib import wiring
-from chalicelib.core import uploads
+from chalicelib.core.recordings import uploads
 from chalicelib.models import requests
 from chalicelib.settings import Settings as AppSettings
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.phone import NO_TLS, Phone
+from tests.core.test_invariants import FAILURES
 from tests.stateful.model import (
     ELSE,
     HUGE,
@@ -56,7 +55,8 @@ from tests.stateful.steps import (
     id_of,
 )
 from tests.stateful.trial import Failure, Interruption, Trial, Trouble
-from tests.test_invariants import FAILURES
+from tests.support.faults import Faults
+from tests.support.phone import NO_TLS, Phone
 
 pytestmark = pytest.mark.usefixtures("quick")
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from chalicelib.aws.items import account_key
+from chalicelib.aws.dynamodb.items import account_key
 from tests.conftest import Clock
-from tests.faults import Died, Faults
+from tests.core.test_invariants import FAILURES
 from tests.stateful.model import PARTS, Library, Recording, Sound, facts
 from tests.stateful.owners import Owner
 from tests.stateful.sight import Observer, Sight
 from tests.stateful.steps import Close, Complete, Event, Receive, Step, Upkeep
-from tests.test_invariants import FAILURES
+from tests.support.faults import Died, Faults
 
 # What a request may be answered while AWS fails; None if the process died.
 EXCUSES = {None, "500 internal_error", "503 unavailable", "put off"}

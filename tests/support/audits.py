@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from chalicelib import audit
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Key, to_attributes
+from chalicelib.aws.dynamodb.items import Key, to_attributes
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
-from tests.phone import PASSWORD, Phone
+from ops.audit import __main__ as audit
+from tests.support.phone import PASSWORD, Phone
 
 if TYPE_CHECKING:
     from tests.conftest import Clock
@@ -34,21 +34,18 @@ class Audited(NamedTuple):
     def found(self) -> list[tuple[str, str]]:
         """The rule and the key of all that was found."""
         assert self.code != audit.FAILED, self.text
-        return [(line["rule"], line["key"]) for line in self.lines if "repaired" not in line]
-
-    @property
-    def repaired(self) -> list[bool]:
-        """Of each repair that was tried, whether it was done."""
-        return [line["repaired"] for line in self.lines if "repaired" in line]
+        return [(line["rule"], line["key"]) for line in self.lines]
 
 
 Run = Callable[..., Audited]
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> Audited:
+def run(
+    capsys: pytest.CaptureFixture[str], clients: Clients, clock: Clock, *arguments: str
+) -> Audited:
     """Run the command in this process."""
     capsys.readouterr()
-    code = audit.main(arguments)
+    code = audit.main(arguments, clients, clock)
     said, summary = capsys.readouterr()
     return Audited(code, [json.loads(line) for line in said.splitlines()], said + summary)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.phone import Phone
+from tests.support.phone import Phone
 
 ISSUER = "recorder-dev"
 

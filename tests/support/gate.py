@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
-from tests.server import http
+from tests.support.server import http
 
 # How long a request is held at most, if a test fails to open the gate: it bounds a failure.
 HELD_SECONDS = 60

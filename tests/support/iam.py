@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.signing import Signer
+from chalicelib.aws.s3.signing import Signer
 
 # Where the tests' policies are, and the calls that they are compared with.
 PARTITION, REGION, ACCOUNT = "aws", "us-east-1", "123456789012"

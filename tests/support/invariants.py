@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-from chalicelib.aws.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.models.fields import Store
 
 Held = Callable[[Store, str], dict[str, list[bytes | None]]]

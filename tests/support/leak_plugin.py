@@ -8,7 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from chalicelib.telemetry import JsonLine
-from tests import leaks
+from tests.support import leaks
 
 
 class _Listener(logging.Handler):

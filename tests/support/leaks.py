@@ -1,7 +1,7 @@
 """Secrets that leak: what was sent or received as one must be in no log and in no refusal.
 
-Whoever talks to the API tells of each request and each answer (learn). tests/leak_plugin.py looks
-for their secrets in what is logged and printed.
+Whoever talks to the API tells of each request and each answer (learn). leak_plugin.py looks for
+their secrets in what is logged and printed.
 """
 
 from __future__ import annotations

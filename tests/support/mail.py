@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from chalicelib import wiring
-from local import backend
-from local.mailbox import mails
-from tests import leaks
+from local.embedded import backend
+from local.embedded.mailbox import mails
+from tests.support import leaks
 
 
 def delivered_to(address: str) -> list[dict[str, str]]:
     """The mails that an address has got, once the post has been round; oldest first."""
-    wiring.services().post.deliver()
+    wiring.services().mail.deliver()
     return [mail for mail in mails(backend.REGION) if mail["to"] == address]
 
 

@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator
 from app import app
 from chalicelib.api import openapi
 from chalicelib.core.ids import uuid7
-from tests import leaks
+from tests.support import leaks
 
 # The S3 here speaks no TLS; httpx's own context takes longer to build than the request to answer.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

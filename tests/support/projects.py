@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.server import ROOT
+from tests.support import ROOT
 
 # Nothing of the operator's own shell is to be deployed.
 OTHERS_SETTINGS = {
     "RECORDER_CORS_ORIGIN": "https://of-the-shell.example.com",
     "RECORDER_UPLOADS_BUCKET": "of-the-shell",
 }
-COPIED = "app.py chalicelib infra .chalice Makefile requirements.txt requirements-dev.txt"
+COPIED = "app.py chalicelib ops .chalice Makefile requirements.txt requirements-dev.txt"
 
 
 def copy_to(folder: Path) -> None:

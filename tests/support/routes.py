@@ -12,7 +12,7 @@ from app import app
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.api.openapi import document
 from chalicelib.core.ids import uuid7
-from tests.phone import Answer, Phone
+from tests.support.phone import Answer, Phone
 
 ENDPOINTS = [
     entry.view_function

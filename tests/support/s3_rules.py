@@ -11,7 +11,7 @@ from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from local.backend import ISOLATED, REGION
+from local.embedded.backend import ISOLATED, REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -18,10 +18,9 @@ from typing import Any
 import httpx
 
 from chalicelib.core.ids import uuid7
-from tests import leaks
-from tests.phone import PASSWORD, send
+from tests.support import ROOT, leaks
+from tests.support.phone import PASSWORD, send
 
-ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 # A laptop with a profile, endpoints, keys and a proxy that must never be used: nothing answers
 # on the discard port.

@@ -13,11 +13,11 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from werkzeug.exceptions import HTTPException
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, from_attributes, to_attributes
+from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import Status
-from local.backend import REGION
+from local.embedded.backend import REGION
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from chalicelib.core.ids import uuid7
 from chalicelib.errors import RecorderError
 from chalicelib.settings import Settings
 from tests.conftest import LAMBDA, Clock
-from tests.phone import NO_TLS, PASSWORD, Answer, Phone, send
+from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone, send
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

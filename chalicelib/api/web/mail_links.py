@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from chalicelib.api.http import Reply
-from chalicelib.api.swagger import inline
+from chalicelib.api.web.swagger import inline
 
 _STYLE: Final = """
 :root { color-scheme: light dark; }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     OPEN,
     Item,
     account_key,
@@ -16,8 +16,8 @@ from chalicelib.aws.items import (
     timestamp,
     to_item,
 )
-from chalicelib.aws.mail import letter_item
-from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
+from chalicelib.aws.dynamodb.outbox import letter_item
+from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import EmailTaken, NotAuthenticated
 from chalicelib.models.entities import Account, ClosedAccount, Session
 from chalicelib.models.fields import LetterKind

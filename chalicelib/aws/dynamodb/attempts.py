@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from chalicelib.aws.items import Item, attempts_key, timestamp
-from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
+from chalicelib.aws.dynamodb.items import Item, attempts_key, timestamp
+from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.models.entities import FullWindow
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     DUE_SHARDS,
     Item,
     account_key,
@@ -18,7 +18,7 @@ from chalicelib.aws.items import (
     recording_key,
     timestamp,
 )
-from chalicelib.aws.table import Increment, Table
+from chalicelib.aws.dynamodb.table import Increment, Table
 from chalicelib.models.entities import Due
 
 log = logging.getLogger(__name__)

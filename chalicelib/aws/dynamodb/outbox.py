@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chalicelib.aws.clients import our_errors
-from chalicelib.aws.items import Item, letter_key, timestamp, to_item
-from chalicelib.aws.table import Table
+from chalicelib.aws.dynamodb.items import Item, letter_key, timestamp, to_item
+from chalicelib.aws.dynamodb.table import Table
 from chalicelib.errors import Unavailable
 from chalicelib.models.entities import Letter
 from chalicelib.models.fields import LetterKind, in_ascii

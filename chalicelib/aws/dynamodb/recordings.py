@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     NEVER_DUE,
     OPEN,
     Item,
@@ -23,7 +23,7 @@ from chalicelib.aws.items import (
     timestamp,
     tombstone_item,
 )
-from chalicelib.aws.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
+from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import IdConflict, NotAuthenticated, QuotaExceeded
 from chalicelib.models.entities import Keyed, StoredRecording, Tombstone
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     Item,
     Key,
     account_key,
@@ -17,7 +17,7 @@ from chalicelib.aws.items import (
     recording_key,
     shelf,
 )
-from chalicelib.aws.table import Table
+from chalicelib.aws.dynamodb.table import Table
 from chalicelib.models.entities import StoredRecording, Tombstone
 from chalicelib.models.fields import Status
 

@@ -1,4 +1,4 @@
-"""How the one DynamoDB table is read and written; aws/items.py says what is in it."""
+"""How the one DynamoDB table is read and written; aws/dynamodb/items.py says what is in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from chalicelib.aws.clients import BUSY, error_code, our_errors
-from chalicelib.aws.items import Item, Key, from_attributes, to_attributes
+from chalicelib.aws.dynamodb.items import Item, Key, from_attributes, to_attributes
 from chalicelib.errors import Unavailable
 
 if TYPE_CHECKING:

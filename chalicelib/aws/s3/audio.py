@@ -13,7 +13,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.aws.signing import Signer
+from chalicelib.aws.s3.signing import Signer
 from chalicelib.errors import ObjectChanged
 from chalicelib.models.entities import Keyed, ObjectVersion, StoredObject, StoredRecording
 from chalicelib.models.fields import Store
@@ -29,7 +29,7 @@ REFUSED = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 # S3's own limit for one DeleteObjects.
 DELETED_AT_ONCE = 1000
 
-# Where exports are, for a day: see the lifecycle of the uploads bucket in infra/template.yaml.
+# Where exports are, for a day: see the lifecycle of the uploads bucket in ops/template.yaml.
 EXPORTS = "exports/"
 
 # How S3 names the one version of an object in a bucket that has no versions.

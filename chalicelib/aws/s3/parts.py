@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.aws.signing import Signer
+from chalicelib.aws.s3.signing import Signer
 from chalicelib.errors import ObjectChanged
 from chalicelib.models.answers import UploadedPart
 from chalicelib.models.entities import StoredRecording

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from chalicelib import telemetry
-from chalicelib.core.attempts import Attempts
-from chalicelib.core.passwords import Passwords
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.ports import AccountStore, Clock, NewId
-from chalicelib.core.sessions import Sessions
 from chalicelib.errors import InvalidCredentials, NotAuthenticated
 from chalicelib.models.answers import SignedIn, User
 from chalicelib.models.entities import Account

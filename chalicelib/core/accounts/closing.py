@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from chalicelib.core.deletion import LONGEST_FUNCTION, Deletion
-from chalicelib.core.pages import pages
-from chalicelib.core.passwords import Passwords
+from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.batches import pages
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.recordings.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.errors import NotAuthenticated, RecorderError, Unavailable
 from chalicelib.models.entities import ClosedAccount, StoredRecording, Tombstone
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hmac import compare_digest
 
-from chalicelib.core.attempts import Attempts
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.tokens import LinkSecret
 from chalicelib.core.ports import AccountStore, Clock, Outbox
-from chalicelib.core.tokens import LinkSecret
 from chalicelib.errors import NotAuthenticated
 
 

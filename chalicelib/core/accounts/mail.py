@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
-from chalicelib.core.attempts import Attempts
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.tokens import LinkSecret
 from chalicelib.core.ports import AccountStore, Clock, Mailer, Outbox
-from chalicelib.core.tokens import LinkSecret
 from chalicelib.errors import RecorderError, TooManyAttempts, Unavailable
 from chalicelib.models.entities import Account, Letter
 from chalicelib.models.fields import LetterKind

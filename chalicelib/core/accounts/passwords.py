@@ -9,9 +9,9 @@ from hmac import compare_digest
 
 import bcrypt
 
-from chalicelib.core.attempts import Attempts
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.tokens import Caller, LinkSecret
 from chalicelib.core.ports import AccountStore, Clock, Outbox
-from chalicelib.core.tokens import Caller, LinkSecret
 from chalicelib.errors import InvalidCredentials, InvalidRequest, NotAuthenticated
 from chalicelib.models.entities import Account
 from chalicelib.models.fields import comparable, folded

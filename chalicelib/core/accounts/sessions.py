@@ -10,9 +10,9 @@ from hmac import compare_digest
 import msgspec
 
 from chalicelib import telemetry
-from chalicelib.core.attempts import Attempts
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.tokens import AccessTokens, Caller, RefreshSecret
 from chalicelib.core.ports import AccountStore, Clock, NewId
-from chalicelib.core.tokens import AccessTokens, Caller, RefreshSecret
 from chalicelib.errors import EmailNotConfirmed, NotAuthenticated, NotFound, RefreshTokenReused
 from chalicelib.models.answers import ListedSession, SignedIn
 from chalicelib.models.entities import Account, Session

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.ports import Clock
 from chalicelib.errors import RecorderError, Unavailable
-from chalicelib.models.keys import Key
+from chalicelib.models.signing_keys import Key
 from chalicelib.settings import LONGEST_ACCESS_TOKEN_SECONDS, SettingsError
 
 log = logging.getLogger(__name__)

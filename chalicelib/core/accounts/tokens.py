@@ -13,7 +13,7 @@ from datetime import datetime
 import jwt
 from msgspec import Struct
 
-from chalicelib.core.keys import Keys
+from chalicelib.core.accounts.signing_keys import Keys
 from chalicelib.errors import InvalidRequest, NotAuthenticated, TokenExpired
 
 ALGORITHM = "HS256"

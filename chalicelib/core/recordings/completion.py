@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from chalicelib import telemetry
-from chalicelib.core.library import live
-from chalicelib.core.multipart import Multipart
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.promotion import Promotion
+from chalicelib.core.recordings.library import live
+from chalicelib.core.recordings.multipart import Multipart
+from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.errors import (
     InternalError,
     NotFound,

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import Struct
 
-from chalicelib.core.library import WRITE_ATTEMPTS, check_version, live
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.recordings.library import WRITE_ATTEMPTS, check_version, live
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
 from chalicelib.models.entities import ObjectVersion, StoredObject, StoredRecording, Tombstone
 from chalicelib.models.fields import Debt

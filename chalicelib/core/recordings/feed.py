@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import UNSET, Struct
 
-from chalicelib.core.deletion import TOMBSTONE_LIFE
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.recordings.deletion import TOMBSTONE_LIFE
 from chalicelib.errors import CursorExpired, InvalidRequest
 from chalicelib.models.answers import ChangedRecording, Changes
 from chalicelib.models.entities import StoredRecording, Tombstone

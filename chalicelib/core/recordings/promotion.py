@@ -6,8 +6,8 @@ So each write is conditional, and what another one left is verified before it is
 
 from __future__ import annotations
 
-from chalicelib.core.library import live
 from chalicelib.core.ports import Stores
+from chalicelib.core.recordings.library import live
 from chalicelib.errors import ObjectChanged, Unavailable, UploadMismatch
 from chalicelib.models.entities import StoredObject, StoredRecording
 

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 import msgspec
 
 from chalicelib import telemetry
-from chalicelib.core.completion import Completion
-from chalicelib.core.library import live
-from chalicelib.core.multipart import Multipart, part_size
 from chalicelib.core.ports import Clock, NewId, Stores
+from chalicelib.core.recordings.completion import Completion
+from chalicelib.core.recordings.library import live
+from chalicelib.core.recordings.multipart import Multipart, part_size
 from chalicelib.errors import (
     IdConflict,
     InvalidRequest,

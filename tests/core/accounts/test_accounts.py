@@ -16,14 +16,14 @@ import pytest
 from hypothesis import strategies
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key, to_attributes
+from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models.fields import comparable
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.phone import PASSWORD, Answer, Phone
+from tests.support.faults import Faults
+from tests.support.phone import PASSWORD, Answer, Phone
 
 Stored = Callable[..., list[Item]]
 Form = Literal["NFC", "NFD"]

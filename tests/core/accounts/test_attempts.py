@@ -16,17 +16,17 @@ from botocore.exceptions import EndpointConnectionError
 from chalice.local import LambdaEventConverter
 
 from chalicelib import wiring
-from chalicelib.aws.items import Item, attempts_key
-from chalicelib.core.attempts import PAUSES
+from chalicelib.aws.dynamodb.items import Item, attempts_key
+from chalicelib.core.accounts.attempts import PAUSES
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
 from chalicelib.models.requests import Credentials
 from chalicelib.wiring import Services
 from tests.conftest import DEEP, Clock
-from tests.faults import Died, Faults
-from tests.mail import delivered_to
-from tests.phone import PASSWORD, Answer, Phone
-from tests.test_passwords import NEW, SOURCE, forgot, link_for, reset
+from tests.core.accounts.test_passwords import NEW, SOURCE, forgot, link_for, reset
+from tests.support.faults import Died, Faults
+from tests.support.mail import delivered_to
+from tests.support.phone import PASSWORD, Answer, Phone
 
 WRONG = "not my password"
 Configure = Callable[..., None]

@@ -10,17 +10,17 @@ import pytest
 
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import account_key, recording_item
-from chalicelib.core import closing
+from chalicelib.aws.dynamodb.items import account_key, recording_item
+from chalicelib.core.accounts import closing
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
 from chalicelib.models import requests
 from chalicelib.settings import Settings
-from tests import shortcut
-from tests.audits import Tool
 from tests.conftest import DEEP, Clock, Left
-from tests.faults import Faults
-from tests.phone import PASSWORD, Answer, Phone, send_part
+from tests.support import shortcut
+from tests.support.audits import Tool
+from tests.support.faults import Faults
+from tests.support.phone import PASSWORD, Answer, Phone, send_part
 
 SOUND = b"some sound"
 

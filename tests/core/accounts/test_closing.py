@@ -11,12 +11,12 @@ import pytest
 
 from app import app
 from chalicelib.api.http import Endpoint, Route
-from chalicelib.aws.items import Item, account_key, identity_key
+from chalicelib.aws.dynamodb.items import Item, account_key, identity_key
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock, Left
-from tests.faults import Faults
-from tests.phone import PASSWORD, Answer, Phone
+from tests.support.faults import Faults
+from tests.support.phone import PASSWORD, Answer, Phone
 
 SOUND = b"some sound"
 AUTHENTICATED = [

@@ -13,19 +13,19 @@ import msgspec
 import pytest
 
 from chalicelib import jobs
-from chalicelib.aws.audio import EXPORTS
-from chalicelib.aws.items import Item, account_key
-from chalicelib.core import export
-from chalicelib.core.export import Exporting
+from chalicelib.aws.dynamodb.items import Item, account_key
+from chalicelib.aws.s3.audio import EXPORTS
+from chalicelib.core.accounts import export
+from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.ports import Stores
 from chalicelib.models import requests
 from chalicelib.models.answers import User
 from chalicelib.models.entities import StoredRecording
 from chalicelib.settings import Settings
-from tests import s3_rules, shortcut
 from tests.conftest import LAMBDA, Clock
-from tests.faults import Faults
-from tests.phone import NO_TLS, Phone
+from tests.support import s3_rules, shortcut
+from tests.support.faults import Faults
+from tests.support.phone import NO_TLS, Phone
 
 SOUND = b"some sound"
 

@@ -14,14 +14,14 @@ import pytest
 
 from app import app
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key, to_attributes
+from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
-from local import mailbox
+from local.embedded import mailbox
 from tests.conftest import LAMBDA, Clock
-from tests.faults import Faults
-from tests.mail import delivered_to, token_in
-from tests.phone import PASSWORD, Answer, Phone
+from tests.support.faults import Faults
+from tests.support.mail import delivered_to, token_in
+from tests.support.phone import PASSWORD, Answer, Phone
 
 PAGES = ["/auth/password/reset", "/auth/email/confirm"]
 Stored = Callable[..., list[Item]]
@@ -320,7 +320,7 @@ def test_a_mail_whose_answer_was_lost_comes_again_and_its_link_works(
 def test_two_posts_at_once_send_a_mail_once(
     phone: Phone, services: Services, faults: Faults
 ) -> None:
-    faults.meanwhile("dynamodb", "UpdateItem", services.post.deliver)
+    faults.meanwhile("dynamodb", "UpdateItem", services.mail.deliver)
 
     assert len(delivered_to(phone.email)) == 1
 

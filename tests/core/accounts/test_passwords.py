@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from chalicelib.aws.items import Item
-from chalicelib.core import passwords
-from chalicelib.core.tokens import Caller
+from chalicelib.aws.dynamodb.items import Item
+from chalicelib.core.accounts import passwords
+from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import RecorderError
 from chalicelib.models.fields import PASSWORD_CHARACTERS, folded
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.mail import delivered_to, token_in
-from tests.phone import PASSWORD, Answer, Phone
+from tests.support.faults import Faults
+from tests.support.mail import delivered_to, token_in
+from tests.support.phone import PASSWORD, Answer, Phone
 
 NEW = "a quite different one"
 SOURCE = "192.0.2.1"

@@ -11,13 +11,13 @@ import pytest
 from app import app
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import account_key, to_attributes
+from chalicelib.aws.dynamodb.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.phone import Answer, Phone
+from tests.support.faults import Faults
+from tests.support.phone import Answer, Phone
 
 End = Callable[[Phone], object]
 ROUTES = [
@@ -250,7 +250,9 @@ def test_theft_is_logged_at_warning_and_without_the_token(
     clock.advance(seconds=61)
     phone.refresh()
 
-    (record,) = [each for each in caplog.records if each.name == "chalicelib.core.sessions"]
+    (record,) = [
+        each for each in caplog.records if each.name == "chalicelib.core.accounts.sessions"
+    ]
     assert record.levelname == "WARNING"
     assert phone.session_id in record.getMessage()
     assert phone.tokens["refresh_token"] not in caplog.text

@@ -15,19 +15,19 @@ from cfnlint.decode import cfn_yaml
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.keys import KeyStore
-from chalicelib.core import keys as core_keys
-from chalicelib.core.keys import BETWEEN_READS, CACHE, KEPT, LAST, Keys, rotate
+from chalicelib.aws.secrets import KeyStore
+from chalicelib.core.accounts import signing_keys as core_keys
+from chalicelib.core.accounts.signing_keys import BETWEEN_READS, CACHE, KEPT, LAST, Keys, rotate
 from chalicelib.errors import Unavailable
-from chalicelib.models import keys as form
-from chalicelib.models.keys import Key
+from chalicelib.models import signing_keys as form
+from chalicelib.models.signing_keys import Key
 from chalicelib.settings import Settings, SettingsError
-from infra import rotate_key
-from local.backend import TEMPLATE
+from local.embedded.backend import TEMPLATE
+from ops import rotate_key
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.forger import key_id
-from tests.phone import Phone
+from tests.support.faults import Faults
+from tests.support.forger import key_id
+from tests.support.phone import Phone
 
 SECOND = timedelta(seconds=1)
 SECRET_ID = "recorder-dev-jwt-keys"

@@ -1,6 +1,6 @@
 """Access tokens: what is in one, how long it lasts, and which key it is held against.
 
-Who is refused is in tests/test_bad_callers.py.
+Who is refused is in tests/api/test_bad_callers.py.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 import pytest
 
 from chalicelib import wiring
+from chalicelib.core.accounts.signing_keys import Keys
+from chalicelib.core.accounts.tokens import AccessTokens, Caller, LinkSecret, RefreshSecret
 from chalicelib.core.ids import uuid7
-from chalicelib.core.keys import Keys
-from chalicelib.core.tokens import AccessTokens, Caller, LinkSecret, RefreshSecret
-from chalicelib.models.keys import Key
+from chalicelib.models.signing_keys import Key
 from chalicelib.settings import Settings
 from tests.conftest import Clock
-from tests.forger import ISSUER, Forger, base64url, but, decoded
-from tests.phone import Phone
+from tests.support.forger import ISSUER, Forger, base64url, but, decoded
+from tests.support.phone import Phone
 
 # What is in a token
 

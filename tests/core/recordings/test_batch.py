@@ -14,13 +14,13 @@ import pytest
 
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.phone import PASSWORD, Answer, Phone, send
+from tests.support.faults import Faults
+from tests.support.phone import PASSWORD, Answer, Phone, send
 
 MIB = 1024**2
 SOUND = b"some sound"

@@ -12,9 +12,9 @@ from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Died, Faults
-from tests.invariants import Invariants
-from tests.phone import Answer, Phone, send
+from tests.support.faults import Died, Faults
+from tests.support.invariants import Invariants
+from tests.support.phone import Answer, Phone, send
 
 SHORT = b"some sound"
 LONG = hashlib.shake_128(b"long").digest(5 * 1024**2)

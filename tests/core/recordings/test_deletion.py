@@ -11,7 +11,7 @@ import pytest
 from app import app
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import (
+from chalicelib.aws.dynamodb.items import (
     DUE_SHARDS,
     Item,
     account_key,
@@ -25,9 +25,9 @@ from chalicelib.models.fields import MIB, Store
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Phone, send
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Phone, send
 
 SOUND = b"some sound"
 
@@ -410,7 +410,7 @@ def test_when_dynamodb_refuses_nothing_is_deleted_and_it_can_be_sent_again(
 def test_when_dynamodb_never_stops_conflicting_nothing_is_deleted(
     phone: Phone, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chalicelib.aws.table.CONFLICT_SECONDS", (0, 0))
+    monkeypatch.setattr("chalicelib.aws.dynamodb.table.CONFLICT_SECONDS", (0, 0))
     id = phone.upload_directly(SOUND)
     conflict: dict[str, Any] = {"CancellationReasons": [{"Code": "TransactionConflict"}]}
     faults.refuse("dynamodb", "TransactWriteItems", "TransactionCanceledException", 400, **conflict)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.aws.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.core.ids import uuid7
-from tests.faults import Faults
-from tests.invariants import Held
-from tests.phone import Phone, send
+from tests.support.faults import Faults
+from tests.support.invariants import Held
+from tests.support.phone import Phone, send
 
 # Every value that a byte can have, and not text in UTF-8.
 SOUND = bytes(range(256))

@@ -16,14 +16,14 @@ from chalice.app import Chalice, CloudWatchEventConfig
 from app import app
 from chalicelib import jobs
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.errors import Unavailable
 from chalicelib.settings import Settings
 from tests.conftest import LAMBDA
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Phone, send
-from tests.server import ROOT
+from tests.support import ROOT
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Phone, send
 
 MIB = 1024**2
 SOUND = b"some sound"

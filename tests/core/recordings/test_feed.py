@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from chalicelib.aws.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key
 from tests.conftest import Clock
-from tests.phone import Answer, Phone
+from tests.support.phone import Answer, Phone
 
 SOUND = b"some sound"
 

@@ -11,8 +11,8 @@ import pytest
 from werkzeug.http import parse_options_header
 
 from chalicelib.core.ids import uuid7
-from tests.faults import Faults
-from tests.phone import Phone, send
+from tests.support.faults import Faults
+from tests.support.phone import Phone, send
 
 SOUND = b"some sound"
 

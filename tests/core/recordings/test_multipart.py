@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Phone, send, send_part
-from tests.s3_rules import accepts
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Phone, send, send_part
+from tests.support.s3_rules import accepts
 
 MIB = 1024**2
 LARGEST = 5_000_000_000

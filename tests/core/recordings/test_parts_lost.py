@@ -14,9 +14,9 @@ import pytest
 from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import NO_TLS, Phone, send, send_part
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import NO_TLS, Phone, send, send_part
 
 MIB = 1024**2
 # Two parts, and one.

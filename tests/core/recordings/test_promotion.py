@@ -18,9 +18,9 @@ from chalicelib import jobs, wiring
 from chalicelib.errors import Unavailable
 from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import NO_TLS, Phone, send
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import NO_TLS, Phone, send
 
 MIB = 1024**2
 SOUND, OTHER = b"some sound", b"else sound"

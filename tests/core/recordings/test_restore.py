@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from chalicelib.aws.items import Item
+from chalicelib.aws.dynamodb.items import Item
 from chalicelib.core.ids import uuid7
 from chalicelib.core.upkeep import Tally
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Answer, Phone
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Answer, Phone
 
 SOUND = b"some sound"
 

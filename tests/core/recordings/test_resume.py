@@ -12,10 +12,10 @@ import pytest
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Answer, Phone, send, send_part
-from tests.s3_rules import accepts, accepts_form
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Answer, Phone, send, send_part
+from tests.support.s3_rules import accepts, accepts_form
 
 MIB = 1024**2
 LIFE = timedelta(days=7)

@@ -11,9 +11,9 @@ import pytest
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Answer, Phone
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Answer, Phone
 
 SOUND = b"some sound"
 OTHER = b"else sound"

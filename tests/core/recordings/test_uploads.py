@@ -16,18 +16,18 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.audio import AudioBuckets
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.items import Item, account_key, recording_key, to_attributes
-from chalicelib.aws.signing import Signer
+from chalicelib.aws.dynamodb.items import Item, account_key, recording_key, to_attributes
+from chalicelib.aws.s3.audio import AudioBuckets
+from chalicelib.aws.s3.signing import Signer
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
-from tests.faults import Faults
-from tests.invariants import Held, Invariants
-from tests.phone import Answer, Phone, send
-from tests.s3_rules import accepts, accepts_form
+from tests.support.faults import Faults
+from tests.support.invariants import Held, Invariants
+from tests.support.phone import Answer, Phone, send
+from tests.support.s3_rules import accepts, accepts_form
 
 SOUND = b"some sound"
 OTHER = b"else sound"

@@ -1,0 +1,1 @@
+"""The pages that the API serves, and what they load."""

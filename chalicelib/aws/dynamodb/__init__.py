@@ -1,0 +1,1 @@
+"""The one DynamoDB table: what is in it, and each write with the rule that it keeps."""

@@ -1,0 +1,1 @@
+"""Recordings: how one comes, stays, changes and goes."""

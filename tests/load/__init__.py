@@ -1,0 +1,1 @@
+"""Load: many people at once."""

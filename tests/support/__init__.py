@@ -1,0 +1,5 @@
+"""What the tests stand on."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
