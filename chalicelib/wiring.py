@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -16,35 +15,41 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.accounts import AccountsTable
 from chalicelib.aws.dynamodb.attempts import AttemptsTable
 from chalicelib.aws.dynamodb.due import DueIndex
-from chalicelib.aws.dynamodb.outbox import OutboxTable, SesMailer
+from chalicelib.aws.dynamodb.outbox import OutboxTable
 from chalicelib.aws.dynamodb.recordings import RecordingsTable
 from chalicelib.aws.dynamodb.shelves import Shelves
 from chalicelib.aws.dynamodb.table import Table
-from chalicelib.aws.s3.audio import AudioBuckets
+from chalicelib.aws.email import SesMailer
+from chalicelib.aws.s3.exports import Exports
+from chalicelib.aws.s3.objects import Bucket
 from chalicelib.aws.s3.parts import Parts
+from chalicelib.aws.s3.recordings import RecordingsBucket
 from chalicelib.aws.s3.signing import Signer
-from chalicelib.aws.secrets import KeyStore
+from chalicelib.aws.s3.uploads import UploadsBucket
+from chalicelib.aws.secrets import SigningKeySecret
 from chalicelib.core.accounts.accounts import Accounts
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.closing import Closing
 from chalicelib.core.accounts.confirmations import Confirmations
 from chalicelib.core.accounts.export import Exporting
-from chalicelib.core.accounts.mail import Post
+from chalicelib.core.accounts.mail import MailDelivery
 from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.accounts.sessions import Sessions
-from chalicelib.core.accounts.signing_keys import Keys
+from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.core.accounts.tokens import AccessTokens
 from chalicelib.core.ids import uuid7
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.recordings.announcing import Announcing
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.deletion import Deletion
+from chalicelib.core.recordings.direct import DirectUploads
 from chalicelib.core.recordings.feed import Feed
 from chalicelib.core.recordings.library import Library
 from chalicelib.core.recordings.multipart import Multipart
-from chalicelib.core.recordings.uploads import Uploads
+from chalicelib.core.recordings.promotion import Promotion
+from chalicelib.core.recordings.sending import Sending
 from chalicelib.core.upkeep import Upkeep
-from chalicelib.models.fields import Store
-from chalicelib.models.signing_keys import Key
+from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings
 
 
@@ -55,25 +60,19 @@ def now() -> datetime:
 
 
 class Services:
-    """The use cases, on AWS or what stands in for it."""
+    """The use cases, on AWS or what stands in for it; each is built when it is first asked for."""
 
     def __init__(
         self, settings: Settings, clock: Clock = now, clients: Clients | None = None
     ) -> None:
-        """Build nothing yet."""
         self.settings = settings
         self.clients = clients or Clients(custom_s3=bool(settings.s3_endpoint))
         self._clock = clock
 
-    @cached_property
-    def tokens(self) -> AccessTokens:
-        """Access tokens."""
-        issuer = f"recorder-{self.settings.stage}"
-        return AccessTokens(self._keys, issuer, self.settings.access_token_seconds)
+    # Accounts
 
     @cached_property
     def accounts(self) -> Accounts:
-        """Accounts."""
         return Accounts(
             self._stores.accounts,
             self.sessions,
@@ -86,115 +85,116 @@ class Services:
 
     @cached_property
     def sessions(self) -> Sessions:
-        """Sessions."""
         return Sessions(
             self._stores.accounts, self.tokens, self._attempts, self.settings, self._clock, uuid7
         )
 
     @cached_property
     def passwords(self) -> Passwords:
-        """Passwords."""
         return Passwords(
-            self._stores.accounts, self._outbox, self._attempts, self.settings, self._clock
+            self._stores.accounts, self._stores.outbox, self._attempts, self.settings, self._clock
         )
 
     @cached_property
     def confirmations(self) -> Confirmations:
-        """Confirmations of addresses."""
-        return Confirmations(self._stores.accounts, self._outbox, self._attempts, self._clock)
+        return Confirmations(
+            self._stores.accounts, self._stores.outbox, self._attempts, self._clock
+        )
 
     @cached_property
-    def mail(self) -> Post:
-        """The post."""
+    def mail(self) -> MailDelivery:
         mailer = SesMailer(lambda: self.clients.ses, self.settings.mail_from)
-        public_url = self.settings.public_url
-        return Post(
-            self._stores.accounts, self._outbox, mailer, self._attempts, public_url, self._clock
+        return MailDelivery(
+            self._stores, mailer, self._attempts, self.settings.public_url, self._clock
         )
-
-    @cached_property
-    def uploads(self) -> Uploads:
-        """Uploads."""
-        return Uploads(
-            self._stores, self._multipart, self.completion, self.settings, self._clock, uuid7
-        )
-
-    @cached_property
-    def completion(self) -> Completion:
-        """Completing uploads."""
-        return Completion(self._stores, self._multipart, self._clock)
-
-    @cached_property
-    def library(self) -> Library:
-        """Recordings."""
-        return Library(self._stores, self.settings, self._clock)
-
-    @cached_property
-    def feed(self) -> Feed:
-        """What changed."""
-        return Feed(self._stores, self._clock)
-
-    @cached_property
-    def deletion(self) -> Deletion:
-        """The trash, and deleting for good."""
-        return Deletion(self._stores, self.settings, self._clock)
 
     @cached_property
     def closing(self) -> Closing:
-        """Deleting accounts."""
         return Closing(self._stores, self.deletion, self.passwords, self._clock)
 
     @cached_property
     def exporting(self) -> Exporting:
-        """Taking one's data along."""
         return Exporting(self._stores, self._clock)
 
     @cached_property
+    def tokens(self) -> AccessTokens:
+        issuer = f"recorder-{self.settings.stage}"
+        return AccessTokens(self._signing_keys, issuer, self.settings.access_token_seconds)
+
+    @cached_property
+    def _signing_keys(self) -> SigningKeys:
+        """Read as soon as something is built that needs them: without any, nothing is begun."""
+        if self.settings.jwt_secret_id:
+            client = lambda: self.clients.secretsmanager  # noqa: E731 - built when it is needed
+            return SigningKeys(
+                SigningKeySecret(client, self.settings.jwt_secret_id).read, self._clock
+            )
+        given = [SigningKey(kid=kid, secret=text) for kid, text in self.settings.keys.items()]
+        return SigningKeys(lambda: given, self._clock)
+
+    @cached_property
+    def _attempts(self) -> Attempts:
+        return Attempts(self._stores.attempts, self.settings, self._clock)
+
+    # Recordings
+
+    @cached_property
+    def announcing(self) -> Announcing:
+        return Announcing(self._stores.recordings, self.sending, self.settings, self._clock, uuid7)
+
+    @cached_property
+    def sending(self) -> Sending:
+        return Sending(self._stores, self._multipart, self.completion, self.settings, self._clock)
+
+    @cached_property
+    def direct_uploads(self) -> DirectUploads:
+        return DirectUploads(self.announcing, self.completion, self.settings)
+
+    @cached_property
+    def completion(self) -> Completion:
+        return Completion(self._stores, self._multipart, Promotion(self._stores), self._clock)
+
+    @cached_property
+    def library(self) -> Library:
+        return Library(self._stores, self.settings, self._clock)
+
+    @cached_property
+    def feed(self) -> Feed:
+        return Feed(self._stores.shelves, self._clock)
+
+    @cached_property
+    def deletion(self) -> Deletion:
+        return Deletion(self._stores, self.settings, self._clock)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
-        """The scheduled job."""
         return Upkeep(self._stores, self.completion, self.deletion, self.closing, self._clock)
 
     @cached_property
     def _multipart(self) -> Multipart:
         return Multipart(self._stores)
 
-    @cached_property
-    def _keys(self) -> Keys:
-        """Read as soon as something is built that needs them: without any, nothing is begun."""
-        if self.settings.jwt_secret_id:
-            store = KeyStore(lambda: self.clients.secretsmanager, self.settings.jwt_secret_id)
-            return Keys(store.read, self._clock)
-        given = [Key(kid=kid, secret=secret) for kid, secret in self.settings.keys.items()]
-        return Keys(lambda: given, self._clock)
-
-    @cached_property
-    def _attempts(self) -> Attempts:
-        return Attempts(AttemptsTable(self._table), self.settings, self._clock, time.sleep)
-
-    @cached_property
-    def _outbox(self) -> OutboxTable:
-        return OutboxTable(self._table)
-
-    @cached_property
-    def _table(self) -> Table:
-        return Table(lambda: self.clients.dynamodb, self.settings.table)
+    # What they stand on
 
     @cached_property
     def _stores(self) -> Stores:
-        clients = lambda: self.clients.s3, self.clients.copier
-        address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
-        signer = Signer(lambda: self.clients.session, address)
-        buckets: dict[Store, str] = {
-            "uploads": self.settings.uploads_bucket,
-            "recordings": self.settings.recordings_bucket,
-        }
+        settings, clients = self.settings, self.clients
+        table = Table(lambda: clients.dynamodb, settings.table)
+        address = settings.s3_public_url or settings.s3_endpoint or ""
+        signer = Signer(lambda: clients.session, address.rstrip("/"))
+        uploads = Bucket(lambda: clients.s3, settings.uploads_bucket)
+        recordings = Bucket(lambda: clients.s3, settings.recordings_bucket)
         return Stores(
-            accounts=AccountsTable(self._table),
-            recordings=RecordingsTable(self._table),
-            shelves=Shelves(self._table),
-            audio=AudioBuckets(*clients, signer, buckets),
-            parts=Parts(*clients, signer, self.settings.uploads_bucket),
-            due=DueIndex(self._table),
+            accounts=AccountsTable(table),
+            attempts=AttemptsTable(table),
+            outbox=OutboxTable(table),
+            recordings=RecordingsTable(table),
+            shelves=Shelves(table),
+            due=DueIndex(table),
+            uploads=UploadsBucket(uploads, signer),
+            parts=Parts(uploads, clients.copier, signer),
+            audio=RecordingsBucket(recordings, uploads.name, clients.copier, signer),
+            exports=Exports(uploads, signer),
         )
 
 

@@ -19,10 +19,10 @@ import re
 import sys
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.secrets import KeyStore
+from chalicelib.aws.secrets import SigningKeySecret
 from chalicelib.core.accounts import signing_keys as core_keys
 from chalicelib.errors import RecorderError
-from chalicelib.models.signing_keys import Key
+from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import SettingsError
 from chalicelib.wiring import now
 
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"STAGE is the name of a deployment, not {given.stage!r}")
     name = f"recorder-{given.stage}-jwt-keys"
     clients = Clients(custom_s3=False)
-    store = KeyStore(lambda: clients.secretsmanager, name)
+    store = SigningKeySecret(lambda: clients.secretsmanager, name)
     try:
         before = store.read()
         after = core_keys.rotate([] if given.leaked else before, now())
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _report(name: str, before: list[Key], after: list[Key]) -> str:
+def _report(name: str, before: list[SigningKey], after: list[SigningKey]) -> str:
     new, *kept = after
     dropped = [key.kid for key in before if key not in after]
     signs = f"{new.created_at + core_keys.LAST:%H:%M} UTC" if kept else "now"

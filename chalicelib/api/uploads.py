@@ -37,7 +37,7 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
     With an `id` made by the app the call can be repeated: the same again answers 200 with a
     fresh `upload`, or none once the recording is ready.
     """
-    begun, is_news = services().uploads.begin(caller.user_id, body)
+    begun, is_news = services().announcing.begin(caller.user_id, body)
     return Reply(begun, 201 if is_news else 200)
 
 
@@ -54,7 +54,7 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
 
     Repeated with ids made by the app, the answer is the same, with fresh uploads.
     """
-    begun = services().uploads.begin_all(caller.user_id, body.recordings)
+    begun = services().announcing.begin_all(caller.user_id, body.recordings)
     return BegunUploads(recordings=begun)
 
 
@@ -65,7 +65,7 @@ def resume(caller: Caller, id: str) -> BegunUpload:
     From now on the upload lives for RECORDER_UPLOAD_DAYS again. `upload` is null once the recording
     is ready.
     """
-    return services().uploads.resume(caller.user_id, id)
+    return services().sending.resume(caller.user_id, id)
 
 
 @blueprint.endpoint(
@@ -100,7 +100,7 @@ def receive(caller: Caller, id: str, query: DirectUpload, body: bytes, content_t
 
     The same bytes again answer 200 with the recording they made.
     """
-    recording, is_new = services().uploads.receive(
+    recording, is_new = services().direct_uploads.receive(
         caller.user_id, id, query.file_name, content_type, body
     )
     return Reply(recording.seen(), 201 if is_new else 200)

@@ -7,29 +7,28 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from botocore.exceptions import ClientError
+from msgspec import Struct
 
 from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.models import signing_keys as form
-from chalicelib.models.signing_keys import Key
+from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import SettingsError, variable
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
-class KeyStore:
+class SigningKeySecret(Struct, frozen=True):
     """One secret, which holds all the keys."""
 
-    def __init__(self, client: Callable[[], SecretsManagerClient], secret_id: str) -> None:
-        """`client` is asked for whenever it is needed; `secret_id` is a name or an ARN."""
-        self._client = client
-        self._secret_id = secret_id
+    client: Callable[[], SecretsManagerClient]
+    secret_id: str
 
-    def read(self) -> list[Key]:
+    def read(self) -> list[SigningKey]:
         """The keys, the newest first; SettingsError when the secret is not there or will not do."""
         with our_errors():
             try:
-                answer = self._client().get_secret_value(SecretId=self._secret_id)
+                answer = self.client().get_secret_value(SecretId=self.secret_id)
             except ClientError as error:
                 if error_code(error) == "ResourceNotFoundException":
                     raise _refused("names no secret, or one that has no value yet") from error
@@ -39,10 +38,10 @@ class KeyStore:
         except msgspec.DecodeError as error:
             raise _refused(f"names a secret that will not do: {error}") from error
 
-    def write(self, keys: list[Key]) -> None:
+    def write(self, keys: list[SigningKey]) -> None:
         """Replace the keys; of two that do so at once, one is lost."""
         with our_errors():
-            self._client().put_secret_value(SecretId=self._secret_id, SecretString=form.write(keys))
+            self.client().put_secret_value(SecretId=self.secret_id, SecretString=form.write(keys))
 
 
 def _refused(why: str) -> SettingsError:

@@ -1,4 +1,4 @@
-"""Long rows in pages."""
+"""What is long, a batch at a time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def pages(things: Iterable[T], size: int) -> Iterator[list[T]]:
+def batched(things: Iterable[T], size: int) -> Iterator[list[T]]:
     """The things in lists of `size`, each read when it is asked for; the last may be shorter.
 
     What itertools.batched does from Python 3.12 on.
     """
     rest = iter(things)
-    while page := list(islice(rest, size)):
-        yield page
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -81,7 +81,9 @@ class AccountStore(Protocol):
     def add_session(self, session: Session) -> None:
         """Add a session; the store forgets it some time after it expires."""
 
-    def standing(self, user_id: str, session_id: str) -> tuple[Account | None, Session | None]:
+    def find_with_session(
+        self, user_id: str, session_id: str
+    ) -> tuple[Account | None, Session | None]:
         """The account and one session of it, both as last written; it may have expired."""
 
     def rotate(self, session: Session) -> bool:
@@ -251,11 +253,11 @@ class ShelfStore(Protocol):
     ) -> list[StoredRecording | Tombstone]:
         """Up to `limit` of what changed after a time and id, oldest first."""
 
-    def everything(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
+    def all_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
         """All of a user's recordings and tombstones, read by the page as they are asked for."""
 
-    def whatever(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
-        """The same; None in place of one that cannot be read, which is logged."""
+    def readable_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
+        """The same, with None in place of each that cannot be read, which is logged."""
 
 
 class DueStore(Protocol):
@@ -271,8 +273,8 @@ class DueStore(Protocol):
         """Have it due later; False when it is due at another time by now, or not at all."""
 
 
-class AudioStore(Protocol):
-    """The bytes: uploads land in one bucket, recordings stay in another, under the same keys."""
+class UploadStore(Protocol):
+    """The bytes that arrived, in the uploads bucket, under their recordings' keys."""
 
     def sign_put(self, recording: StoredRecording, seconds: int) -> tuple[str, dict[str, str]]:
         """URL and headers for one PUT of exactly this size, type and (if known) SHA-256."""
@@ -280,48 +282,56 @@ class AudioStore(Protocol):
     def sign_post(self, recording: StoredRecording, seconds: int) -> tuple[str, dict[str, str]]:
         """URL and fields of a form for exactly this size, type and (if known) SHA-256."""
 
+    def find(self, recording: Keyed) -> StoredObject | None:
+        """What has arrived."""
+
+    def discard(self, user_id: str, recording_id: str, etag: str) -> None:
+        """Delete what was uploaded, unless it is something else by now."""
+
+    def delete(self, keys: Iterable[str]) -> set[str]:
+        """Delete whatever has these keys, 1,000 a call; those that S3 would not delete."""
+
+    def keys(self, user_id: str) -> Iterator[str]:
+        """The keys of what a user has uploaded and nobody has kept; a call for each 1,000."""
+
+
+class AudioStore(Protocol):
+    """The bytes of recordings, in the recordings bucket, under their recordings' keys."""
+
     def sign_get(self, recording: StoredRecording, seconds: int) -> str:
         """URL that plays the recording under its own file name and type."""
 
-    def uploaded(self, recording: Keyed) -> StoredObject | None:
-        """What has arrived in the uploads bucket."""
-
-    def kept(self, recording: StoredRecording) -> StoredObject | None:
-        """What stands in the recordings bucket."""
+    def find(self, recording: StoredRecording) -> StoredObject | None:
+        """What is kept."""
 
     def promote(self, recording: StoredRecording, uploaded: StoredObject) -> StoredObject:
-        """Copy what was uploaded to the recordings bucket; says what the copy is.
+        """Copy what was uploaded; says what the copy is, with its SHA-256.
 
         ObjectChanged, and nothing copied, when what was uploaded is gone or is something else by
         now, or when there already is an object in the recordings bucket.
         """
 
     def keep(self, recording: StoredRecording, body: bytes, sha256: str) -> None:
-        """Put bytes into the recordings bucket, verified; ObjectChanged when there is an object."""
+        """Write bytes, verified by their SHA-256; ObjectChanged when there is an object."""
 
-    def discard_upload(self, user_id: str, recording_id: str, etag: str) -> None:
-        """Delete what was uploaded, unless it is something else by now."""
-
-    def discard_kept(self, recording: StoredRecording, kept: StoredObject) -> None:
-        """Delete exactly this version from the recordings bucket."""
+    def discard(self, recording: StoredRecording, kept: StoredObject) -> None:
+        """Delete exactly this version."""
 
     def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[ObjectVersion]:
         """Every version of a recording's object, or of all of a user's; a call for each 1,000."""
 
-    def erase(self, versions: Iterable[ObjectVersion]) -> set[str]:
-        """Delete exactly these from the recordings bucket, 1,000 a call; keys S3 would not."""
+    def delete(self, versions: Iterable[ObjectVersion]) -> set[str]:
+        """Delete exactly these, 1,000 a call; the keys of those that S3 would not delete."""
 
-    def erase_uploads(self, keys: Iterable[str]) -> set[str]:
-        """Delete these from the uploads bucket, 1,000 a call; those that S3 would not."""
 
-    def staged(self, user_id: str) -> Iterator[str]:
-        """The keys of what a user has uploaded and nobody has kept; a call for each 1,000."""
-
-    def exports(self, user_id: str) -> Iterator[str]:
-        """The keys of a user's exports, in the uploads bucket; a call for each 1,000."""
+class ExportStore(Protocol):
+    """The exports that users asked for, in the uploads bucket, where its lifecycle ends them."""
 
     def publish(self, user_id: str, export: IO[bytes], seconds: int) -> str:
         """Put a user's export where only a signed URL finds it; such a URL."""
+
+    def delete(self, user_id: str) -> set[str]:
+        """Delete a user's exports; the keys of those that S3 would not delete."""
 
 
 class PartStore(Protocol):
@@ -353,8 +363,12 @@ class Stores(Struct, frozen=True):
     """All of them."""
 
     accounts: AccountStore
+    attempts: AttemptStore
+    outbox: Outbox
     recordings: RecordingStore
     shelves: ShelfStore
-    audio: AudioStore
-    parts: PartStore
     due: DueStore
+    uploads: UploadStore
+    parts: PartStore
+    audio: AudioStore
+    exports: ExportStore

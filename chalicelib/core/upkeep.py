@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.accounts.closing import Closing
-from chalicelib.core.batches import pages
+from chalicelib.core.batches import batched
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION, Deletion
@@ -41,25 +41,14 @@ class Tally(Struct):
     """How long the oldest of them had been due at the beginning."""
 
 
-class Upkeep:
+class Upkeep(Struct, frozen=True):
     """The scheduled job."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        completion: Completion,
-        deletion: Deletion,
-        closing: Closing,
-        clock: Clock,
-    ) -> None:
-        """Take what it stands on."""
-        self._accounts = stores.accounts
-        self._recordings = stores.recordings
-        self._due = stores.due
-        self._completion = completion
-        self._deletion = deletion
-        self._closing = closing
-        self._clock = clock
+    stores: Stores
+    completion: Completion
+    deletion: Deletion
+    closing: Closing
+    clock: Clock
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> Tally:
         """Move what is due, the oldest first, for as long as `goes_on`.
@@ -68,8 +57,8 @@ class Upkeep:
         once do each other no harm, and one that ends anywhere leaves the rest to the next.
         """
         tally = Tally()
-        now = self._clock()
-        for page in pages(self._due.due(now), PAGE):
+        now = self.clock()
+        for page in batched(self.stores.due.due(now), PAGE):
             oldest = now - page[0].due_at
             tally.overdue_seconds = max(tally.overdue_seconds, int(oldest.total_seconds()))
             if not goes_on():
@@ -90,45 +79,45 @@ class Upkeep:
             except Exception:
                 log.exception("%s of %s cannot be moved", due.recording_id, due.user_id)
                 self._put_off(due, tally)
-        settled = self._deletion.settle([tombstone for _, tombstone in graves])
+        settled = self.deletion.settle([tombstone for _, tombstone in graves])
         tally.settled += len(settled)
         for due, tombstone in graves:
-            if tombstone not in settled and tombstone.due_at and tombstone.due_at <= self._clock():
+            if tombstone not in settled and tombstone.due_at and tombstone.due_at <= self.clock():
                 self._put_off(due, tally)
 
     def _tombstone(self, user_id: str, recording_id: str, tally: Tally) -> Tombstone | None:
         """Move a recording along; the tombstone that stands then, if it has a debt to be paid."""
-        standing = self._recordings.find(user_id, recording_id)
+        standing = self.stores.recordings.find(user_id, recording_id)
         # The index lags behind, and another run may be at work.
-        if standing is None or not _is_due(standing, self._clock()):
+        if standing is None or not _is_due(standing, self.clock()):
             return None
         if isinstance(standing, Tombstone):
             return standing
         if standing.status == "uploading":
             return self._end(standing, tally)
-        tombstone = self._deletion.bury(standing)
+        tombstone = self.deletion.bury(standing)
         tally.purged += tombstone is not None
         return tombstone
 
     def _end(self, upload: StoredRecording, tally: Tally) -> Tombstone | None:
         """Complete an upload whose time is over, if its bytes are there after all; or bury it."""
         try:
-            self._completion.finish(upload)
+            self.completion.finish(upload)
             tally.completed += 1
         except NotFound:
             return None
         except (UploadIncomplete, UploadMismatch):
-            tombstone = self._deletion.bury(upload, expired=True)
+            tombstone = self.deletion.bury(upload, expired=True)
             tally.expired += tombstone is not None
             telemetry.count(uploads_expired=tombstone is not None)
             return tombstone
         return None
 
     def _clear(self, due: Due, tally: Tally, goes_on: Callable[[], bool]) -> None:
-        account = self._accounts.find_closed(due.user_id)
+        account = self.stores.accounts.find_closed(due.user_id)
         if account is None:
             return
-        clearance = self._closing.clear(account, goes_on)
+        clearance = self.closing.clear(account, goes_on)
         tally.purged += clearance.purged
         tally.settled += clearance.settled
         tally.closed += clearance.done
@@ -138,12 +127,12 @@ class Upkeep:
             self._put_off(due, tally)
         elif goes_on():
             # What it just buried owes for that long. Whatever is left after that, S3 refused.
-            self._due.postpone(due, self._clock() + LONGEST_FUNCTION)
+            self.stores.due.postpone(due, self.clock() + LONGEST_FUNCTION)
 
     def _put_off(self, due: Due, tally: Tally) -> None:
         delay = min(FIRST_DELAY * 2 ** min(due.postponed, 10), LONGEST_DELAY)
         try:
-            tally.failed += self._due.postpone(due, self._clock() + delay)
+            tally.failed += self.stores.due.postpone(due, self.clock() + delay)
         except RecorderError:
             log.exception("%s of %s cannot be put off", due.recording_id, due.user_id)
 

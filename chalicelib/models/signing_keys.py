@@ -15,7 +15,7 @@ BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
 KEY_CHARACTERS = 32
 
 
-class Key(Struct, frozen=True, kw_only=True):
+class SigningKey(Struct, frozen=True, kw_only=True):
     """A key of the server's, and the name by which tokens refer to it."""
 
     kid: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}\Z")]
@@ -30,7 +30,7 @@ class KeySecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     the key a stack begins with. The first rotation puts it into `keys`.
     """
 
-    keys: list[Key]
+    keys: list[SigningKey]
     first: Annotated[str, Meta(min_length=KEY_CHARACTERS)] | None = None
 
     def __post_init__(self) -> None:
@@ -41,17 +41,17 @@ class KeySecret(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
         if len(set(kids)) < len(kids):
             raise ValueError("Two keys have the same kid")
 
-    def all(self) -> list[Key]:
+    def all(self) -> list[SigningKey]:
         """Every key, the newest first."""
-        first = [Key(kid=FIRST, secret=self.first)] if self.first else []
+        first = [SigningKey(kid=FIRST, secret=self.first)] if self.first else []
         return sorted([*self.keys, *first], key=lambda key: key.created_at, reverse=True)
 
 
-def parse(text: str) -> list[Key]:
+def parse(text: str) -> list[SigningKey]:
     """The keys in a secret, the newest first; msgspec.ValidationError, which quotes none."""
     return msgspec.json.decode(text, type=KeySecret).all()
 
 
-def write(keys: list[Key]) -> str:
+def write(keys: list[SigningKey]) -> str:
     """The keys as a secret."""
     return msgspec.json.encode(KeySecret(keys=keys)).decode()

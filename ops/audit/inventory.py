@@ -23,7 +23,8 @@ from chalicelib.aws.dynamodb.items import (
     to_attributes,
 )
 from chalicelib.aws.dynamodb.table import Table
-from chalicelib.aws.s3.audio import EXPORTS, MISSING
+from chalicelib.aws.s3.exports import PREFIX as EXPORTS
+from chalicelib.aws.s3.objects import MISSING
 from chalicelib.errors import InternalError
 from chalicelib.settings import Settings
 from ops.audit.entries import Balance, Entry, KeptVersion, Staged

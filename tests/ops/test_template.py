@@ -12,7 +12,7 @@ from cfnlint.decode import cfn_yaml
 from msgspec.inspect import type_info
 
 from app import app
-from chalicelib.aws.s3.audio import EXPORTS
+from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.upkeep import FIRST_DELAY, Tally
 from chalicelib.settings import Settings
 from chalicelib.telemetry import NAMESPACE

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from chalicelib import wiring
-from chalicelib.core.recordings import uploads
+from chalicelib.core.recordings import announcing
 from chalicelib.models import requests
 from chalicelib.settings import Settings as AppSettings
 from tests.conftest import Clock
@@ -289,7 +289,7 @@ def _small(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> N
     """A few bytes fill a quota, and are sent in parts."""
     configure(quota_bytes=QUOTA_BYTES)
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
-    monkeypatch.setattr(uploads, "part_size", lambda _: PART_BYTES)
+    monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 
 

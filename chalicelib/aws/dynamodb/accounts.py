@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
     OPEN,
@@ -41,39 +42,33 @@ MOST_SESSIONS = 1000
 KEPT = {"id", "created_at", "bytes_used", "recordings_used"}
 
 
-class AccountsTable:
+class AccountsTable(Struct, frozen=True):
     """Stores accounts and sessions; see core/ports.py for what each method promises."""
 
-    def __init__(self, table: Table) -> None:
-        """Take the table."""
-        self._table = table
+    table: Table
 
     def open(self, account: Account, session: Session) -> None:
-        """Add an account, its first session and a mail that has the address confirmed."""
         identity = identity_key(account.email) | {"user_id": account.id}
         try:
-            self._table.transact(
-                self._table.adding(identity, NOT_THERE),
-                self._table.adding(account_key(account.id) | to_item(account), NOT_THERE),
-                self._table.adding(_session_item(session), NOT_THERE),
-                self._table.adding(letter_item("confirmation", account.email, account.created_at)),
+            self.table.transact(
+                self.table.adding(identity, NOT_THERE),
+                self.table.adding(account_key(account.id) | to_item(account), NOT_THERE),
+                self.table.adding(_session_item(session), NOT_THERE),
+                self.table.adding(letter_item("confirmation", account.email, account.created_at)),
             )
         except ConditionFailed as error:
             raise EmailTaken("Somebody already signed up with this address") from error
 
     def find(self, user_id: str) -> Account | None:
-        """The account, as last written."""
-        return _account(self._table.get(account_key(user_id)))
+        return _account(self.table.get(account_key(user_id)))
 
     def owner_of(self, email: str) -> str | None:
-        """The id of the user with this address, however it is spelt."""
-        item = self._table.get(identity_key(email))
+        item = self.table.get(identity_key(email))
         return str(item["user_id"]) if item else None
 
     def rename(self, user_id: str, name: str | None) -> Account:
-        """Set the name; NotAuthenticated when there is no such account."""
         try:
-            item = self._table.update(account_key(user_id), {"name": name}, OPEN)
+            item = self.table.update(account_key(user_id), {"name": name}, OPEN)
         except ConditionFailed as error:
             raise NotAuthenticated("The account is gone") from error
         return msgspec.convert(item, Account)
@@ -81,17 +76,16 @@ class AccountsTable:
     def change_password(
         self, account: Account, password_hash: str, session_id: str, now: datetime
     ) -> bool:
-        """Set another password, which ends every session but this one, and links to reset it."""
         changes = _another_password(password_hash) | {"reset_hash": None, "reset_expires_at": None}
         try:
-            self._table.transact(
-                self._table.updating(
+            self.table.transact(
+                self.table.updating(
                     account_key(account.id),
                     changes,
                     SAME_PASSWORD,
                     version_checked=account.password_version,
                 ),
-                self._table.updating(
+                self.table.updating(
                     session_key(account.id, session_id),
                     {"password_version": Increment(1)},
                     "#password_version = :version_checked AND #expires_at > :now",
@@ -104,13 +98,11 @@ class AccountsTable:
         return True
 
     def rehash(self, account: Account, password_hash: str) -> None:
-        """Keep another hash of the same password, unless it is another password by now."""
         hashed = {"password_hash": password_hash}
         version = account.password_version
         self._changed(account.id, hashed, SAME_PASSWORD, version_checked=version)
 
     def reset_password(self, account: Account, password_hash: str, now: datetime) -> bool:
-        """Set another password, which ends every session, and use up the link to do so."""
         return self._by_link(
             account,
             "reset",
@@ -123,31 +115,28 @@ class AccountsTable:
         )
 
     def confirm(self, account: Account, now: datetime) -> bool:
-        """Note that the address is confirmed, if it still is by the link in `account`."""
         return self._by_link(account, "confirmation", {"email_confirmed_at": timestamp(now)}, now)
 
     def keep_link(
         self, account: Account, kind: LetterKind, link_hash: str, expires_at: datetime
     ) -> bool:
-        """Keep the hash of a link, in place of an earlier one; False when the account is gone."""
         link = {f"{kind}_hash": link_hash, f"{kind}_expires_at": timestamp(expires_at)}
         return self._changed(account.id, link, OPEN)
 
     def add_session(self, session: Session) -> None:
-        """Add a session."""
-        self._table.put(_session_item(session))
+        self.table.put(_session_item(session))
 
-    def standing(self, user_id: str, session_id: str) -> tuple[Account | None, Session | None]:
-        """The account and one session of it, both as last written."""
-        account, session = self._table.get_all(
+    def find_with_session(
+        self, user_id: str, session_id: str
+    ) -> tuple[Account | None, Session | None]:
+        account, session = self.table.get_all(
             account_key(user_id), session_key(user_id, session_id)
         )
         return _account(account), _session(session)
 
     def rotate(self, session: Session) -> bool:
-        """Write a session's new token and times if its token still is the one now replaced."""
         fields = _session_fields(session)
-        rotated = self._table.try_update(
+        rotated = self.table.try_update(
             session_key(session.user_id, session.id),
             {name: fields[name] for name in ROTATED},
             # One that was ended meanwhile stays so; its time to last_used_at, which is now.
@@ -157,13 +146,11 @@ class AccountsTable:
         return rotated is not None
 
     def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
-        """Have a session expire; False when there is none, not even one that has."""
         over = _expiry(now) | {"expires_at": timestamp(LONG_AGO)}
-        return self._table.try_update(session_key(user_id, session_id), over, THERE) is not None
+        return self.table.try_update(session_key(user_id, session_id), over, THERE) is not None
 
     def sessions(self, user_id: str, password_version: int, now: datetime) -> list[Session]:
-        """The sessions that go on, newest first."""
-        items = self._table.query(
+        items = self.table.query(
             "#pk = :pk AND begins_with(#sk, :sk)",
             limit=MOST_SESSIONS,
             only="#expires_at > :now AND #password_version = :password_version",
@@ -187,24 +174,23 @@ class AccountsTable:
 
     def _changed(self, user_id: str, changes: Item, condition: str, **values: str | int) -> bool:
         key = account_key(user_id)
-        return self._table.try_update(key, changes, condition, **values) is not None
+        return self.table.try_update(key, changes, condition, **values) is not None
 
     def close(self, account: Account, now: datetime) -> bool:
-        """Close an account and free its address, both or neither; it is due from `now` on."""
         closed: Item = {
             **{field: None for field in Account.__struct_fields__ if field not in KEPT},
             **due(account.id, now),
             "closed_at": timestamp(now),
         }
         try:
-            self._table.transact(
-                self._table.updating(
+            self.table.transact(
+                self.table.updating(
                     account_key(account.id),
                     closed,
                     SAME_PASSWORD,
                     version_checked=account.password_version,
                 ),
-                self._table.deleting(
+                self.table.deleting(
                     identity_key(account.email), "#user_id = :user_id", user_id=account.id
                 ),
             )
@@ -213,20 +199,17 @@ class AccountsTable:
         return True
 
     def find_closed(self, user_id: str) -> ClosedAccount | None:
-        """The account, if it is closed."""
-        item = self._table.get(account_key(user_id))
+        item = self.table.get(account_key(user_id))
         return msgspec.convert(item, ClosedAccount) if item and "closed_at" in item else None
 
     def forget_sessions(self, user_id: str) -> None:
-        """Remove all that is kept under the user but the account and the recordings."""
         account = account_key(user_id)
-        for item in self._table.query("#pk = :pk", pk=account["pk"]):
+        for item in self.table.query("#pk = :pk", pk=account["pk"]):
             if item["sk"] != account["sk"] and "status" not in item:
-                self._table.delete({"pk": item["pk"], "sk": item["sk"]})
+                self.table.delete({"pk": item["pk"], "sk": item["sk"]})
 
     def forget(self, account: ClosedAccount) -> None:
-        """Remove what is left of a closed account."""
-        self._table.delete(account_key(account.id), "attribute_exists(#closed_at)")
+        self.table.delete(account_key(account.id), "attribute_exists(#closed_at)")
 
 
 def _account(item: Item | None) -> Account | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
     DUE_SHARDS,
@@ -24,21 +25,17 @@ from chalicelib.models.entities import Due
 log = logging.getLogger(__name__)
 
 
-class DueIndex:
+class DueIndex(Struct, frozen=True):
     """Lists what is due; see core/ports.py for what each method promises."""
 
-    def __init__(self, table: Table) -> None:
-        """Take the table."""
-        self._table = table
+    table: Table
 
     def due(self, now: datetime) -> Iterator[Due]:
-        """What is due at `now`, as of some seconds ago; the oldest first."""
         shards = [self._shard(number, now) for number in range(DUE_SHARDS)]
         return heapq.merge(*shards, key=lambda due: due.due_at)
 
     def postpone(self, due: Due, until: datetime) -> bool:
-        """Have it due later; False when it is due at another time by now, or not at all."""
-        postponed = self._table.try_update(
+        postponed = self.table.try_update(
             recording_key(due.user_id, due.recording_id)
             if due.recording_id
             else account_key(due.user_id),
@@ -49,7 +46,7 @@ class DueIndex:
         return postponed is not None
 
     def _shard(self, number: int, now: datetime) -> Iterator[Due]:
-        items = self._table.query(
+        items = self.table.query(
             "#due_shard = :shard AND #due_at <= :now",
             index="due",
             shard=due_shard(number),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
     NEVER_DUE,
@@ -35,21 +36,18 @@ UPLOAD = "#status = :uploading AND #fingerprint = :fingerprint AND #created_at =
 UNCHANGED = "#status = :status_read AND #version = :version_read"
 
 
-class RecordingsTable:
+class RecordingsTable(Struct, frozen=True):
     """Stores recordings and tombstones; see core/ports.py for what each method promises."""
 
-    def __init__(self, table: Table) -> None:
-        """Take the table."""
-        self._table = table
+    table: Table
 
     def add(self, recordings: list[StoredRecording], quota_bytes: int) -> None:
-        """Add a user's recordings and what they use of the quota, all of it or nothing."""
         user_id = recordings[0].user_id
         size = sum(recording.size for recording in recordings)
         try:
-            self._table.transact(
+            self.table.transact(
                 *(self._adding(recording) for recording in recordings),
-                self._table.updating(
+                self.table.updating(
                     account_key(user_id),
                     _usage(size, len(recordings)),
                     f"{OPEN} AND #bytes_used <= :room",
@@ -64,19 +62,16 @@ class RecordingsTable:
             raise self._refusal(user_id, quota_bytes, field) from error
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
-        """What stands under an id, as last written."""
-        item = self._table.get(recording_key(user_id, recording_id))
+        item = self.table.get(recording_key(user_id, recording_id))
         return read_recording(item) if item else None
 
     def begin_parts(self, recording: StoredRecording, upload_id: str) -> StoredRecording | None:
-        """Note a multipart upload in place of the one that `recording` notes, or of none."""
         condition, seen = f"{UPLOAD} AND attribute_not_exists(#upload_id)", _upload(recording)
         if recording.upload_id:
             condition, seen["seen"] = f"{UPLOAD} AND #upload_id = :seen", recording.upload_id
         return self._update(_key(recording), {"upload_id": upload_id}, condition, **seen)
 
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
-        """Give an upload time until then; None when it is no longer that upload."""
         life = {"upload_expires_at": timestamp(until), "postponed": None}
         life |= due(recording.id, until)
         return self._update(_key(recording), life, UPLOAD, **_upload(recording))
@@ -84,7 +79,6 @@ class RecordingsTable:
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
     ) -> StoredRecording | None:
-        """Make an upload ready; None when it is no longer the upload that `recording` was."""
         ready = {
             **_on(recording, "ready"),
             **NEVER_DUE,
@@ -104,7 +98,6 @@ class RecordingsTable:
         version: int | None,
         now: datetime,
     ) -> StoredRecording | None:
-        """Set or (None) remove fields of a recording, if it is at `version` where one is given."""
         condition = f"{THERE} AND #status <> :deleted"
         values: dict[str, Any] = {"deleted": "deleted"}
         if version is not None:
@@ -115,7 +108,6 @@ class RecordingsTable:
     def trash(
         self, recording: StoredRecording, now: datetime, purge_at: datetime
     ) -> StoredRecording | None:
-        """Move a ready recording to the trash; None when it changed since."""
         trashed = {
             **_on(recording, "trashed"),
             **due(recording.id, purge_at),
@@ -124,7 +116,6 @@ class RecordingsTable:
         return self._change(_key(recording), now, trashed, UNCHANGED, **_read(recording))
 
     def restore(self, recording: StoredRecording, now: datetime) -> StoredRecording | None:
-        """Bring a recording back from the trash; None when it changed since or its time is over."""
         restored = {**_on(recording, "ready"), **NEVER_DUE, "purge_at": None}
         in_time = f"{UNCHANGED} AND #purge_at > :time"
         return self._change(
@@ -132,16 +123,15 @@ class RecordingsTable:
         )
 
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
-        """Put the tombstone in the recording's place and give its quota back, both or neither."""
         condition, read = UNCHANGED, _read(recording)
         if recording.upload_expires_at:
             # Giving an upload more time does not make it another version.
             condition += " AND #upload_expires_at = :end_read"
             read["end_read"] = timestamp(recording.upload_expires_at)
         try:
-            self._table.transact(
-                self._table.adding(tombstone_item(tombstone), condition, **read),
-                self._table.updating(
+            self.table.transact(
+                self.table.adding(tombstone_item(tombstone), condition, **read),
+                self.table.updating(
                     account_key(recording.user_id), _usage(-recording.size, -1), THERE
                 ),
             )
@@ -152,26 +142,23 @@ class RecordingsTable:
         return True
 
     def seal(self, tombstone: Tombstone) -> bool:
-        """Have an expired upload be a deleted one; False when it stands no more."""
         return self._note(tombstone, {"expired": False})
 
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
-        """Note that nothing is owed any more; the store forgets the tombstone afterwards."""
         settled: Item = {**NEVER_DUE, "owes": [], "ttl": int(forget_at.timestamp())}
         return self._note(tombstone, settled)
 
     def forget(self, tombstone: Tombstone) -> None:
-        """Remove a tombstone."""
-        self._table.delete(_key(tombstone), UNCHANGED, **_read(tombstone))
+        self.table.delete(_key(tombstone), UNCHANGED, **_read(tombstone))
 
     def _note(self, tombstone: Tombstone, changes: Item) -> bool:
         read = _read(tombstone)
-        return self._table.try_update(_key(tombstone), changes, UNCHANGED, **read) is not None
+        return self.table.try_update(_key(tombstone), changes, UNCHANGED, **read) is not None
 
     def _adding(self, recording: StoredRecording) -> TransactWriteItemTypeDef:
         if recording.version == 1:
-            return self._table.adding(recording_item(recording), NOT_THERE)
-        return self._table.adding(
+            return self.table.adding(recording_item(recording), NOT_THERE)
+        return self.table.adding(
             recording_item(recording),
             f"{UNCHANGED} AND #expired = :expired",
             status_read="deleted",
@@ -194,13 +181,13 @@ class RecordingsTable:
         self, key: Key, changes: Item, condition: str, **values: Any
     ) -> StoredRecording | None:
         """The recording as it is then; None when the condition does not hold."""
-        item = self._table.try_update(key, changes, condition, **values)
+        item = self.table.try_update(key, changes, condition, **values)
         return msgspec.convert(item, StoredRecording) if item else None
 
     def _refusal(
         self, user_id: str, quota_bytes: int, field: str
     ) -> QuotaExceeded | NotAuthenticated:
-        account = self._table.get(account_key(user_id))
+        account = self.table.get(account_key(user_id))
         if account is None or "email" not in account:
             return NotAuthenticated("The account is gone")
         left = max(0, quota_bytes - account["bytes_used"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
     Item,
@@ -24,21 +25,18 @@ from chalicelib.models.fields import Status
 log = logging.getLogger(__name__)
 
 
-class Shelves:
+class Shelves(Struct, frozen=True):
     """Lists recordings; see core/ports.py for what each method promises."""
 
-    def __init__(self, table: Table) -> None:
-        """Take the table."""
-        self._table = table
+    table: Table
 
     def page(
         self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
     ) -> list[StoredRecording]:
-        """Up to `limit` recordings of one status in the order of their ids, after one of them."""
         start: Key | None = None
         if after:
             start = recording_key(user_id, after) | {"shelf": shelf(status, after)}
-        items = self._table.query(
+        items = self.table.query(
             "#pk = :pk AND begins_with(#shelf, :prefix)",
             index="shelf",
             limit=limit,
@@ -52,8 +50,7 @@ class Shelves:
     def changed(
         self, user_id: str, limit: int, after: tuple[datetime, str]
     ) -> list[StoredRecording | Tombstone]:
-        """Up to `limit` of what changed after a time and id, oldest first."""
-        items = self._table.query(
+        items = self.table.query(
             "#pk = :pk AND #changes > :after",
             index="changes",
             limit=limit,
@@ -62,12 +59,10 @@ class Shelves:
         )
         return [read_recording(item) for item in items]
 
-    def everything(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
-        """All of a user's recordings and tombstones, read by the page as they are asked for."""
+    def all_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
         return (read_recording(item) for item in self._items(user_id))
 
-    def whatever(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
-        """The same; None in place of one that cannot be read, which is logged."""
+    def readable_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
         for item in self._items(user_id):
             try:
                 yield read_recording(item)
@@ -76,7 +71,7 @@ class Shelves:
                 yield None
 
     def _items(self, user_id: str) -> Iterator[Item]:
-        return self._table.query(
+        return self.table.query(
             "#pk = :pk AND begins_with(#sk, :prefix)",
             pk=account_key(user_id)["pk"],
             prefix=recording_key(user_id, "")["sk"],

@@ -56,23 +56,21 @@ class ConditionFailed(Exception):
         self.item = item
 
 
-class Table:
+class Table(Struct, frozen=True):
     """One DynamoDB table: items as plain dicts, conditions that do not hold as ConditionFailed.
 
     An expression names attributes as `#name` and values as `:name`. `#names` stand for the
     attributes of that very name, since DynamoDB reserves some 570 words.
     """
 
-    def __init__(self, client: Callable[[], DynamoDBClient], name: str) -> None:
-        """`client` is asked for whenever it is needed."""
-        self._client = client
-        self._name = name
+    client: Callable[[], DynamoDBClient]
+    name: str
 
     def get(self, key: Key) -> Item | None:
         """The item, as last written."""
         with our_errors():
-            answer = self._client().get_item(
-                TableName=self._name, Key=to_attributes(key), ConsistentRead=True
+            answer = self.client().get_item(
+                TableName=self.name, Key=to_attributes(key), ConsistentRead=True
             )
         return from_attributes(answer["Item"]) if "Item" in answer else None
 
@@ -80,27 +78,27 @@ class Table:
         """The items under up to 100 keys, in their order, each as last written, in one call."""
         asked: Any = {"Keys": [to_attributes(key) for key in keys], "ConsistentRead": True}
         with our_errors():
-            answer = self._client().batch_get_item(RequestItems={self._name: asked})
+            answer = self.client().batch_get_item(RequestItems={self.name: asked})
         if answer.get("UnprocessedKeys"):
             raise Unavailable("DynamoDB left some of the keys for later")
-        items = [from_attributes(item) for item in answer["Responses"].get(self._name, [])]
+        items = [from_attributes(item) for item in answer["Responses"].get(self.name, [])]
         found = {(item["pk"], item["sk"]): item for item in items}
         return [found.get((key["pk"], key["sk"])) for key in keys]
 
     def put(self, item: Item) -> None:
         """Write an item, whatever stood there."""
-        arguments: Any = {"TableName": self._name, "Item": to_attributes(item)}
-        _written(lambda: self._client().put_item(**arguments))
+        arguments: Any = {"TableName": self.name, "Item": to_attributes(item)}
+        _written(lambda: self.client().put_item(**arguments))
 
     def delete(self, key: Key, condition: str = "", **values: Any) -> None:
         """Remove an item if `condition` holds, where there is one; none there is no error."""
         arguments: Any = {
-            "TableName": self._name,
+            "TableName": self.name,
             "Key": to_attributes(key),
             **_conditional(condition, values),
         }
         with suppress(ConditionFailed):
-            _written(lambda: self._client().delete_item(**arguments))
+            _written(lambda: self.client().delete_item(**arguments))
 
     def update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item:
         """Set or (None) remove attributes if `condition` holds; the item as it is then.
@@ -112,7 +110,7 @@ class Table:
             "ReturnValues": "ALL_NEW",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        answer = _written(lambda: self._client().update_item(**arguments))
+        answer = _written(lambda: self.client().update_item(**arguments))
         return from_attributes(answer["Attributes"])
 
     def try_update(self, key: Key, changes: Item, condition: str, **values: Any) -> Item | None:
@@ -125,7 +123,7 @@ class Table:
     def adding(self, item: Item, condition: str = "", **values: Any) -> TransactWriteItemTypeDef:
         """A part of a transaction: write an item if `condition` holds, where there is one."""
         put: Any = {
-            "TableName": self._name,
+            "TableName": self.name,
             "Item": to_attributes(item),
             **_conditional(condition, values),
         }
@@ -140,7 +138,7 @@ class Table:
     def deleting(self, key: Key, condition: str, **values: Any) -> TransactWriteItemTypeDef:
         """A part of a transaction: remove an item if `condition` holds."""
         delete: Any = {
-            "TableName": self._name,
+            "TableName": self.name,
             "Key": to_attributes(key),
             "ConditionExpression": condition,
             **_placeholders(condition, values),
@@ -154,7 +152,7 @@ class Table:
         """
         token = str(uuid.uuid4())
         _written(
-            lambda: self._client().transact_write_items(
+            lambda: self.client().transact_write_items(
                 TransactItems=writes, ClientRequestToken=token
             )
         )
@@ -176,7 +174,7 @@ class Table:
         items must meet besides; those that do not count for `limit` too.
         """
         arguments: Any = {
-            "TableName": self._name,
+            "TableName": self.name,
             "KeyConditionExpression": condition,
             "ScanIndexForward": forward,
             "ConsistentRead": index not in GLOBAL_INDEXES,
@@ -193,7 +191,7 @@ class Table:
             if limit is not None:
                 arguments["Limit"] = limit
             with our_errors():
-                answer = self._client().query(**arguments)
+                answer = self.client().query(**arguments)
             yield from (from_attributes(item) for item in answer["Items"])
             after = answer.get("LastEvaluatedKey", {})
             if limit is not None:
@@ -204,7 +202,7 @@ class Table:
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
         expression, changed = _update_expression(changes)
         return {
-            "TableName": self._name,
+            "TableName": self.name,
             "Key": to_attributes(key),
             "UpdateExpression": expression,
             "ConditionExpression": condition,

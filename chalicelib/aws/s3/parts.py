@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
+from msgspec import Struct
 
 from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.aws.s3.objects import Bucket
 from chalicelib.aws.s3.signing import Signer
 from chalicelib.errors import ObjectChanged
 from chalicelib.models.answers import UploadedPart
@@ -19,35 +21,24 @@ if TYPE_CHECKING:
 GONE = {"404", "NoSuchUpload"}
 
 
-class Parts:
+class Parts(Struct, frozen=True):
     """The multipart uploads in one bucket; see core/ports.py for what each method promises."""
 
-    def __init__(
-        self,
-        client: Callable[[], S3Client],
-        copier: Callable[[], S3Client],
-        signer: Signer,
-        bucket: str,
-    ) -> None:
-        """The clients are asked for when they are needed, which is not for signing."""
-        self._client = client
-        self._copier = copier
-        self._signer = signer
-        self._bucket = bucket
+    bucket: Bucket
+    copier: Callable[[], S3Client]
+    signer: Signer
 
     def begin(self, recording: StoredRecording) -> str:
-        """Begin a multipart upload; S3's name for it."""
         with our_errors():
-            answer = self._client().create_multipart_upload(
-                Bucket=self._bucket, Key=recording.key, ContentType=recording.content_type
+            answer = self.bucket.client().create_multipart_upload(
+                Bucket=self.bucket.name, Key=recording.key, ContentType=recording.content_type
             )
         return answer["UploadId"]
 
     def sign(self, recording: StoredRecording, number: int, size: int, seconds: int) -> str:
-        """URL for one PUT of one part of exactly this size."""
-        return self._signer.url(
+        return self.signer.url(
             "PUT",
-            self._bucket,
+            self.bucket.name,
             recording.key,
             seconds,
             headers={"Content-Length": str(size)},
@@ -55,14 +46,13 @@ class Parts:
         )
 
     def arrived(self, recording: StoredRecording) -> list[UploadedPart] | None:
-        """The parts that S3 has; None when it has no such upload (any more)."""
-        pages = self._client().get_paginator("list_parts")
+        pages = self.bucket.client().get_paginator("list_parts")
         with our_errors():
             try:
                 return [
                     UploadedPart(number=part["PartNumber"], size=part["Size"], etag=part["ETag"])
                     for page in pages.paginate(
-                        Bucket=self._bucket,
+                        Bucket=self.bucket.name,
                         Key=recording.key,
                         UploadId=recording.upload_id or "",
                     )
@@ -74,12 +64,11 @@ class Parts:
                 raise
 
     def assemble(self, recording: StoredRecording, parts: list[UploadedPart]) -> None:
-        """Make an object of the parts; ObjectChanged when one of them is another by now."""
         named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         with our_errors():
             try:
-                self._copier().complete_multipart_upload(
-                    Bucket=self._bucket,
+                self.copier().complete_multipart_upload(
+                    Bucket=self.bucket.name,
                     Key=recording.key,
                     UploadId=recording.upload_id or "",
                     MultipartUpload={"Parts": named},  # type: ignore[typeddict-item]
@@ -91,22 +80,20 @@ class Parts:
                     raise
 
     def under_way(self, user_id: str, recording_id: str | None = None) -> list[tuple[str, str]]:
-        """Key and name of every multipart upload of a recording's, or of all of a user's."""
         prefix = f"{user_id}/{recording_id or ''}"
-        pages = self._client().get_paginator("list_multipart_uploads")
+        pages = self.bucket.client().get_paginator("list_multipart_uploads")
         with our_errors():
             return [
                 (upload["Key"], upload["UploadId"])
-                for page in pages.paginate(Bucket=self._bucket, Prefix=prefix)
+                for page in pages.paginate(Bucket=self.bucket.name, Prefix=prefix)
                 for upload in page.get("Uploads", [])
             ]
 
     def abort(self, key: str, upload_id: str) -> None:
-        """Abort one multipart upload; one that is gone already is no error."""
         with our_errors():
             try:
-                self._client().abort_multipart_upload(
-                    Bucket=self._bucket, Key=key, UploadId=upload_id
+                self.bucket.client().abort_multipart_upload(
+                    Bucket=self.bucket.name, Key=key, UploadId=upload_id
                 )
             except ClientError as error:
                 if error_code(error) not in GONE:

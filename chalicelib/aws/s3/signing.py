@@ -15,19 +15,19 @@ from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import NoCredentialsError, NoRegionError
+from msgspec import Struct
 
 from chalicelib.aws.clients import our_errors
 
 Conditions = list[dict[str, str] | list[str | int]]
 
 
-class Signer:
+class Signer(Struct, frozen=True):
     """Signs requests to S3 with the credentials of this process."""
 
-    def __init__(self, session: Callable[[], boto3.session.Session], address: str) -> None:
-        """`address` is where phones reach S3; empty means AWS itself."""
-        self._session = session
-        self._address = address.rstrip("/")
+    session: Callable[[], boto3.session.Session]
+    address: str
+    """Where phones reach S3, without a slash at its end; empty means AWS itself."""
 
     def url(
         self,
@@ -71,20 +71,20 @@ class Signer:
         return str(request.url), dict(request.context["s3-presign-post-fields"])
 
     def _bucket_url(self, bucket: str) -> str:
-        if self._address:
-            return f"{self._address}/{bucket}"
+        if self.address:
+            return f"{self.address}/{bucket}"
         region = self._region()
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return f"https://{bucket}.s3.{region}.{suffix}"
 
     def _region(self) -> str:
-        region = self._session().region_name
+        region = self.session().region_name
         if not region:
             raise NoRegionError
         return region
 
     def _credentials(self) -> ReadOnlyCredentials:
-        credentials = self._session().get_credentials()
+        credentials = self.session().get_credentials()
         if credentials is None:
             raise NoCredentialsError
         return credentials.get_frozen_credentials()

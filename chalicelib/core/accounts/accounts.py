@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from chalicelib import telemetry
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.passwords import Passwords
@@ -16,40 +18,29 @@ from chalicelib.settings import Settings
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
-class Accounts:
+class Accounts(Struct, frozen=True):
     """The use cases of accounts."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - opening an account takes a little of everything
-        self,
-        store: AccountStore,
-        sessions: Sessions,
-        passwords: Passwords,
-        attempts: Attempts,
-        settings: Settings,
-        clock: Clock,
-        new_id: NewId,
-    ) -> None:
-        """Take what the use cases stand on."""
-        self._store = store
-        self._sessions = sessions
-        self._passwords = passwords
-        self._attempts = attempts
-        self._settings = settings
-        self._clock = clock
-        self._new_id = new_id
+    store: AccountStore
+    sessions: Sessions
+    passwords: Passwords
+    attempts: Attempts
+    settings: Settings
+    clock: Clock
+    new_id: NewId
 
     def sign_up(self, new: SignUp, source: str) -> SignedIn:
         """Open an account and a first session; EmailTaken, InvalidRequest, TooManyAttempts."""
-        self._attempts.count("signups_per_source", source)
+        self.attempts.count("signups_per_source", source)
         account = Account(
-            id=self._new_id(),
+            id=self.new_id(),
             email=new.email,
             name=new.name,
-            password_hash=self._passwords.hashed("password", new.password, new.email),
-            created_at=self._clock(),
+            password_hash=self.passwords.hashed("password", new.password, new.email),
+            created_at=self.clock(),
         )
-        session, signed_in = self._sessions.new(account, device=None)
-        self._store.open(account, session)
+        session, signed_in = self.sessions.new(account, device=None)
+        self.store.open(account, session)
         return signed_in
 
     def log_in(self, credentials: Credentials, source: str) -> SignedIn:
@@ -58,30 +49,30 @@ class Accounts:
         InvalidCredentials for an unknown address as for a wrong password, after the same work;
         TooManyAttempts.
         """
-        user_id = self._store.owner_of(credentials.email)
+        user_id = self.store.owner_of(credentials.email)
         try:
-            account = self._passwords.check_for(
+            account = self.passwords.check_for(
                 credentials.email,
-                self._store.find(user_id or NOBODY),
+                self.store.find(user_id or NOBODY),
                 credentials.password,
                 source,
             )
         except InvalidCredentials:
             telemetry.count(log_ins_failed=1)
             raise
-        session, signed_in = self._sessions.new(account, credentials.device)
+        session, signed_in = self.sessions.new(account, credentials.device)
         # Without a condition: if the account was closed or has another password by now, the
         # session is over as it begins.
-        self._store.add_session(session)
+        self.store.add_session(session)
         return signed_in
 
     def profile(self, user_id: str) -> User:
         """The account as its user sees it; NotAuthenticated when it is gone."""
-        account = self._store.find(user_id)
+        account = self.store.find(user_id)
         if account is None:
             raise NotAuthenticated("The account is gone")
-        return account.seen(self._settings.quota_bytes)
+        return account.seen(self.settings.quota_bytes)
 
     def rename(self, user_id: str, name: str | None) -> User:
         """Give the account another name, or none; NotAuthenticated when it is gone."""
-        return self._store.rename(user_id, name).seen(self._settings.quota_bytes)
+        return self.store.rename(user_id, name).seen(self.settings.quota_bytes)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
+
+from msgspec import Struct
 
 from chalicelib.core.ports import AttemptStore, Clock
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
@@ -25,26 +27,17 @@ Kind = Literal[
 
 # As long as what is mailed is good: whoever uses the window up left a link that still works.
 MAILS_WINDOW = timedelta(minutes=30)
-# Seconds to wait, time after time, for guesses under way to make room. Each takes half a second of
-# a processor; API Gateway ends a request at 29 s, and it may have to wait for two windows.
-PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 3.2)
+# Seconds after which to try again when guesses under way have taken all the room: each takes about
+# half a second of a processor.
+SOON = 1
 
 
-class Attempts:
+class Attempts(Struct, frozen=True):
     """Counts attempts against the limit that is set for their kind."""
 
-    def __init__(
-        self,
-        store: AttemptStore,
-        settings: Settings,
-        clock: Clock,
-        pause: Callable[[float], None],
-    ) -> None:
-        """Take what the counting stands on; `pause` waits for so many seconds."""
-        self._store = store
-        self._settings = settings
-        self._clock = clock
-        self._pause = pause
+    store: AttemptStore
+    settings: Settings
+    clock: Clock
 
     def count(self, kind: Kind, who: str) -> None:
         """Count an attempt before it is made; TooManyAttempts when none is left.
@@ -79,54 +72,45 @@ class Attempts:
         try:
             yield
         except RecorderError:
-            self._store.take_back("mails_per_address", who)
+            self.store.take_back("mails_per_address", who)
             raise
 
     def check_mail(self, kind: LetterKind, email: str) -> None:
         """TooManyAttempts while an address is sent no more of such mails; counts nothing."""
         most = self._limit("mails_per_address")
         who = _addressee(kind, email)
-        full = self._store.full("mails_per_address", who, most, self._clock()) if most else None
+        full = self.store.full("mails_per_address", who, most, self.clock()) if most else None
         if full:
             raise self._too_many(full)
 
     def forget_guesses(self, who: str) -> None:
         """Let somebody's password be guessed again: it is another one now."""
-        self._store.forget("login_failures_per_address", who)
+        self.store.forget("login_failures_per_address", who)
 
     @contextmanager
     def _under_way(self, kind: Kind, who: str) -> Iterator[None]:
         if not self._limit(kind):
             yield
             return
-        self._begin(kind, who)
+        self.count(kind, who)
         try:
             yield
         except InvalidCredentials:
-            self._store.note_failure(kind, who)
+            self.store.note_failure(kind, who)
             raise
         except TooManyAttempts:
-            self._store.take_back(kind, who)
+            self.store.take_back(kind, who)
             raise
-        self._store.take_back(kind, who)
-
-    def _begin(self, kind: Kind, who: str) -> None:
-        """Count an attempt, waiting for a while if others under way may yet make room for it."""
-        pauses = iter(PAUSES)
-        while full := self._full(kind, who):
-            seconds = next(pauses, None)
-            if full.failed or seconds is None:
-                raise self._too_many(full)
-            self._pause(seconds)
+        self.store.take_back(kind, who)
 
     def _full(self, kind: Kind, who: str) -> FullWindow | None:
         """Count an attempt; when none is left, count nothing and say so."""
         most = self._limit(kind)
-        now = self._clock()
-        return self._store.count(kind, who, most, now, now + self._window(kind)) if most else None
+        now = self.clock()
+        return self.store.count(kind, who, most, now, now + self._window(kind)) if most else None
 
     def _limit(self, kind: Kind) -> int:
-        most: int = getattr(self._settings, kind)
+        most: int = getattr(self.settings, kind)
         return most
 
     def _window(self, kind: Kind) -> timedelta:
@@ -135,12 +119,14 @@ class Attempts:
             case "mails_per_address":
                 return MAILS_WINDOW
             case "signups_per_source" | "forgot_per_source":
-                return timedelta(seconds=self._settings.signup_window_seconds)
+                return timedelta(seconds=self.settings.signup_window_seconds)
             case _:
-                return timedelta(seconds=self._settings.login_window_seconds)
+                return timedelta(seconds=self.settings.login_window_seconds)
 
     def _too_many(self, full: FullWindow) -> TooManyAttempts:
-        seconds = (full.ends_at - self._clock()).total_seconds()
+        if not full.failed:
+            return TooManyAttempts(SOON)
+        seconds = (full.ends_at - self.clock()).total_seconds()
         return TooManyAttempts(max(1, math.ceil(seconds)))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from chalicelib.core.accounts.passwords import Passwords
-from chalicelib.core.batches import pages
+from chalicelib.core.batches import batched
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.errors import NotAuthenticated, RecorderError, Unavailable
@@ -28,21 +28,13 @@ class Clearance(Struct):
     done: bool = False
 
 
-class Closing:
+class Closing(Struct, frozen=True):
     """How accounts go."""
 
-    def __init__(
-        self, stores: Stores, deletion: Deletion, passwords: Passwords, clock: Clock
-    ) -> None:
-        """Take what the use cases stand on."""
-        self._accounts = stores.accounts
-        self._recordings = stores.recordings
-        self._shelves = stores.shelves
-        self._audio = stores.audio
-        self._parts = stores.parts
-        self._deletion = deletion
-        self._passwords = passwords
-        self._clock = clock
+    stores: Stores
+    deletion: Deletion
+    passwords: Passwords
+    clock: Clock
 
     def close(self, user_id: str, password: str, source: str) -> None:
         """End an account: nobody is logged in to it any more, and its address is free.
@@ -50,12 +42,12 @@ class Closing:
         What it had is upkeep's to remove. InvalidCredentials, TooManyAttempts; NotAuthenticated
         when it is gone already. One that is closed by another call meanwhile is no error.
         """
-        account = self._accounts.find(user_id)
+        account = self.stores.accounts.find(user_id)
         if account is None:
             raise NotAuthenticated("The account is gone")
-        self._passwords.check(account, password, source)
-        closed = self._accounts.close(account, self._clock())
-        if not closed and self._accounts.find(account.id):
+        self.passwords.check(account, password, source)
+        closed = self.stores.accounts.close(account, self.clock())
+        if not closed and self.stores.accounts.find(account.id):
             raise Unavailable("The account keeps changing")
 
     def clear(self, account: ClosedAccount, goes_on: Callable[[], bool]) -> Clearance:
@@ -67,19 +59,19 @@ class Closing:
         """
         clearance = Clearance()
         # First of all, since who has an export's URL can fetch everything by it.
-        refused = self._audio.erase_uploads(self._audio.exports(account.id))
+        refused = self.stores.exports.delete(account.id)
         found = 0
-        for page in pages(self._shelves.whatever(account.id), PAGE):
+        for page in batched(self.stores.shelves.readable_of(account.id), PAGE):
             if not goes_on():
                 return clearance
             found += len(page)
             self._clear(page, clearance)
         if refused or clearance.settled < found or not self._sweep(account.id):
             return clearance
-        if self._clock() < account.closed_at + LONGEST_FUNCTION:
+        if self.clock() < account.closed_at + LONGEST_FUNCTION:
             return clearance
-        self._accounts.forget_sessions(account.id)
-        self._accounts.forget(account)
+        self.stores.accounts.forget_sessions(account.id)
+        self.stores.accounts.forget(account)
         clearance.done = True
         return clearance
 
@@ -87,7 +79,7 @@ class Closing:
         standing = [each for each in page if isinstance(each, StoredRecording)]
         buried = [tombstone for each in standing if (tombstone := self._buried(each))]
         tombstones = [*buried, *(each for each in page if isinstance(each, Tombstone))]
-        paid = self._deletion.pay([each for each in tombstones if each.owes])
+        paid = self.deletion.pay([each for each in tombstones if each.owes])
         done = [each for each in tombstones if not each.owes or each in paid]
         clearance.purged += len(buried)
         clearance.settled += sum(map(self._forgotten, done))
@@ -95,14 +87,14 @@ class Closing:
     def _buried(self, recording: StoredRecording) -> Tombstone | None:
         """Its tombstone; None if it could not be buried, which stops no other."""
         try:
-            return self._deletion.bury(recording)
+            return self.deletion.bury(recording)
         except RecorderError:
             log.exception("%s of a closed account cannot be buried", recording.id)
             return None
 
     def _forgotten(self, tombstone: Tombstone) -> bool:
         try:
-            self._recordings.forget(tombstone)
+            self.stores.recordings.forget(tombstone)
         except RecorderError:
             log.exception("%s of a closed account cannot be forgotten", tombstone.id)
             return False
@@ -110,7 +102,7 @@ class Closing:
 
     def _sweep(self, user_id: str) -> bool:
         """Delete whatever has the user's name on it in S3; whether all of it went."""
-        for upload in self._parts.under_way(user_id):
-            self._parts.abort(*upload)
-        refused = self._audio.erase_uploads(self._audio.staged(user_id))
-        return not (refused | self._audio.erase(self._audio.versions(user_id)))
+        for upload in self.stores.parts.under_way(user_id):
+            self.stores.parts.abort(*upload)
+        refused = self.stores.uploads.delete(self.stores.uploads.keys(user_id))
+        return not (refused | self.stores.audio.delete(self.stores.audio.versions(user_id)))

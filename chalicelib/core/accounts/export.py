@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import IO
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import Export, User
@@ -19,14 +20,11 @@ SECONDS = 6 * 3600
 IN_MEMORY = 8 * 1024 * 1024
 
 
-class Exporting:
+class Exporting(Struct, frozen=True):
     """The use case of taking one's data along."""
 
-    def __init__(self, stores: Stores, clock: Clock) -> None:
-        """Take what the use case stands on."""
-        self._shelves = stores.shelves
-        self._audio = stores.audio
-        self._clock = clock
+    stores: Stores
+    clock: Clock
 
     def export(self, user: User) -> Export:
         """Write the user's profile and recordings to a file; where it is to be had.
@@ -34,18 +32,18 @@ class Exporting:
         `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
         the recordings. An upload under way is in it too, without a URL.
         """
-        expires_at = self._clock().replace(microsecond=0) + timedelta(seconds=SECONDS)
+        expires_at = self.clock().replace(microsecond=0) + timedelta(seconds=SECONDS)
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
             self._write(user, file)
             file.seek(0)
-            url = self._audio.publish(user.id, file, SECONDS)
+            url = self.stores.exports.publish(user.id, file, SECONDS)
         return Export(url=url, expires_at=expires_at)
 
     def _write(self, user: User, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
         file.write(b'{"profile":' + encode(user) + b',"recordings":[')
         separator = b""
-        for each in self._shelves.everything(user.id):
+        for each in self.stores.shelves.all_of(user.id):
             if isinstance(each, StoredRecording):
                 file.write(separator + encode(self._seen(each)))
                 separator = b",\n"
@@ -54,5 +52,5 @@ class Exporting:
     def _seen(self, recording: StoredRecording) -> dict[str, object]:
         seen = msgspec.to_builtins(recording.seen())
         if recording.status != "uploading":
-            seen["download_url"] = self._audio.sign_get(recording, SECONDS)
+            seen["download_url"] = self.stores.audio.sign_get(recording, SECONDS)
         return dict(seen)

@@ -1,13 +1,15 @@
-"""The post: sends what the outbox holds, apart from the requests that asked for it."""
+"""Mail: sends what the outbox holds, apart from the requests that asked for it."""
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.tokens import LinkSecret
-from chalicelib.core.ports import AccountStore, Clock, Mailer, Outbox
+from chalicelib.core.ports import Clock, Mailer, Stores
 from chalicelib.errors import RecorderError, TooManyAttempts, Unavailable
 from chalicelib.models.entities import Account, Letter
 from chalicelib.models.fields import LetterKind
@@ -48,33 +50,22 @@ FIRST_WAIT = timedelta(minutes=1)
 GIVE_UP = timedelta(days=1)
 
 
-class Post:
+class MailDelivery(Struct, frozen=True):
     """Delivers letters, each at least once, but no more to an address than its limit allows."""
 
-    def __init__(
-        self,
-        store: AccountStore,
-        outbox: Outbox,
-        mailer: Mailer,
-        attempts: Attempts,
-        public_url: str | None,
-        clock: Clock,
-    ) -> None:
-        """Take what delivering stands on, and the address that links begin with."""
-        self._store = store
-        self._outbox = outbox
-        self._mailer = mailer
-        self._attempts = attempts
-        self._public_url = public_url
-        self._clock = clock
+    stores: Stores
+    mailer: Mailer
+    attempts: Attempts
+    public_url: str | None
+    clock: Clock
 
     def deliver(self) -> None:
         """Send every letter that is due; one that cannot be sent holds up no other."""
-        now = self._clock()
-        for letter in self._outbox.due(now):
+        now = self.clock()
+        for letter in self.stores.outbox.due(now):
             # Twice as long as it has waited: the next try is ours alone until then.
             later = now + FIRST_WAIT + (now - letter.asked_at)
-            if self._outbox.postpone(letter, later):
+            if self.stores.outbox.postpone(letter, later):
                 self._try(letter, now)
 
     def _try(self, letter: Letter, now: datetime) -> None:
@@ -88,28 +79,28 @@ class Post:
                 return
             # Without its cause: SES says whose address it refused.
             log.error("a mail could not be sent in a day, and is given up: %s", error)  # noqa: TRY400
-        self._outbox.remove(letter)
+        self.stores.outbox.remove(letter)
 
     def _send(self, letter: Letter, now: datetime) -> None:
         account = self._account(letter)
         if account is None:
             return
-        if not self._public_url:
+        if not self.public_url:
             raise Unavailable("RECORDER_PUBLIC_URL is not set")
-        url = f"{self._public_url.rstrip('/')}{PATHS[letter.kind]}"
-        with self._attempts.mail(letter.kind, letter.email):
+        url = f"{self.public_url.rstrip('/')}{PATHS[letter.kind]}"
+        with self.attempts.mail(letter.kind, letter.email):
             secret = LinkSecret.new(account.id)
             expires_at = now + LIFETIMES[letter.kind]
-            if self._store.keep_link(account, letter.kind, secret.hash, expires_at):
+            if self.stores.accounts.keep_link(account, letter.kind, secret.hash, expires_at):
                 # To the address that was confirmed or signed up with, never to what was typed
                 # since: the two may look alike and be different people's.
                 text = TEXTS[letter.kind].format(link=f"{url}#{secret.token}")
-                self._mailer.send(account.email, SUBJECTS[letter.kind], text)
+                self.mailer.send(account.email, SUBJECTS[letter.kind], text)
 
     def _account(self, letter: Letter) -> Account | None:
         """Whom a letter is for; None when that is nobody, or when there is no need any more."""
-        user_id = self._store.owner_of(letter.email)
-        account = self._store.find(user_id) if user_id else None
+        user_id = self.stores.accounts.owner_of(letter.email)
+        account = self.stores.accounts.find(user_id) if user_id else None
         if account and letter.kind == "confirmation" and account.email_confirmed_at:
             return None
         return account

@@ -8,6 +8,7 @@ import re
 from hmac import compare_digest
 
 import bcrypt
+from msgspec import Struct
 
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.tokens import Caller, LinkSecret
@@ -23,27 +24,18 @@ _REPEATED = re.compile(r"(\d{1,6})\1+")
 _LINES = ("0123456789" * 3, "abcdefghijklmnopqrstuvwxyz")
 
 
-class Passwords:
+class Passwords(Struct, frozen=True):
     """The use cases of passwords.
 
     Setting another one counts up the account's `password_version`, by which the sessions that
     began with an earlier one are over: one write ends any number of them.
     """
 
-    def __init__(
-        self,
-        store: AccountStore,
-        outbox: Outbox,
-        attempts: Attempts,
-        settings: Settings,
-        clock: Clock,
-    ) -> None:
-        """Take what the use cases stand on."""
-        self._store = store
-        self._outbox = outbox
-        self._attempts = attempts
-        self._settings = settings
-        self._clock = clock
+    store: AccountStore
+    outbox: Outbox
+    attempts: Attempts
+    settings: Settings
+    clock: Clock
 
     def check(self, account: Account, password: str, source: str) -> None:
         """Make sure that it is the account's password; InvalidCredentials, TooManyAttempts."""
@@ -56,13 +48,13 @@ class Passwords:
         What is kept of the password comes to cost what is set, since only now it is known.
         """
         account = self._check(comparable(email), account, password, source)
-        if _cost(account.password_hash) != self._settings.bcrypt_cost:
-            self._store.rehash(account, self._hash(password))
+        if _cost(account.password_hash) != self.settings.bcrypt_cost:
+            self.store.rehash(account, self._hash(password))
         return account
 
     def _check(self, who: str, account: Account | None, password: str, source: str) -> Account:
         password_hash = account.password_hash if account else self._nobodys_hash()
-        with self._attempts.guess(who, source):
+        with self.attempts.guess(who, source):
             if not (_matches(password, password_hash) and account):
                 raise InvalidCredentials("No account has this address and this password")
         return account
@@ -83,7 +75,7 @@ class Passwords:
         a repetition. InvalidRequest, TooManyAttempts, NotAuthenticated.
         """
         account = self._account(caller.user_id)
-        with self._attempts.guess(account.id, source):
+        with self.attempts.guess(account.id, source):
             as_it_was = _matches(current, account.password_hash)
             if not (as_it_was or _matches(new, account.password_hash)):
                 raise InvalidCredentials("The current password is another one")
@@ -91,7 +83,7 @@ class Passwords:
             return
         password_hash = self.hashed("new_password", new, account.email)
         session_id = caller.session_id
-        if not self._store.change_password(account, password_hash, session_id, self._clock()):
+        if not self.store.change_password(account, password_hash, session_id, self.clock()):
             raise NotAuthenticated("The password or the session was changed meanwhile")
 
     def forgot(self, email: str, source: str) -> None:
@@ -99,8 +91,8 @@ class Passwords:
 
         Nothing about the address is even looked at, so neither the answer nor its time can tell.
         """
-        self._attempts.count("forgot_per_source", source)
-        self._outbox.put("reset", email, self._clock())
+        self.attempts.count("forgot_per_source", source)
+        self.outbox.put("reset", email, self.clock())
 
     def reset(self, token: str, new: str, source: str) -> None:
         """Set another password by a link that was mailed, and end every session.
@@ -109,19 +101,19 @@ class Passwords:
         refused unless the password is the one that it set; TooManyAttempts.
         """
         presented = LinkSecret.parse(token)
-        account = self._store.find(presented.user_id)
+        account = self.store.find(presented.user_id)
         if account is None or not compare_digest(presented.hash, account.reset_hash or ""):
             raise LinkSecret.refused()
         if account.reset_expires_at is None:
             self._check_again(account, new, source)
             return
-        now = self._clock()
+        now = self.clock()
         if account.reset_expires_at <= now:
             raise LinkSecret.refused()
         password_hash = self.hashed("new_password", new, account.email)
-        if not self._store.reset_password(account, password_hash, now):
+        if not self.store.reset_password(account, password_hash, now):
             raise LinkSecret.refused()
-        self._attempts.forget_guesses(comparable(account.email))
+        self.attempts.forget_guesses(comparable(account.email))
 
     def _check_again(self, account: Account, new: str, source: str) -> None:
         try:
@@ -130,18 +122,18 @@ class Passwords:
             raise LinkSecret.refused() from error
 
     def _hash(self, password: str) -> str:
-        salt = bcrypt.gensalt(self._settings.bcrypt_cost)
+        salt = bcrypt.gensalt(self.settings.bcrypt_cost)
         return bcrypt.hashpw(password.encode(), salt).decode()
 
     def _account(self, user_id: str) -> Account:
-        account = self._store.find(user_id)
+        account = self.store.find(user_id)
         if account is None:
             raise NotAuthenticated("The account is gone")
         return account
 
     def _nobodys_hash(self) -> str:
         # Well-formed, so that comparing with it costs what comparing with a real one does.
-        return f"$2b${self._settings.bcrypt_cost:02d}$" + "." * 53
+        return f"$2b${self.settings.bcrypt_cost:02d}$" + "." * 53
 
 
 def _is_a_run(plain: str) -> bool:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 
 import msgspec
+from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.accounts.attempts import Attempts
@@ -24,29 +25,19 @@ log = logging.getLogger(__name__)
 REUSE_GRACE = timedelta(seconds=60)
 
 
-class Sessions:
+class Sessions(Struct, frozen=True):
     """The use cases of sessions.
 
     A session goes on until it expires, which is when it is ended too, and for as long as the
     account's password is the one that it began with.
     """
 
-    def __init__(
-        self,
-        store: AccountStore,
-        tokens: AccessTokens,
-        attempts: Attempts,
-        settings: Settings,
-        clock: Clock,
-        new_id: NewId,
-    ) -> None:
-        """Take what the use cases stand on."""
-        self._store = store
-        self._tokens = tokens
-        self._attempts = attempts
-        self._settings = settings
-        self._clock = clock
-        self._new_id = new_id
+    store: AccountStore
+    tokens: AccessTokens
+    attempts: Attempts
+    settings: Settings
+    clock: Clock
+    new_id: NewId
 
     def authenticate(self, token: str, *, unconfirmed: bool = True) -> Caller:
         """Who calls with an access token.
@@ -55,18 +46,18 @@ class Sessions:
         or account is no more. EmailNotConfirmed when that is wanted, and the call is not one of
         those (`unconfirmed`) that are open to everybody.
         """
-        caller = self._tokens.verify(token)
+        caller = self.tokens.verify(token)
         telemetry.note(user=caller.user_id)
         account, _ = self._alive(caller.user_id, caller.session_id)
-        may = unconfirmed or self._settings.unconfirmed_may == "everything"
+        may = unconfirmed or self.settings.unconfirmed_may == "everything"
         if not (may or account.email_confirmed_at):
             raise EmailNotConfirmed("Open the link that was mailed, or ask for another one")
         return caller
 
     def new(self, account: Account, device: str | None) -> tuple[Session, SignedIn]:
         """A session that is yet to be stored, and what its device is answered."""
-        now = self._clock()
-        secret = RefreshSecret.new(account.id, self._new_id())
+        now = self.clock()
+        secret = RefreshSecret.new(account.id, self.new_id())
         session = Session(
             id=secret.session_id,
             user_id=account.id,
@@ -91,7 +82,7 @@ class Sessions:
         try:
             return self._refresh(token)
         except (NotAuthenticated, RefreshTokenReused):
-            self._attempts.count("refresh_failures_per_source", source)
+            self.attempts.count("refresh_failures_per_source", source)
             raise
 
     def log_out(self, token: str) -> None:
@@ -100,24 +91,24 @@ class Sessions:
             _, session, _ = self._session_of(token)
         except NotAuthenticated:
             return
-        self._store.end_session(session.user_id, session.id, self._clock())
+        self.store.end_session(session.user_id, session.id, self.clock())
 
     def listed(self, caller: Caller) -> list[ListedSession]:
         """The sessions that go on, newest first."""
-        now = self._clock()
+        now = self.clock()
         account, _ = self._alive(caller.user_id, caller.session_id)
-        sessions = self._store.sessions(account.id, account.password_version, now)
+        sessions = self.store.sessions(account.id, account.password_version, now)
         return [session.seen(caller.session_id) for session in sessions]
 
     def end(self, user_id: str, session_id: str) -> None:
         """End a session, and again; NotFound when the user never had such a one."""
-        if not self._store.end_session(user_id, session_id, self._clock()):
+        if not self.store.end_session(user_id, session_id, self.clock()):
             raise NotFound("There is no such session")
 
     def _alive(self, user_id: str, session_id: str) -> tuple[Account, Session]:
         """An account and a session of it that goes on; NotAuthenticated."""
-        account, session = self._store.standing(user_id, session_id)
-        if account is None or session is None or session.expires_at <= self._clock():
+        account, session = self.store.find_with_session(user_id, session_id)
+        if account is None or session is None or session.expires_at <= self.clock():
             raise NotAuthenticated("The session is over")
         if session.password_version != account.password_version:
             raise NotAuthenticated("The password was changed since; log in again")
@@ -150,15 +141,15 @@ class Sessions:
             refresh_hash=replacement.hash,
             replaced_hash=presented.hash,
             replacement_salt=salt,
-            last_used_at=self._clock(),
+            last_used_at=self.clock(),
             expires_at=self._expiry(),
         )
-        return self._store.rotate(rotated)
+        return self.store.rotate(rotated)
 
     def _replacement_again(self, session: Session, presented: RefreshSecret) -> RefreshSecret:
         just_replaced = compare_digest(presented.hash, session.replaced_hash or "")
-        if not just_replaced or self._clock() - session.last_used_at > REUSE_GRACE:
-            self._store.end_session(session.user_id, session.id, self._clock())
+        if not just_replaced or self.clock() - session.last_used_at > REUSE_GRACE:
+            self.store.end_session(session.user_id, session.id, self.clock())
             log.warning("session %s ended: a replaced refresh token was used", session.id)
             raise RefreshTokenReused("The refresh token was replaced before; the session is over")
         for key in self._server_keys():
@@ -171,14 +162,14 @@ class Sessions:
         telemetry.note(user=account.id)
         caller = Caller(account.id, session.id)
         return SignedIn(
-            user=account.seen(self._settings.quota_bytes),
-            access_token=self._tokens.issue(caller, self._clock()),
+            user=account.seen(self.settings.quota_bytes),
+            access_token=self.tokens.issue(caller, self.clock()),
             refresh_token=secret.token(session.token_key),
-            expires_in=self._tokens.seconds,
+            expires_in=self.tokens.seconds,
         )
 
     def _server_keys(self) -> list[str]:
-        return self._tokens.keys.secrets()
+        return self.tokens.keys.secrets()
 
     def _expiry(self) -> datetime:
-        return self._clock() + timedelta(days=self._settings.refresh_token_days)
+        return self.clock() + timedelta(days=self.settings.refresh_token_days)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from chalicelib.core.ports import Clock
 from chalicelib.errors import RecorderError, Unavailable
-from chalicelib.models.signing_keys import Key
+from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import LONGEST_ACCESS_TOKEN_SECONDS, SettingsError
 
 log = logging.getLogger(__name__)
@@ -29,24 +29,24 @@ MARGIN = timedelta(minutes=5)
 KEPT = LAST + timedelta(seconds=LONGEST_ACCESS_TOKEN_SECONDS) + MARGIN
 
 
-class Keys:
+class SigningKeys:
     """The keys of this process, the newest first; `read` gets them from where they are kept."""
 
-    def __init__(self, read: Callable[[], list[Key]], clock: Clock) -> None:
+    def __init__(self, read: Callable[[], list[SigningKey]], clock: Clock) -> None:
         """Read the keys: whoever has this has keys. Raises what `read` raises."""
         self._read = read
         self._clock = clock
         self._keys = read()
         self._read_at = self._tried_at = clock()
 
-    def signing(self) -> Key:
+    def signing(self) -> SigningKey:
         """The key to sign with: the newest that every process knows; Unavailable."""
         keys = self._no_older_than(CACHE)
         known_to_all = self._clock() - LAST
         # When none is, nobody has signed with another one either: take the one to be first.
         return next((key for key in keys if key.created_at <= known_to_all), keys[-1])
 
-    def find(self, kid: object) -> Key | None:
+    def find(self, kid: object) -> SigningKey | None:
         """The key of this name; None when there is none, Unavailable when that cannot be told."""
         found = _named(kid, self._no_older_than(CACHE))
         if found is None:
@@ -60,7 +60,7 @@ class Keys:
         signing = self.signing()
         return [signing.secret, *(key.secret for key in self._keys if key != signing)]
 
-    def _no_older_than(self, age: timedelta) -> list[Key]:
+    def _no_older_than(self, age: timedelta) -> list[SigningKey]:
         now = self._clock()
         if now - self._read_at > age and now - self._tried_at > BETWEEN_READS:
             self._tried_at = now
@@ -73,21 +73,21 @@ class Keys:
         return self._keys
 
 
-def rotate(keys: list[Key], now: datetime) -> list[Key]:
+def rotate(keys: list[SigningKey], now: datetime) -> list[SigningKey]:
     """Put a new key in front, and drop those that signed no token that could still be good."""
     successors = [now, *(key.created_at for key in keys)]
     kept = [key for key, succeeded in zip(keys, successors, strict=False) if now - succeeded < KEPT]
     return [new(now), *kept]
 
 
-def new(now: datetime) -> Key:
+def new(now: datetime) -> SigningKey:
     """A fresh key of 384 bits, named after the time."""
-    return Key(
+    return SigningKey(
         kid=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}",
         secret=secrets.token_urlsafe(48),
         created_at=now,
     )
 
 
-def _named(kid: object, keys: list[Key]) -> Key | None:
+def _named(kid: object, keys: list[SigningKey]) -> SigningKey | None:
     return next((key for key in keys if key.kid == kid), None)

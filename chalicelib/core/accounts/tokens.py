@@ -13,7 +13,7 @@ from datetime import datetime
 import jwt
 from msgspec import Struct
 
-from chalicelib.core.accounts.signing_keys import Keys
+from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.errors import InvalidRequest, NotAuthenticated, TokenExpired
 
 ALGORITHM = "HS256"
@@ -31,14 +31,12 @@ class Caller(Struct, frozen=True):
     session_id: str
 
 
-class AccessTokens:
+class AccessTokens(Struct, frozen=True):
     """Issues and verifies access tokens: one of the keys signs, each of them verifies."""
 
-    def __init__(self, keys: Keys, issuer: str, seconds: int) -> None:
-        """Take the keys, who issues, and how long a token lasts."""
-        self.keys = keys
-        self._issuer = issuer
-        self.seconds = seconds
+    keys: SigningKeys
+    issuer: str
+    seconds: int
 
     def issue(self, caller: Caller, now: datetime) -> str:
         """A token by which `caller` is known from now on."""
@@ -46,7 +44,7 @@ class AccessTokens:
         # A JWT has whole seconds: round up, so that it lasts for all that was promised.
         issued_at = math.ceil(now.timestamp())
         claims = {
-            "iss": self._issuer,
+            "iss": self.issuer,
             "sub": caller.user_id,
             "sid": caller.session_id,
             "iat": issued_at,
@@ -64,7 +62,7 @@ class AccessTokens:
                 token,
                 key.secret,
                 algorithms=[ALGORITHM],
-                issuer=self._issuer,
+                issuer=self.issuer,
                 # `iat` may be some seconds ahead of us: another Lambda's clock set it.
                 options={"require": REQUIRED_CLAIMS, "verify_iat": False},
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.library import live
@@ -24,17 +26,13 @@ from chalicelib.models.requests import Part
 log = logging.getLogger(__name__)
 
 
-class Completion:
+class Completion(Struct, frozen=True):
     """How an upload ends well."""
 
-    def __init__(self, stores: Stores, multipart: Multipart, clock: Clock) -> None:
-        """Take what the use cases stand on."""
-        self._recordings = stores.recordings
-        self._audio = stores.audio
-        self._parts = stores.parts
-        self._multipart = multipart
-        self._promotion = Promotion(stores)
-        self._clock = clock
+    stores: Stores
+    multipart: Multipart
+    promotion: Promotion
+    clock: Clock
 
     def complete(
         self, user_id: str, recording_id: str, named: Sequence[Part] = ()
@@ -44,7 +42,7 @@ class Completion:
         Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
         UploadMismatch when they are not what was announced; either way the upload can go on.
         """
-        recording = live(self._recordings, user_id, recording_id)
+        recording = live(self.stores.recordings, user_id, recording_id)
         if recording.status == "uploading":
             recording = self.finish(recording, named)
         if recording.status != "ready":
@@ -57,9 +55,9 @@ class Completion:
         An object of a recording that waits for none, any more or at all, is deleted. What cannot
         be completed is left as it is: its app, which may well call by itself, has to hear why.
         """
-        recording = self._recordings.find(user_id, recording_id)
+        recording = self.stores.recordings.find(user_id, recording_id)
         if not isinstance(recording, StoredRecording) or recording.status != "uploading":
-            return self._audio.discard_upload(user_id, recording_id, etag)
+            return self.stores.uploads.discard(user_id, recording_id, etag)
         try:
             self.finish(recording, discards=False)
         except (UploadIncomplete, UploadMismatch, NotFound) as error:
@@ -84,7 +82,7 @@ class Completion:
         self, recording: StoredRecording, body: bytes, sha256: str
     ) -> tuple[StoredRecording, bool]:
         """Make a recording ready with these bytes; says also whether that was news."""
-        self._promotion.keep(recording, body, sha256)
+        self.promotion.keep(recording, body, sha256)
         ready, is_news = self._mark_ready(recording, sha256)
         if recording.upload_method != "direct" or recording.begun_again:
             self._tidy(ready)
@@ -96,31 +94,31 @@ class Completion:
         incomplete = UploadIncomplete("The bytes have not arrived yet")
         if uploading.upload_method == "multipart":
             try:
-                self._multipart.assemble(uploading, named)
+                self.multipart.assemble(uploading, named)
             except UploadIncomplete as error:
                 incomplete = error  # Unless they were assembled before.
-        if kept := self._promotion.promote(uploading, discards=discards):
+        if kept := self.promotion.promote(uploading, discards=discards):
             return kept
         # What was deleted meanwhile is NotFound.
-        live(self._recordings, uploading.user_id, uploading.id)
+        live(self.stores.recordings, uploading.user_id, uploading.id)
         raise incomplete
 
     def _mark_ready(
         self, recording: StoredRecording, sha256: str | None
     ) -> tuple[StoredRecording, bool]:
-        ready = self._recordings.mark_ready(recording, sha256, self._clock())
+        ready = self.stores.recordings.mark_ready(recording, sha256, self.clock())
         if ready:
             telemetry.count(uploads_completed=1, bytes_completed=ready.size)
             return ready, True
         # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
-        return live(self._recordings, recording.user_id, recording.id), False
+        return live(self.stores.recordings, recording.user_id, recording.id), False
 
     def _tidy(self, recording: StoredRecording) -> None:
         user_id, id = recording.user_id, recording.id
         try:
-            self._audio.erase_uploads([recording.key])
+            self.stores.uploads.delete([recording.key])
             if recording.may_have_parts:
-                for upload in self._parts.under_way(user_id, id):
-                    self._parts.abort(*upload)
+                for upload in self.stores.parts.under_way(user_id, id):
+                    self.stores.parts.abort(*upload)
         except (Unavailable, InternalError) as error:
             log.warning("%s stays in the uploads bucket until it expires: %s", id, error)

@@ -38,16 +38,12 @@ class Bill(Struct, frozen=True):
     """What the recordings bucket has under its key."""
 
 
-class Deletion:
+class Deletion(Struct, frozen=True):
     """The use cases of deleting."""
 
-    def __init__(self, stores: Stores, settings: Settings, clock: Clock) -> None:
-        """Take what the use cases stand on."""
-        self._recordings = stores.recordings
-        self._audio = stores.audio
-        self._parts = stores.parts
-        self._settings = settings
-        self._clock = clock
+    stores: Stores
+    settings: Settings
+    clock: Clock
 
     def delete(self, user_id: str, recording_id: str, *, permanent: bool) -> None:
         """Move a recording to the trash, or delete it for good; again changes nothing.
@@ -55,15 +51,15 @@ class Deletion:
         An upload under way is rolled back. NotFound when there never was such a recording.
         """
         for _ in range(WRITE_ATTEMPTS):
-            standing = self._recordings.find(user_id, recording_id)
+            standing = self.stores.recordings.find(user_id, recording_id)
             if standing is None:
                 raise NotFound("There is no such recording")
             if isinstance(standing, Tombstone):
-                if standing.expired and not self._recordings.seal(standing):
+                if standing.expired and not self.stores.recordings.seal(standing):
                     continue  # It was begun again.
                 self.settle([msgspec.structs.replace(standing, expired=False)])
                 return
-            if permanent or not self._settings.trash_days or standing.status == "uploading":
+            if permanent or not self.settings.trash_days or standing.status == "uploading":
                 if tombstone := self.bury(standing):
                     self.settle([tombstone])
                     return
@@ -78,22 +74,22 @@ class Deletion:
         given and the recording has another by now.
         """
         for _ in range(WRITE_ATTEMPTS):
-            recording = live(self._recordings, user_id, recording_id)
+            recording = live(self.stores.recordings, user_id, recording_id)
             check_version(recording, version)
             if recording.status == "uploading":
                 raise NotReady("The recording is still being uploaded")
             if recording.status == "ready":
                 return recording
-            now = self._clock()
+            now = self.clock()
             if recording.purge_at and recording.purge_at <= now:
                 raise NotFound("The recording's time in the trash is over")
-            if restored := self._recordings.restore(recording, now):
+            if restored := self.stores.recordings.restore(recording, now):
                 return restored
         raise Unavailable("The recording keeps changing")
 
     def bury(self, recording: StoredRecording, *, expired: bool = False) -> Tombstone | None:
         """Put a tombstone in a recording's place; None when the recording changed meanwhile."""
-        now = self._clock()
+        now = self.clock()
         owes: list[Debt] = ["uploads", "recordings"]
         if recording.may_have_parts:
             owes.insert(0, "parts")
@@ -107,11 +103,11 @@ class Deletion:
             due_at=(recording.completed_at or now) + LONGEST_FUNCTION,
             expired=expired,
         )
-        return tombstone if self._recordings.bury(recording, tombstone) else None
+        return tombstone if self.stores.recordings.bury(recording, tombstone) else None
 
     def settle(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
         """Pay what tombstones owe, and note it; those that owe nothing any more."""
-        now = self._clock()
+        now = self.clock()
         return [tombstone for tombstone in self.pay(tombstones) if self._settled(tombstone, now)]
 
     def pay(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
@@ -124,26 +120,26 @@ class Deletion:
         listed = [self._bill(tombstone, unpaid) for tombstone in tombstones]
         bills = [bill for bill in listed if self._stands(bill.tombstone, unpaid)]
         self._pay(bills, unpaid)
-        now = self._clock()
+        now = self.clock()
         paid = [bill.tombstone for bill in bills if bill.tombstone.key not in unpaid]
         return [tombstone for tombstone in paid if tombstone.due_at and tombstone.due_at <= now]
 
     def _trash(self, recording: StoredRecording) -> bool:
-        now = self._clock()
-        purge_at = now + timedelta(days=self._settings.trash_days)
-        return self._recordings.trash(recording, now, purge_at) is not None
+        now = self.clock()
+        purge_at = now + timedelta(days=self.settings.trash_days)
+        return self.stores.recordings.trash(recording, now, purge_at) is not None
 
     def _bill(self, tombstone: Tombstone, unpaid: set[str]) -> Bill:
         bill = Bill(tombstone, [], [], [])
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
-                bill.uploads.extend(self._parts.under_way(tombstone.user_id, tombstone.id))
+                bill.uploads.extend(self.stores.parts.under_way(tombstone.user_id, tombstone.id))
         with _unpaid_if_it_fails(unpaid, [tombstone]):
-            if tombstone.expired and (staged := self._audio.uploaded(tombstone)):
+            if tombstone.expired and (staged := self.stores.uploads.find(tombstone)):
                 bill.staged.append(staged)
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "recordings" in tombstone.owes:
-                bill.versions.extend(self._audio.versions(tombstone.user_id, tombstone.id))
+                bill.versions.extend(self.stores.audio.versions(tombstone.user_id, tombstone.id))
         return bill
 
     def _stands(self, tombstone: Tombstone, unpaid: set[str]) -> bool:
@@ -154,7 +150,7 @@ class Deletion:
         if not tombstone.expired:
             return True
         with _unpaid_if_it_fails(unpaid, [tombstone]):
-            return self._recordings.find(tombstone.user_id, tombstone.id) == tombstone
+            return self.stores.recordings.find(tombstone.user_id, tombstone.id) == tombstone
         return False
 
     def _pay(self, bills: list[Bill], unpaid: set[str]) -> None:
@@ -162,20 +158,20 @@ class Deletion:
             owner = bill.tombstone.user_id, bill.tombstone.id
             with _unpaid_if_it_fails(unpaid, [bill.tombstone]):
                 for upload in bill.uploads:
-                    self._parts.abort(*upload)
+                    self.stores.parts.abort(*upload)
                 for staged in bill.staged:
-                    self._audio.discard_upload(*owner, staged.etag)
+                    self.stores.uploads.discard(*owner, staged.etag)
         owing = [bill.tombstone for bill in bills]
         with _unpaid_if_it_fails(unpaid, owing):
-            unpaid |= self._audio.erase_uploads(
+            unpaid |= self.stores.uploads.delete(
                 each.key for each in owing if "uploads" in each.owes and not each.expired
             )
         with _unpaid_if_it_fails(unpaid, owing):
-            unpaid |= self._audio.erase(each for bill in bills for each in bill.versions)
+            unpaid |= self.stores.audio.delete(each for bill in bills for each in bill.versions)
 
     def _settled(self, tombstone: Tombstone, now: datetime) -> bool:
         with _unpaid_if_it_fails(set(), [tombstone]):
-            return self._recordings.settle(tombstone, now + TOMBSTONE_LIFE)
+            return self.stores.recordings.settle(tombstone, now + TOMBSTONE_LIFE)
         return False
 
 

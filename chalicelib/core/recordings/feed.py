@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import UNSET, Struct
 
-from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.ports import Clock, ShelfStore
 from chalicelib.core.recordings.deletion import TOMBSTONE_LIFE
 from chalicelib.errors import CursorExpired, InvalidRequest
 from chalicelib.models.answers import ChangedRecording, Changes
@@ -37,13 +37,11 @@ class Position(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     """Where the reader stands once they have come to the end; None when they did."""
 
 
-class Feed:
+class Feed(Struct, frozen=True):
     """The use case of staying in step."""
 
-    def __init__(self, stores: Stores, clock: Clock) -> None:
-        """Take what the use case stands on."""
-        self._shelves = stores.shelves
-        self._clock = clock
+    shelves: ShelfStore
+    clock: Clock
 
     def changes(self, user_id: str, query: ChangesQuery) -> Changes:
         """A page of what changed since a cursor, or of all there is.
@@ -51,7 +49,7 @@ class Feed:
         No change is missed; one may be told twice, with the same id and version. CursorExpired
         when deletions since the cursor may have been forgotten; InvalidRequest for what is none.
         """
-        now = self._clock()
+        now = self.clock()
         # Who knows of nothing yet need not hear what was deleted before.
         position = Position(now, BEGINNING)
         if query.since is not UNSET:
@@ -59,7 +57,7 @@ class Feed:
         if position.since < now - CURSOR_LIFE:
             raise CursorExpired("Start afresh, without a cursor")
         after = position.after, position.id
-        found = self._shelves.changed(user_id, query.limit + 1, after)
+        found = self.shelves.changed(user_id, query.limit + 1, after)
         page, more = found[: query.limit], len(found) > query.limit
         # What is written from now on is younger than the margin, whoever's clock it is told by.
         end = position.end or now - MARGIN

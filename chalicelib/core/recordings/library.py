@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import cast
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
 from chalicelib.errors import NotFound, Unavailable, VersionConflict
@@ -18,25 +18,21 @@ from chalicelib.settings import Settings
 WRITE_ATTEMPTS = 10
 
 
-class Library:
+class Library(Struct, frozen=True):
     """The use cases of recordings that have begun their life."""
 
-    def __init__(self, stores: Stores, settings: Settings, clock: Clock) -> None:
-        """Take what the use cases stand on."""
-        self._recordings = stores.recordings
-        self._shelves = stores.shelves
-        self._audio = stores.audio
-        self._settings = settings
-        self._clock = clock
+    stores: Stores
+    settings: Settings
+    clock: Clock
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording:
         """A recording of this user's; NotFound, also once it is deleted."""
-        return live(self._recordings, user_id, recording_id)
+        return live(self.stores.recordings, user_id, recording_id)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> tuple[list[StoredRecording], str | None]:
         """A page of one shelf, and the id after which the next one begins, if there is one."""
         after = None if query.after is UNSET else query.after
-        found = self._shelves.page(
+        found = self.stores.shelves.page(
             user_id, query.status, query.limit + 1, after, query.order == "desc"
         )
         page = found[: query.limit]
@@ -46,11 +42,11 @@ class Library:
         """Where the recording plays from now on; None unless it is ready."""
         if recording.status != "ready":
             return None
-        seconds = self._settings.download_url_seconds
+        seconds = self.settings.download_url_seconds
         return Audio(
-            url=self._audio.sign_get(recording, seconds),
+            url=self.stores.audio.sign_get(recording, seconds),
             # A signature has whole seconds.
-            expires_at=self._clock().replace(microsecond=0) + timedelta(seconds=seconds),
+            expires_at=self.clock().replace(microsecond=0) + timedelta(seconds=seconds),
         )
 
     def revise(
@@ -66,9 +62,11 @@ class Library:
             if (value := getattr(change, field)) is not UNSET
         }
         for _ in range(WRITE_ATTEMPTS):
-            now = self._clock()
+            now = self.clock()
             if changes and (
-                revised := self._recordings.revise(user_id, recording_id, changes, version, now)
+                revised := self.stores.recordings.revise(
+                    user_id, recording_id, changes, version, now
+                )
             ):
                 return revised
             # What stands there now may have been announced since.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from chalicelib.core.ports import Stores
 from chalicelib.errors import FieldError, ObjectChanged, Unavailable, UploadIncomplete
 from chalicelib.models.answers import SignedPart, UploadedPart
@@ -25,25 +27,22 @@ def part_size(size: int) -> int:
     return max(PART_BYTES, -(-size // (MOST_PARTS * MIB)) * MIB)
 
 
-class Multipart:
+class Multipart(Struct, frozen=True):
     """What is sent in parts."""
 
-    def __init__(self, stores: Stores) -> None:
-        """Take what holds the recordings and their parts."""
-        self._recordings = stores.recordings
-        self._parts = stores.parts
+    stores: Stores
 
     def begin(self, recording: StoredRecording) -> StoredRecording | None:
         """Begin an upload in S3 and note it; None, and nothing begun, when it was noted already."""
-        upload_id = self._parts.begin(recording)
-        begun = self._recordings.begin_parts(recording, upload_id)
+        upload_id = self.stores.parts.begin(recording)
+        begun = self.stores.recordings.begin_parts(recording, upload_id)
         if begun is None:
-            self._parts.abort(recording.key, upload_id)
+            self.stores.parts.abort(recording.key, upload_id)
         return begun
 
     def arrived(self, recording: StoredRecording) -> list[UploadedPart] | None:
         """The parts that have arrived whole; None when S3 has no such upload (any more)."""
-        there = self._parts.arrived(recording) if recording.upload_id else None
+        there = self.stores.parts.arrived(recording) if recording.upload_id else None
         if there is None:
             return None
         sizes = _sizes(recording)
@@ -58,7 +57,7 @@ class Multipart:
             SignedPart(
                 number=number,
                 size=size,
-                url=self._parts.sign(recording, number, size, seconds),
+                url=self.stores.parts.sign(recording, number, size, seconds),
             )
             for number, size in _sizes(recording).items()
             if number not in there
@@ -75,7 +74,7 @@ class Multipart:
             if wrong := _wrong(recording, arrived, named):
                 raise UploadIncomplete("Parts are missing or wrong", errors=wrong)
             try:
-                return self._parts.assemble(recording, arrived)
+                return self.stores.parts.assemble(recording, arrived)
             except ObjectChanged:
                 continue  # One was sent again: ask for its new ETag.
         raise Unavailable("The upload keeps changing")

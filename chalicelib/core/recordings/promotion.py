@@ -6,6 +6,8 @@ So each write is conditional, and what another one left is verified before it is
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from chalicelib.core.ports import Stores
 from chalicelib.core.recordings.library import live
 from chalicelib.errors import ObjectChanged, Unavailable, UploadMismatch
@@ -16,13 +18,10 @@ from chalicelib.models.entities import StoredObject, StoredRecording
 ATTEMPTS = 4
 
 
-class Promotion:
+class Promotion(Struct, frozen=True):
     """Moves bytes into the recordings bucket."""
 
-    def __init__(self, stores: Stores) -> None:
-        """Take the buckets, and what says whose the objects in them are."""
-        self._recordings = stores.recordings
-        self._audio = stores.audio
+    stores: Stores
 
     def promote(self, recording: StoredRecording, *, discards: bool = True) -> StoredObject | None:
         """Check what was uploaded, and copy it; says what the recordings bucket has then.
@@ -31,19 +30,19 @@ class Promotion:
         `discards`, it is removed then, and the upload can be tried again.
         """
         for _ in range(ATTEMPTS):
-            uploaded = self._audio.uploaded(recording)
+            uploaded = self.stores.uploads.find(recording)
             if uploaded is None:
                 return self._kept_by_another(recording)
             if difference := _difference(recording, uploaded):
                 raise self._mismatch(recording, uploaded, difference, discards)
             try:
-                kept = self._audio.promote(recording, uploaded)
+                kept = self.stores.audio.promote(recording, uploaded)
             except ObjectChanged:
                 if there := self._kept_by_another(recording):
                     return there
                 continue  # The client sent its bytes again: look at what is there now.
             if difference := _difference(recording, kept):
-                self._audio.discard_kept(recording, kept)
+                self.stores.audio.discard(recording, kept)
                 raise self._mismatch(recording, uploaded, difference, discards)
             return kept
         raise Unavailable("The upload keeps changing")
@@ -52,7 +51,7 @@ class Promotion:
         """Put bytes that are known to be the recording's into the recordings bucket."""
         for _ in range(ATTEMPTS):
             try:
-                return self._audio.keep(recording, body, sha256)
+                return self.stores.audio.keep(recording, body, sha256)
             except ObjectChanged:
                 if self._kept_by_another(recording):
                     return None
@@ -63,15 +62,15 @@ class Promotion:
     ) -> UploadMismatch:
         if discards:
             self._check_stands(recording)
-            self._audio.discard_upload(recording.user_id, recording.id, uploaded.etag)
+            self.stores.uploads.discard(recording.user_id, recording.id, uploaded.etag)
         return UploadMismatch(difference)
 
     def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
         """What a completion that died half-way, or is under way, has kept of this recording."""
-        kept = self._audio.kept(recording)
+        kept = self.stores.audio.find(recording)
         if kept and (kept.upload != recording.upload_name or _difference(recording, kept)):
             self._check_stands(recording)
-            self._audio.discard_kept(recording, kept)
+            self.stores.audio.discard(recording, kept)
             return None
         return kept
 
@@ -80,7 +79,7 @@ class Promotion:
 
         If it expired and began again since, that may be of the new one.
         """
-        standing = live(self._recordings, recording.user_id, recording.id)
+        standing = live(self.stores.recordings, recording.user_id, recording.id)
         if (standing.status, standing.created_at) != ("uploading", recording.created_at):
             raise Unavailable("Another upload has taken the place of this one")
 

@@ -17,11 +17,9 @@ from chalice.local import LambdaEventConverter
 
 from chalicelib import wiring
 from chalicelib.aws.dynamodb.items import Item, attempts_key
-from chalicelib.core.accounts.attempts import PAUSES
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
 from chalicelib.models.requests import Credentials
-from chalicelib.wiring import Services
 from tests.conftest import DEEP, Clock
 from tests.core.accounts.test_passwords import NEW, SOURCE, forgot, link_for, reset
 from tests.support.faults import Died, Faults
@@ -146,7 +144,7 @@ def test_of_many_guesses_at_the_same_moment_ten_are_compared(
     assert len(compared) == 10
 
 
-def test_twenty_log_ins_at_the_same_moment_all_succeed(
+def test_of_twenty_log_ins_at_the_same_moment_none_is_told_that_it_is_wrong(
     phone: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ten = threading.Barrier(10, timeout=30)
@@ -158,16 +156,9 @@ def test_twenty_log_ins_at_the_same_moment_all_succeed(
 
     with monkeypatch.context() as patch:
         patch.setattr(bcrypt, "checkpw", together)
-        assert log_ins_at_once(20, phone.email, PASSWORD) == {None: 20}
+        outcomes = log_ins_at_once(20, phone.email, PASSWORD)
+    assert outcomes == {None: 10, TooManyAttempts: 10}
     assert fail(phone, 11) == [401] * 10 + [429]
-
-
-@pytest.fixture
-def paused(services: Services, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A list that grows by each pause, in seconds, which takes no time."""
-    paused: list[float] = []
-    monkeypatch.setattr(services._attempts, "_pause", paused.append)
-    return paused
 
 
 @pytest.fixture
@@ -188,29 +179,21 @@ def dies(phone: Phone, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return log_in
 
 
-def test_what_is_under_way_is_waited_for_and_not_for_ever(
-    phone: Phone, dies: Callable[..., None], paused: list[float]
+def test_who_finds_all_room_taken_by_what_is_under_way_may_try_again_soon(
+    phone: Phone, dies: Callable[..., None]
 ) -> None:
     dies(10)
 
-    assert_limited(phone.log_in(), 900)
-    assert paused == list(PAUSES)
-
-
-def test_what_failed_is_not_waited_for(phone: Phone, paused: list[float]) -> None:
-    fail(phone, 11)
-
-    assert paused == []
+    assert_limited(phone.log_in(), 1)
 
 
 def test_what_died_under_way_counts_no_longer_than_its_window(
-    phone: Phone, dies: Callable[..., None], paused: list[float], clock: Clock
+    phone: Phone, dies: Callable[..., None], clock: Clock
 ) -> None:
     dies(10)
     clock.advance(minutes=15, seconds=1)
 
     assert phone.log_in().status == 200
-    assert paused == []
 
 
 def test_a_reset_lets_the_address_try_again(phone: Phone) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from chalicelib import jobs
 from chalicelib.aws.dynamodb.items import Item, account_key
-from chalicelib.aws.s3.audio import EXPORTS
+from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.ports import Stores
@@ -222,7 +222,7 @@ class Many:
         self._count = count
         self.published = 0
 
-    def everything(self, user_id: str) -> Iterator[StoredRecording]:
+    def all_of(self, user_id: str) -> Iterator[StoredRecording]:
         for _ in range(self._count):
             yield shortcut.recording(user_id)
 
@@ -239,14 +239,8 @@ def peak_of_an_export(user: User, clock: Clock, count: int) -> int:
     """The most bytes that exporting so many recordings has in memory."""
     many: Any = Many(count)
     nothing: Any = None
-    stores = Stores(
-        accounts=nothing,
-        recordings=nothing,
-        shelves=many,
-        audio=many,
-        parts=nothing,
-        due=nothing,
-    )
+    others = dict.fromkeys(Stores.__struct_fields__, nothing)
+    stores = Stores(**others | {"shelves": many, "audio": many, "exports": many})
     tracemalloc.start()
     try:
         Exporting(stores, clock).export(user)

@@ -182,8 +182,8 @@ def test_a_session_that_is_ended_during_its_change_changes_nothing(
     faults.meanwhile(
         "dynamodb",
         "TransactWriteItems",
-        lambda: services.passwords._store.end_session(
-            phone.user_id, phone.session_id, services.accounts._clock()
+        lambda: services.passwords.store.end_session(
+            phone.user_id, phone.session_id, services.accounts.clock()
         ),
     )
 

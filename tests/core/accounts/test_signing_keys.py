@@ -15,12 +15,19 @@ from cfnlint.decode import cfn_yaml
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.secrets import KeyStore
+from chalicelib.aws.secrets import SigningKeySecret
 from chalicelib.core.accounts import signing_keys as core_keys
-from chalicelib.core.accounts.signing_keys import BETWEEN_READS, CACHE, KEPT, LAST, Keys, rotate
+from chalicelib.core.accounts.signing_keys import (
+    BETWEEN_READS,
+    CACHE,
+    KEPT,
+    LAST,
+    SigningKeys,
+    rotate,
+)
 from chalicelib.errors import Unavailable
 from chalicelib.models import signing_keys as form
-from chalicelib.models.signing_keys import Key
+from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
 from local.embedded.backend import TEMPLATE
 from ops import rotate_key
@@ -42,15 +49,15 @@ def generated() -> str:
 
 
 @pytest.fixture
-def secret(clients: Clients) -> Iterator[KeyStore]:
+def secret(clients: Clients) -> Iterator[SigningKeySecret]:
     """The stage's secret, as the template makes it."""
     clients.secretsmanager.create_secret(Name=SECRET_ID, SecretString=generated())
-    yield KeyStore(lambda: clients.secretsmanager, SECRET_ID)
+    yield SigningKeySecret(lambda: clients.secretsmanager, SECRET_ID)
     clients.secretsmanager.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
 
 
 @pytest.fixture
-def restart(secret: KeyStore, configure: Callable[..., None]) -> Callable[[], None]:
+def restart(secret: SigningKeySecret, configure: Callable[..., None]) -> Callable[[], None]:
     """Begins another process, whose keys are in the secret."""
     assert secret.read()
     return lambda: configure(jwt_secret_id=SECRET_ID, jwt_keys=None)
@@ -66,7 +73,7 @@ def put(clients: Clients, value: str) -> None:
     clients.secretsmanager.put_secret_value(SecretId=SECRET_ID, SecretString=value)
 
 
-def rotated(clock: Clock, secret: KeyStore) -> Key:
+def rotated(clock: Clock, secret: SigningKeySecret) -> SigningKey:
     """Rotate as the command does, by the clock of the test; the new key."""
     secret.write(rotate(secret.read(), clock()))
     return secret.read()[0]
@@ -82,12 +89,12 @@ def sign_in(phone: Phone) -> str:
 class Source:
     """Somewhere keys are read from, and how often they were."""
 
-    def __init__(self, *keys: Key) -> None:
+    def __init__(self, *keys: SigningKey) -> None:
         self.keys = list(keys)
         self.error: Exception | None = None
         self.reads = 0
 
-    def __call__(self) -> list[Key]:
+    def __call__(self) -> list[SigningKey]:
         self.reads += 1
         if self.error:
             raise self.error
@@ -95,7 +102,7 @@ class Source:
 
 
 @pytest.fixture
-def old(clock: Clock) -> Key:
+def old(clock: Clock) -> SigningKey:
     return core_keys.new(clock() - timedelta(days=30))
 
 
@@ -110,7 +117,7 @@ def test_the_first_key_is_the_one_that_the_template_has_generated(nobody: Phone)
 
 @pytest.mark.usefixtures("deployed")
 def test_a_new_key_does_not_sign_before_every_process_knows_it(
-    secret: KeyStore, clock: Clock
+    secret: SigningKeySecret, clock: Clock
 ) -> None:
     phone = Phone().sign_up()
     new = rotated(clock, secret)
@@ -125,7 +132,7 @@ def test_a_new_key_does_not_sign_before_every_process_knows_it(
 
 @pytest.mark.usefixtures("deployed")
 def test_a_rotation_logs_nobody_out(
-    secret: KeyStore, clock: Clock, restart: Callable[[], None]
+    secret: SigningKeySecret, clock: Clock, restart: Callable[[], None]
 ) -> None:
     phone = Phone().sign_up()
     rotated(clock, secret)
@@ -136,7 +143,7 @@ def test_a_rotation_logs_nobody_out(
 
 
 def test_a_process_that_just_began_signs_with_what_the_others_sign_with(
-    nobody: Phone, secret: KeyStore, clock: Clock, restart: Callable[[], None]
+    nobody: Phone, secret: SigningKeySecret, clock: Clock, restart: Callable[[], None]
 ) -> None:
     rotated(clock, secret)
     restart()
@@ -156,7 +163,7 @@ def test_the_secret_is_read_once_for_many_requests(faults: Faults) -> None:
 
 @pytest.mark.usefixtures("deployed")
 def test_a_refresh_that_is_repeated_across_a_rotation_gives_the_same_answer(
-    secret: KeyStore, clock: Clock, restart: Callable[[], None]
+    secret: SigningKeySecret, clock: Clock, restart: Callable[[], None]
 ) -> None:
     phone = Phone().sign_up()
     body = {"refresh_token": phone.tokens["refresh_token"]}
@@ -194,7 +201,7 @@ def value(*keys: dict[str, str], **more: object) -> str:
     ],
 )
 def test_a_secret_that_will_not_do_is_refused_by_the_name_of_its_setting(
-    secret: KeyStore, clients: Clients, value: str
+    secret: SigningKeySecret, clients: Clients, value: str
 ) -> None:
     put(clients, value)
 
@@ -206,7 +213,7 @@ def test_a_secret_that_will_not_do_is_refused_by_the_name_of_its_setting(
 
 def test_a_secret_that_is_not_there_is_refused_by_the_name_of_its_setting(clients: Clients) -> None:
     with pytest.raises(SettingsError, match=r"^RECORDER_JWT_SECRET_ID: "):
-        KeyStore(lambda: clients.secretsmanager, "recorder-nowhere").read()
+        SigningKeySecret(lambda: clients.secretsmanager, "recorder-nowhere").read()
 
 
 def test_without_good_keys_nothing_is_begun(
@@ -278,9 +285,9 @@ def test_and_for_no_longer_than_a_rotation_waits(clock: Clock, faults: Faults) -
 # How often they are read
 
 
-def test_keys_are_read_again_when_they_are_old(old: Key, clock: Clock) -> None:
+def test_keys_are_read_again_when_they_are_old(old: SigningKey, clock: Clock) -> None:
     source = Source(old)
-    keys = Keys(source, clock)
+    keys = SigningKeys(source, clock)
     clock.advance(seconds=(CACHE - SECOND).total_seconds())
     keys.signing()
     assert source.reads == 1
@@ -291,9 +298,9 @@ def test_keys_are_read_again_when_they_are_old(old: Key, clock: Clock) -> None:
     assert source.reads == 2
 
 
-def test_a_key_that_is_not_known_is_looked_for(old: Key, clock: Clock) -> None:
+def test_a_key_that_is_not_known_is_looked_for(old: SigningKey, clock: Clock) -> None:
     source = Source(old)
-    keys = Keys(source, clock)
+    keys = SigningKeys(source, clock)
     clock.advance(seconds=(BETWEEN_READS + SECOND).total_seconds())
     source.keys = [core_keys.new(clock())]
 
@@ -301,9 +308,9 @@ def test_a_key_that_is_not_known_is_looked_for(old: Key, clock: Clock) -> None:
     assert keys.find(old.kid) is None
 
 
-def test_many_tokens_with_made_up_keys_are_one_read(old: Key, clock: Clock) -> None:
+def test_many_tokens_with_made_up_keys_are_one_read(old: SigningKey, clock: Clock) -> None:
     source = Source(old)
-    keys = Keys(source, clock)
+    keys = SigningKeys(source, clock)
     clock.advance(seconds=(BETWEEN_READS + SECOND).total_seconds())
 
     assert {keys.find(f"made-up-{number}") for number in range(50)} == {None}
@@ -314,10 +321,10 @@ def test_many_tokens_with_made_up_keys_are_one_read(old: Key, clock: Clock) -> N
     "error", [Unavailable("gone"), SettingsError("RECORDER_JWT_SECRET_ID: broken")], ids=str
 )
 def test_whether_there_is_another_key_cannot_be_told_while_they_cannot_be_read(
-    old: Key, clock: Clock, error: Exception
+    old: SigningKey, clock: Clock, error: Exception
 ) -> None:
     source = Source(old)
-    keys = Keys(source, clock)
+    keys = SigningKeys(source, clock)
     source.error = error
     clock.advance(seconds=(BETWEEN_READS + SECOND).total_seconds())
 
@@ -341,7 +348,7 @@ def test_a_new_key_is_long_and_named_after_its_time(clock: Clock) -> None:
     assert one.kid.startswith(f"{now:%Y%m%d}")
 
 
-def test_the_replaced_key_is_kept_while_its_tokens_are_good(old: Key, clock: Clock) -> None:
+def test_the_replaced_key_is_kept_while_its_tokens_are_good(old: SigningKey, clock: Clock) -> None:
     at = clock()
     once = rotate([old], at)
 
@@ -349,18 +356,18 @@ def test_the_replaced_key_is_kept_while_its_tokens_are_good(old: Key, clock: Clo
     assert old not in rotate(once, at + KEPT)
 
 
-def test_the_key_that_signs_is_never_dropped(old: Key, clock: Clock) -> None:
+def test_the_key_that_signs_is_never_dropped(old: SigningKey, clock: Clock) -> None:
     keys = [old]
     at = clock()
     for _ in range(500):
         at += timedelta(minutes=7)
-        signing = Keys(lambda keys=keys: keys, lambda at=at: at).signing()  # type: ignore[misc]
+        signing = SigningKeys(lambda keys=keys: keys, lambda at=at: at).signing()  # type: ignore[misc]
         keys = rotate(keys, at)
         assert signing in keys
 
 
-def test_a_key_signs_until_its_successor_does(old: Key, clock: Clock) -> None:
-    keys = Keys(lambda: rotate([old], wiring.now()), clock)
+def test_a_key_signs_until_its_successor_does(old: SigningKey, clock: Clock) -> None:
+    keys = SigningKeys(lambda: rotate([old], wiring.now()), clock)
 
     assert keys.signing() == old
     clock.advance(seconds=(LAST + CACHE).total_seconds())
@@ -386,7 +393,7 @@ def test_keys_survive_being_written(clock: Clock) -> None:
 
 
 def test_the_command_adds_a_key_and_says_so(
-    secret: KeyStore, capsys: pytest.CaptureFixture[str]
+    secret: SigningKeySecret, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert rotate_key.main(["--stage", "dev"]) == 0
 
@@ -400,7 +407,7 @@ def test_the_command_adds_a_key_and_says_so(
 
 @pytest.mark.usefixtures("deployed")
 def test_after_a_leak_only_the_new_key_stays_and_signs(
-    secret: KeyStore, capsys: pytest.CaptureFixture[str], clock: Clock
+    secret: SigningKeySecret, capsys: pytest.CaptureFixture[str], clock: Clock
 ) -> None:
     phone = Phone().sign_up()
     assert rotate_key.main(["--stage", "dev", "--leaked"]) == 0

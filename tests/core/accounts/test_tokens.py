@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 import pytest
 
 from chalicelib import wiring
-from chalicelib.core.accounts.signing_keys import Keys
+from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.core.accounts.tokens import AccessTokens, Caller, LinkSecret, RefreshSecret
 from chalicelib.core.ids import uuid7
-from chalicelib.models.signing_keys import Key
+from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.support.forger import ISSUER, Forger, base64url, but, decoded
@@ -40,8 +40,8 @@ def test_a_token_says_who_issued_it_to_whom_and_until_when(phone: Phone) -> None
 @pytest.mark.parametrize("fraction", [0, 0.001, 0.5, 0.999])
 def test_a_token_is_good_for_all_the_seconds_it_is_promised_for(fraction: float) -> None:
     now = 1_800_000_000 + fraction
-    key = Key(kid="local", secret="k" * 48)
-    tokens = AccessTokens(Keys(lambda: [key], wiring.now), ISSUER, 900)
+    key = SigningKey(kid="local", secret="k" * 48)
+    tokens = AccessTokens(SigningKeys(lambda: [key], wiring.now), ISSUER, 900)
 
     token = tokens.issue(Caller(uuid7(), uuid7()), datetime.fromtimestamp(now, UTC))
 

@@ -18,11 +18,12 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, account_key, recording_key, to_attributes
-from chalicelib.aws.s3.audio import AudioBuckets
+from chalicelib.aws.s3.objects import Bucket
+from chalicelib.aws.s3.recordings import RecordingsBucket
 from chalicelib.aws.s3.signing import Signer
+from chalicelib.aws.s3.uploads import UploadsBucket
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
-from chalicelib.models.fields import Store
 from chalicelib.settings import Settings
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
@@ -269,7 +270,12 @@ def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: noon)
 
 
-def signers(endpoint: str, region: str) -> tuple[AudioBuckets, Any]:
+# Who signs asks no client.
+NO_CLIENT: Any = None
+UPLOADS, RECORDINGS = Bucket(NO_CLIENT, "uploads"), Bucket(NO_CLIENT, "recordings")
+
+
+def signers(endpoint: str, region: str) -> tuple[Signer, Any]:
     """Ours, and boto3's with what design.md says of it; neither talks to anybody."""
     session = boto3.session.Session("AKID", "secret", "token", region_name=region)
     config = Config(
@@ -282,9 +288,7 @@ def signers(endpoint: str, region: str) -> tuple[AudioBuckets, Any]:
         ignore_configured_endpoint_urls=True,  # type: ignore[call-arg]
     )
     client = session.client("s3", config=config, endpoint_url=endpoint or None)
-    signer = Signer(lambda: session, endpoint)
-    buckets: dict[Store, str] = {"uploads": "uploads", "recordings": "recordings"}
-    return AudioBuckets(lambda: client, lambda: client, signer, buckets), client
+    return Signer(lambda: session, endpoint), client
 
 
 def a_recording(**fields: Any) -> StoredRecording:
@@ -312,7 +316,7 @@ def test_a_put_is_signed_as_boto3_signs_it(
     endpoint: str, region: str, announced: str | None
 ) -> None:
     ours, boto = signers(endpoint, region)
-    url, _ = ours.sign_put(a_recording(sha256=announced), 600)
+    url, _ = UploadsBucket(UPLOADS, ours).sign_put(a_recording(sha256=announced), 600)
 
     params = {"Bucket": "uploads", "Key": "u/r", "ContentType": "audio/mp4", "ContentLength": 10}
     if announced:
@@ -326,7 +330,8 @@ def test_a_put_is_signed_as_boto3_signs_it(
 @pytest.mark.parametrize(("endpoint", "region"), PLACES)
 def test_playing_is_signed_as_boto3_signs_it(endpoint: str, region: str) -> None:
     ours, boto = signers(endpoint, region)
-    url = ours.sign_get(a_recording(), 600)
+    kept = RecordingsBucket(RECORDINGS, UPLOADS.name, NO_CLIENT, ours)
+    url = kept.sign_get(a_recording(), 600)
 
     params = {
         "Bucket": "recordings",
@@ -344,7 +349,7 @@ def test_playing_is_signed_as_boto3_signs_it(endpoint: str, region: str) -> None
 @pytest.mark.parametrize(("endpoint", "region"), PLACES)
 def test_a_form_is_addressed_and_signed_as_boto3_does_it(endpoint: str, region: str) -> None:
     ours, boto = signers(endpoint, region)
-    url, fields = ours.sign_post(a_recording(), 600)
+    url, fields = UploadsBucket(UPLOADS, ours).sign_post(a_recording(), 600)
 
     theirs = boto.generate_presigned_post(
         "uploads", "u/r", Fields={"Content-Type": "audio/mp4"}, ExpiresIn=600

@@ -1,0 +1,61 @@
+"""Direct uploads: a small recording, whole, in one request through the API."""
+
+from __future__ import annotations
+
+import hashlib
+
+from msgspec import Struct, structs
+
+from chalicelib.core.recordings.announcing import Announcing, check_type
+from chalicelib.core.recordings.completion import Completion
+from chalicelib.errors import InvalidRequest, TooLarge
+from chalicelib.models.entities import StoredRecording
+from chalicelib.models.requests import NewRecording
+from chalicelib.settings import Settings
+
+
+class DirectUploads(Struct, frozen=True):
+    """The use case of direct uploads."""
+
+    announcing: Announcing
+    completion: Completion
+    settings: Settings
+
+    def receive(
+        self, user_id: str, recording_id: str, file_name: str, content_type: str, body: bytes
+    ) -> tuple[StoredRecording, bool]:
+        """Take a small recording whole; says also whether that made it ready.
+
+        The same bytes again find the recording they made. IdConflict when the id belongs to
+        other bytes, NotFound when its recording was deleted; UnsupportedMediaType, TooLarge,
+        QuotaExceeded, and InvalidRequest for no bytes.
+        """
+        check_type(content_type, "content_type")
+        self._check_body(body)
+        sha256 = hashlib.sha256(body).hexdigest()
+        new = NewRecording(
+            id=recording_id,
+            file_name=file_name,
+            content_type=content_type,
+            size=len(body),
+            sha256=sha256,
+        )
+        announced = structs.replace(self.announcing.announced(user_id, new), upload_method="direct")
+        [(recording, _)] = self.announcing.place([announced], _same_bytes)
+        if recording.status != "uploading":
+            return recording, False
+        return self.completion.keep(recording, body, sha256)
+
+    def _check_body(self, body: bytes) -> None:
+        if not body:
+            raise InvalidRequest("The body has no bytes", field="body")
+        if len(body) > self.settings.direct_upload_bytes:
+            raise TooLarge(
+                f"At most {self.settings.direct_upload_bytes} bytes are taken this way. Announce "
+                "a larger recording with POST /recordings and send it straight to S3",
+                field="body",
+            )
+
+
+def _same_bytes(standing: StoredRecording, announced: StoredRecording) -> bool:
+    return (standing.sha256, standing.size) == (announced.sha256, announced.size)

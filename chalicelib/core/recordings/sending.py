@@ -1,0 +1,94 @@
+"""Sending: what a phone is told of how to send the bytes of an upload, and for how long."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.recordings.completion import Completion
+from chalicelib.core.recordings.library import live
+from chalicelib.core.recordings.multipart import Multipart
+from chalicelib.errors import UploadIncomplete, UploadMismatch
+from chalicelib.models.answers import BegunUpload, MultipartUpload, PostUpload, PutUpload, Upload
+from chalicelib.models.entities import StoredRecording
+from chalicelib.settings import Settings
+
+
+class Sending(Struct, frozen=True):
+    """The use cases of sending bytes straight to S3."""
+
+    stores: Stores
+    multipart: Multipart
+    completion: Completion
+    settings: Settings
+    clock: Clock
+
+    def resume(self, user_id: str, recording_id: str) -> BegunUpload:
+        """How to go on with an upload, which lives its whole time from now; NotFound."""
+        recording = live(self.stores.recordings, user_id, recording_id)
+        return self._instructions(self._prolonged(recording, 1))
+
+    def begin(self, recording: StoredRecording) -> BegunUpload:
+        """How to send what was announced; it gets its time again once half of it is over."""
+        return self._instructions(self._prolonged(recording, 0.5))
+
+    @property
+    def life(self) -> timedelta:
+        """How long an upload lives from the last sign of its phone."""
+        return timedelta(days=self.settings.upload_days)
+
+    def _instructions(self, recording: StoredRecording) -> BegunUpload:
+        if recording.status != "uploading":
+            return BegunUpload(recording=recording.seen(), upload=None)
+        if recording.upload_method == "multipart":
+            return self._in_parts(recording)
+        seconds = self.settings.upload_url_seconds
+        upload: Upload
+        if recording.upload_method == "post":
+            url, fields = self.stores.uploads.sign_post(recording, seconds)
+            upload = PostUpload(url=url, fields=fields, expires_at=self._end_of_urls())
+        else:
+            url, headers = self.stores.uploads.sign_put(recording, seconds)
+            upload = PutUpload(url=url, headers=headers, expires_at=self._end_of_urls())
+        return BegunUpload(recording=recording.seen(), upload=upload)
+
+    def _in_parts(self, recording: StoredRecording) -> BegunUpload:
+        arrived = self.multipart.arrived(recording)
+        if arrived is None and recording.upload_id:
+            try:
+                # S3 forgets an upload once it is an object, so all of it may have arrived.
+                return self._instructions(self.completion.finish(recording))
+            except (UploadIncomplete, UploadMismatch):
+                pass  # Or it was given up after some weeks, or was not what was announced.
+        if arrived is None:
+            begun = self.multipart.begin(recording)
+            if begun is None:
+                # Another call was quicker: go on with what it began.
+                return self._instructions(
+                    live(self.stores.recordings, recording.user_id, recording.id)
+                )
+            recording, arrived = begun, []
+        upload = MultipartUpload(
+            part_size=recording.part_size or recording.size,
+            parts=self.multipart.missing(recording, arrived, self.settings.upload_url_seconds),
+            uploaded=arrived,
+            expires_at=self._end_of_urls(),
+        )
+        return BegunUpload(recording=recording.seen(), upload=upload)
+
+    def _end_of_urls(self) -> datetime:
+        # A signature has whole seconds.
+        now = self.clock().replace(microsecond=0)
+        return now + timedelta(seconds=self.settings.upload_url_seconds)
+
+    def _prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
+        """The recording, given its whole time again if no more than that part of it is left."""
+        now = self.clock()
+        if recording.upload_expires_at is None:
+            return recording
+        if recording.upload_expires_at - now > when_left * self.life:
+            return recording
+        prolonged = self.stores.recordings.prolong(recording, now + self.life)
+        return prolonged or live(self.stores.recordings, recording.user_id, recording.id)
