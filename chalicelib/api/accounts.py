@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.api.web import mail_links as pages
+from chalicelib.api.web import mail_links
 from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
 from chalicelib.models.answers import Export, SignedIn, User
@@ -60,7 +60,7 @@ def confirm_email(body: Confirmation) -> None:
 @blueprint.endpoint("GET", "/auth/email/confirm", str, auth=False)
 def confirmation_page() -> Reply:
     """The page that the link in the mail opens; the token stands behind its `#`."""
-    return pages.reply(pages.CONFIRMATION)
+    return mail_links.confirmation()
 
 
 @blueprint.endpoint("GET", "/me", User)

@@ -7,7 +7,7 @@ from typing import Any
 from chalicelib import __version__
 from chalicelib.api import openapi
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.api.web import swagger
+from chalicelib.api.web.pages import page
 from chalicelib.models.answers import Health
 
 blueprint = Blueprint(__name__, tag="Open")
@@ -28,4 +28,4 @@ def openapi_document() -> dict[str, Any]:
 @blueprint.endpoint("GET", "/docs", str, auth=False)
 def docs() -> Reply:
     """This description of the API, as a page to read and try."""
-    return Reply(swagger.PAGE, headers={"Content-Security-Policy": swagger.CONTENT_SECURITY_POLICY})
+    return page("docs")

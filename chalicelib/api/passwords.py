@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.api.web import mail_links as pages
+from chalicelib.api.web import mail_links
 from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import InvalidCredentials
 from chalicelib.models.requests import ForgottenPassword, PasswordChange, PasswordReset
@@ -52,4 +52,4 @@ def reset_password(body: PasswordReset, source: str) -> None:
 @blueprint.endpoint("GET", "/auth/password/reset", str, auth=False)
 def reset_page() -> Reply:
     """The page that the link in the mail opens; the token stands behind its `#`."""
-    return pages.reply(pages.RESET)
+    return mail_links.reset()

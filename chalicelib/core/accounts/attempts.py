@@ -92,7 +92,8 @@ class Attempts(Struct, frozen=True):
         if not self._limit(kind):
             yield
             return
-        self.count(kind, who)
+        if full := self._full(kind, who):
+            raise self._too_many(full) if full.failed else TooManyAttempts(SOON)
         try:
             yield
         except InvalidCredentials:
@@ -124,8 +125,6 @@ class Attempts(Struct, frozen=True):
                 return timedelta(seconds=self.settings.login_window_seconds)
 
     def _too_many(self, full: FullWindow) -> TooManyAttempts:
-        if not full.failed:
-            return TooManyAttempts(SOON)
         seconds = (full.ends_at - self.clock()).total_seconds()
         return TooManyAttempts(max(1, math.ceil(seconds)))
 
