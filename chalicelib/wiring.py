@@ -110,7 +110,7 @@ class Services:
 
     @cached_property
     def closing(self) -> Closing:
-        return Closing(self._stores, self.deletion, self.passwords, self._clock)
+        return Closing(self._stores, self.passwords, self._clock)
 
     @cached_property
     def exporting(self) -> Exporting:
@@ -168,7 +168,7 @@ class Services:
 
     @cached_property
     def upkeep(self) -> Upkeep:
-        return Upkeep(self._stores, self.completion, self.deletion, self.closing, self._clock)
+        return Upkeep(self._stores, self.completion, self.deletion, self._clock)
 
     @cached_property
     def _multipart(self) -> Multipart:

@@ -26,11 +26,13 @@ from chalicelib.models.entities import (
     StoredObject,
     StoredRecording,
     Tombstone,
+    Unreadable,
 )
 from chalicelib.models.fields import LetterKind, Status
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
+Standing = StoredRecording | Tombstone | Unreadable
 
 
 class AccountStore(Protocol):
@@ -179,7 +181,10 @@ class RecordingStore(Protocol):
         """
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
-        """What stands under an id, as last written."""
+        """What stands under an id, as last written; InternalError when it cannot be read."""
+
+    def find_all(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Standing]:
+        """What stands under up to 100 pairs of a user's id and a recording's, as last written."""
 
     def begin_parts(self, recording: StoredRecording, upload_id: str) -> StoredRecording | None:
         """Note a multipart upload in place of the one that `recording` notes, or of none.
@@ -245,7 +250,7 @@ class ShelfStore(Protocol):
         """Up to `limit` recordings of one status in the order of their ids, after one of them.
 
         The id `after` itself need not exist any more. May take several calls, when the
-        recordings are large.
+        recordings are large. What cannot be read is left out, and logged; so it is below.
         """
 
     def changed(
@@ -253,11 +258,8 @@ class ShelfStore(Protocol):
     ) -> list[StoredRecording | Tombstone]:
         """Up to `limit` of what changed after a time and id, oldest first."""
 
-    def all_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
-        """All of a user's recordings and tombstones, read by the page as they are asked for."""
-
-    def readable_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
-        """The same, with None in place of each that cannot be read, which is logged."""
+    def all_of(self, user_id: str) -> Iterator[Standing]:
+        """All that stands under a user's recordings' keys, read by the page as it is asked for."""
 
 
 class DueStore(Protocol):

@@ -1,26 +1,37 @@
-"""Upkeep: moving what time alone must move. It is the only sweeper."""
+"""Upkeep: moving what time alone must move. It is the only sweeper.
+
+A closed account is one whose recordings are all due now; once there are none left, it goes itself.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from chalicelib import telemetry
-from chalicelib.core.accounts.closing import Closing
-from chalicelib.core.batches import batched
-from chalicelib.core.ports import Clock, Stores
+from chalicelib.core.ports import Clock, Standing, Stores
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION, Deletion
-from chalicelib.errors import NotFound, RecorderError, UploadIncomplete, UploadMismatch
-from chalicelib.models.entities import Due, StoredRecording, Tombstone
+from chalicelib.errors import (
+    InternalError,
+    NotFound,
+    RecorderError,
+    UploadIncomplete,
+    UploadMismatch,
+)
+from chalicelib.models.entities import Due, StoredRecording, Tombstone, Unreadable
 
 log = logging.getLogger(__name__)
 
-# What is done between two looks at the time, and deleted from S3 together.
-PAGE = 50
+# How much of what one user has due is moved before it is the others' turn; doubled each round.
+SHARE = 50
+# What is done between two looks at the time, read in one call, and deleted from S3 together.
+BATCH = 50
 # What cannot be moved is put off: for this long at first, then for twice as long each time.
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(days=1)
@@ -40,6 +51,11 @@ class Tally(Struct):
     overdue_seconds: int = 0
     """How long the oldest of them had been due at the beginning."""
 
+    @property
+    def moved(self) -> int:
+        """How many went on, or were put off."""
+        return sum(getattr(self, field) for field in self.__struct_fields__[:-1])
+
 
 class Upkeep(Struct, frozen=True):
     """The scheduled job."""
@@ -47,56 +63,88 @@ class Upkeep(Struct, frozen=True):
     stores: Stores
     completion: Completion
     deletion: Deletion
-    closing: Closing
     clock: Clock
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> Tally:
-        """Move what is due, the oldest first, for as long as `goes_on`.
+        """Move what is due, in rounds, for as long as `goes_on`.
 
-        What cannot be moved is put off and does not stand in the way of the rest. Several runs at
+        A round has a share of what each user has due. So whatever one user has, another's is moved
+        in the first. What cannot be moved is put off, and stands in nobody's way. Several runs at
         once do each other no harm, and one that ends anywhere leaves the rest to the next.
         """
         tally = Tally()
-        now = self.clock()
-        for page in batched(self.stores.due.due(now), PAGE):
-            oldest = now - page[0].due_at
-            tally.overdue_seconds = max(tally.overdue_seconds, int(oldest.total_seconds()))
-            if not goes_on():
-                break
-            self._move(page, tally, goes_on)
+        share, moved = SHARE, -1
+        while tally.moved > moved and goes_on():
+            moved = tally.moved
+            due = self._round(share, tally)
+            for start in range(0, len(due), BATCH):
+                if not goes_on():
+                    return tally
+                self._move(due[start : start + BATCH], tally)
+            share *= 2
         return tally
 
-    def _move(self, page: list[Due], tally: Tally, goes_on: Callable[[], bool]) -> None:
-        graves: list[tuple[Due, Tombstone]] = []
-        for due in page:
-            if not goes_on():
-                break
+    def _round(self, share: int, tally: Tally) -> list[Due]:
+        """Some of what each user has due, chosen by chance, so that runs at once share the work."""
+        now = self.clock()
+        taken: dict[str, list[Due]] = defaultdict(list)
+        seen: Counter[str] = Counter()
+        for due in self._due(now):
+            overdue = int((now - due.due_at).total_seconds())
+            tally.overdue_seconds = max(tally.overdue_seconds, overdue)
+            mine, seen[due.user_id] = taken[due.user_id], seen[due.user_id] + 1
+            if len(mine) < share:
+                mine.append(due)
+            # Each of a user's has the same chance (Vitter's algorithm R).
+            elif (place := random.randrange(seen[due.user_id])) < share:  # noqa: S311
+                mine[place] = due
+        chosen = [due for mine in taken.values() for due in mine]
+        random.shuffle(chosen)
+        return chosen
+
+    def _due(self, now: datetime) -> Iterator[Due]:
+        """All that is due; in place of a closed account all that is left of its recordings."""
+        for due in self.stores.due.due(now):
+            left = self.stores.shelves.all_of(due.user_id) if due.recording_id is None else ()
+            there = [due.of_closed(standing.id) for standing in left]
+            yield from there or [due]
+
+    def _move(self, batch: Sequence[Due], tally: Tally) -> None:
+        standing = self.stores.recordings.find_all([due.key for due in batch if due.recording_id])
+        owing: dict[str, tuple[Due, Tombstone]] = {}
+        for due in batch:
             try:
                 if due.recording_id is None:
-                    self._clear(due, tally, goes_on)
-                elif tombstone := self._tombstone(due.user_id, due.recording_id, tally):
-                    graves.append((due, tombstone))
+                    self._forget_account(due, tally)
+                elif tombstone := self._tombstone(due, standing.get(due.key), tally):
+                    owing[tombstone.key] = due, tombstone
             except Exception:
                 log.exception("%s of %s cannot be moved", due.recording_id, due.user_id)
                 self._put_off(due, tally)
-        settled = self.deletion.settle([tombstone for _, tombstone in graves])
+        closed = {due.user_id for due, _ in owing.values() if due.closed}
+        tombstones = [tombstone for _, tombstone in owing.values()]
+        settled = {each.key for each in self.deletion.settle(tombstones, forgetting=closed)}
         tally.settled += len(settled)
-        for due, tombstone in graves:
-            if tombstone not in settled and tombstone.due_at and tombstone.due_at <= self.clock():
-                self._put_off(due, tally)
+        for key in owing.keys() - settled:
+            self._put_off(owing[key][0], tally)
 
-    def _tombstone(self, user_id: str, recording_id: str, tally: Tally) -> Tombstone | None:
-        """Move a recording along; the tombstone that stands then, if it has a debt to be paid."""
-        standing = self.stores.recordings.find(user_id, recording_id)
+    def _tombstone(self, due: Due, standing: Standing | None, tally: Tally) -> Tombstone | None:
+        """Move a recording along; the tombstone that stands then, if its debt is to be paid now."""
         # The index lags behind, and another run may be at work.
-        if standing is None or not _is_due(standing, self.clock()):
+        if standing is None or not (due.closed or _is_due(standing, self.clock())):
             return None
+        if isinstance(standing, Unreadable):
+            raise InternalError("It cannot be read")
         if isinstance(standing, Tombstone):
-            return standing
-        if standing.status == "uploading":
-            return self._end(standing, tally)
-        tombstone = self.deletion.bury(standing)
-        tally.purged += tombstone is not None
+            tombstone: Tombstone | None = standing
+        elif standing.status == "uploading" and not due.closed:
+            tombstone = self._end(standing, tally)
+        else:
+            tombstone = self.deletion.bury(standing)
+            tally.purged += tombstone is not None
+        # Before that nothing is paid for certain, and an upload that expired was just looked for.
+        if tombstone is None or (tombstone.due_at and tombstone.due_at > self.clock()):
+            return None
         return tombstone
 
     def _end(self, upload: StoredRecording, tally: Tally) -> Tombstone | None:
@@ -113,23 +161,25 @@ class Upkeep(Struct, frozen=True):
             return tombstone
         return None
 
-    def _clear(self, due: Due, tally: Tally, goes_on: Callable[[], bool]) -> None:
+    def _forget_account(self, due: Due, tally: Tally) -> None:
+        """Remove what is left of a closed account that has no recordings any more."""
         account = self.stores.accounts.find_closed(due.user_id)
-        if account is None:
+        # What was under way when it closed, such as a log-in, has ended by then.
+        if account is None or self.clock() < account.closed_at + LONGEST_FUNCTION:
             return
-        clearance = self.closing.clear(account, goes_on)
-        tally.purged += clearance.purged
-        tally.settled += clearance.settled
-        tally.closed += clearance.done
-        if clearance.done:
-            return
-        if goes_on() and due.postponed:
-            self._put_off(due, tally)
-        elif goes_on():
-            # What it just buried owes for that long. Whatever is left after that, S3 refused.
-            self.stores.due.postpone(due, self.clock() + LONGEST_FUNCTION)
+        for upload in self.stores.parts.under_way(account.id):
+            self.stores.parts.abort(*upload)
+        refused = self.stores.exports.delete(account.id)
+        refused |= self.stores.uploads.delete(self.stores.uploads.keys(account.id))
+        refused |= self.stores.audio.delete(self.stores.audio.versions(account.id))
+        if refused:
+            raise InternalError(f"S3 would not delete {len(refused)} objects")
+        self.stores.accounts.forget_sessions(account.id)
+        self.stores.accounts.forget(account)
+        tally.closed += 1
 
     def _put_off(self, due: Due, tally: Tally) -> None:
+        """Have it due later; of a closed account's recordings, the account."""
         delay = min(FIRST_DELAY * 2 ** min(due.postponed, 10), LONGEST_DELAY)
         try:
             tally.failed += self.stores.due.postpone(due, self.clock() + delay)
@@ -137,9 +187,12 @@ class Upkeep(Struct, frozen=True):
             log.exception("%s of %s cannot be put off", due.recording_id, due.user_id)
 
 
-def _is_due(standing: StoredRecording | Tombstone, now: datetime) -> bool:
-    if isinstance(standing, Tombstone):
-        at = standing.due_at
-    else:
-        at = standing.purge_at if standing.status == "trashed" else standing.upload_expires_at
+def _is_due(standing: Standing, now: datetime) -> bool:
+    match standing:
+        case Tombstone():
+            at = standing.due_at
+        case StoredRecording():
+            at = standing.purge_at if standing.status == "trashed" else standing.upload_expires_at
+        case Unreadable():
+            return True
     return at is not None and at <= now

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chalicelib.models.answers import ListedSession, Recording, Usage, User
 from chalicelib.models.fields import Debt, LetterKind, Status
@@ -63,6 +63,17 @@ class Due(Struct, frozen=True, kw_only=True):
     due_at: datetime
     postponed: int = 0
     """How many times it could not be moved and was put off."""
+    closed: bool = False
+    """It is due because its account is closed: the two times above are the account's."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The ids under which a recording stands."""
+        return self.user_id, self.recording_id or ""
+
+    def of_closed(self, recording_id: str) -> Due:
+        """The same of a recording of this account, which is closed."""
+        return structs.replace(self, recording_id=recording_id, closed=True)
 
 
 class Session(Struct, kw_only=True, frozen=True):
@@ -192,6 +203,13 @@ class Tombstone(Keyed, kw_only=True, frozen=True):
     expired: bool = False
     """Nobody deleted it: its upload took too long, and may be begun again."""
     status: Literal["deleted"] = "deleted"
+
+
+class Unreadable(Keyed, kw_only=True, frozen=True):
+    """Something under a recording's key that this version of the app cannot read."""
+
+    item: dict[str, Any]
+    """It, as it stands in the table."""
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,11 +13,13 @@ import msgspec
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from msgspec import Struct, structs
 
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import LetterKind, comparable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
 Key = dict[str, str]
@@ -124,11 +127,16 @@ def tombstone_item(tombstone: Tombstone) -> Item:
     return item | due(tombstone.id, tombstone.due_at) if tombstone.due_at else item
 
 
-def read_recording(item: Item) -> StoredRecording | Tombstone:
-    """What an item under a recording's key says."""
-    if item["status"] == "deleted":
-        return msgspec.convert(item, Tombstone)
-    return msgspec.convert(item, StoredRecording)
+def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
+    """What an item under a recording's key says; one that cannot be read is logged."""
+    try:
+        if item["status"] == "deleted":
+            return msgspec.convert(item, Tombstone)
+        return msgspec.convert(item, StoredRecording)
+    except (KeyError, msgspec.ValidationError):
+        log.exception("%s of %s cannot be read", item["sk"], item["pk"])
+        user_id, recording_id = owner_and_recording(item)
+        return Unreadable(user_id=user_id, id=recording_id or "", item=item)
 
 
 def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:

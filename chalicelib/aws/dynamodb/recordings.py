@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ from chalicelib.aws.dynamodb.items import (
     tombstone_item,
 )
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
-from chalicelib.errors import IdConflict, NotAuthenticated, QuotaExceeded
-from chalicelib.models.entities import Keyed, StoredRecording, Tombstone
+from chalicelib.errors import IdConflict, InternalError, NotAuthenticated, QuotaExceeded
+from chalicelib.models.entities import Keyed, StoredRecording, Tombstone, Unreadable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -63,7 +63,17 @@ class RecordingsTable(Struct, frozen=True):
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
         item = self.table.get(recording_key(user_id, recording_id))
-        return read_recording(item) if item else None
+        standing = read_recording(item) if item else None
+        if isinstance(standing, Unreadable):
+            raise InternalError("What stands under this id cannot be read")
+        return standing
+
+    def find_all(
+        self, keys: Iterable[tuple[str, str]]
+    ) -> dict[tuple[str, str], StoredRecording | Tombstone | Unreadable]:
+        items = self.table.get_all(*(recording_key(*ids) for ids in dict.fromkeys(keys)))
+        standing = [read_recording(item) for item in items if item]
+        return {(each.user_id, each.id): each for each in standing}
 
     def begin_parts(self, recording: StoredRecording, upload_id: str) -> StoredRecording | None:
         condition, seen = f"{UPLOAD} AND attribute_not_exists(#upload_id)", _upload(recording)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
-import msgspec
 from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
-    Item,
     Key,
     account_key,
     change,
@@ -19,10 +17,8 @@ from chalicelib.aws.dynamodb.items import (
     shelf,
 )
 from chalicelib.aws.dynamodb.table import Table
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import Status
-
-log = logging.getLogger(__name__)
 
 
 class Shelves(Struct, frozen=True):
@@ -39,13 +35,14 @@ class Shelves(Struct, frozen=True):
         items = self.table.query(
             "#pk = :pk AND begins_with(#shelf, :prefix)",
             index="shelf",
-            limit=limit,
+            page=limit,
             forward=not newest_first,
             start=start,
             pk=account_key(user_id)["pk"],
             prefix=shelf(status, ""),
         )
-        return [msgspec.convert(item, StoredRecording) for item in items]
+        read = map(read_recording, items)
+        return list(islice((each for each in read if isinstance(each, StoredRecording)), limit))
 
     def changed(
         self, user_id: str, limit: int, after: tuple[datetime, str]
@@ -53,26 +50,17 @@ class Shelves(Struct, frozen=True):
         items = self.table.query(
             "#pk = :pk AND #changes > :after",
             index="changes",
-            limit=limit,
+            page=limit,
             pk=account_key(user_id)["pk"],
             after=change(*after),
         )
-        return [read_recording(item) for item in items]
+        read = map(read_recording, items)
+        return list(islice((each for each in read if not isinstance(each, Unreadable)), limit))
 
-    def all_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone]:
-        return (read_recording(item) for item in self._items(user_id))
-
-    def readable_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone | None]:
-        for item in self._items(user_id):
-            try:
-                yield read_recording(item)
-            except (KeyError, msgspec.ValidationError):
-                log.exception("%s of %s cannot be read", item["sk"], user_id)
-                yield None
-
-    def _items(self, user_id: str) -> Iterator[Item]:
-        return self.table.query(
+    def all_of(self, user_id: str) -> Iterator[StoredRecording | Tombstone | Unreadable]:
+        items = self.table.query(
             "#pk = :pk AND begins_with(#sk, :prefix)",
             pk=account_key(user_id)["pk"],
             prefix=recording_key(user_id, "")["sk"],
         )
+        return map(read_recording, items)

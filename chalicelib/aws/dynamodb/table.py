@@ -76,6 +76,8 @@ class Table(Struct, frozen=True):
 
     def get_all(self, *keys: Key) -> list[Item | None]:
         """The items under up to 100 keys, in their order, each as last written, in one call."""
+        if not keys:
+            return []
         asked: Any = {"Keys": [to_attributes(key) for key in keys], "ConsistentRead": True}
         with our_errors():
             answer = self.client().batch_get_item(RequestItems={self.name: asked})
@@ -157,19 +159,21 @@ class Table(Struct, frozen=True):
             )
         )
 
-    def query(
+    def query(  # noqa: PLR0913 - DynamoDB's own has more
         self,
         condition: str,
         *,
         index: str | None = None,
         only: str | None = None,
         limit: int | None = None,
+        page: int | None = None,
         forward: bool = True,
         start: Key | None = None,
         **values: Any,
     ) -> Iterator[Item]:
         """The items that a condition on the keys finds, at most `limit`; a call for each 1 MB.
 
+        Or for each `page` items, whichever comes first; none is made before its items are wanted.
         As last written, but for a global index, which lags behind. `only` is a condition that the
         items must meet besides; those that do not count for `limit` too.
         """
@@ -188,8 +192,8 @@ class Table(Struct, frozen=True):
         while True:
             if after:
                 arguments["ExclusiveStartKey"] = after
-            if limit is not None:
-                arguments["Limit"] = limit
+            if most := limit or page:
+                arguments["Limit"] = most
             with our_errors():
                 answer = self.client().query(**arguments)
             yield from (from_attributes(item) for item in answer["Items"])

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import Export, User
-from chalicelib.models.entities import StoredRecording
+from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
 
 # How long the file and the recordings it names can be fetched. S3 honours a signature for no longer
 # than the credentials behind it last, which are a Lambda's: some hours.
@@ -44,12 +44,14 @@ class Exporting(Struct, frozen=True):
         file.write(b'{"profile":' + encode(user) + b',"recordings":[')
         separator = b""
         for each in self.stores.shelves.all_of(user.id):
-            if isinstance(each, StoredRecording):
+            if not isinstance(each, Tombstone):
                 file.write(separator + encode(self._seen(each)))
                 separator = b",\n"
         file.write(b"]}\n")
 
-    def _seen(self, recording: StoredRecording) -> dict[str, object]:
+    def _seen(self, recording: StoredRecording | Unreadable) -> dict[str, object]:
+        if isinstance(recording, Unreadable):
+            return recording.item
         seen = msgspec.to_builtins(recording.seen())
         if recording.status != "uploading":
             seen["download_url"] = self.stores.audio.sign_get(recording, SECONDS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from msgspec import Struct
@@ -105,12 +105,18 @@ class Deletion(Struct, frozen=True):
         )
         return tombstone if self.stores.recordings.bury(recording, tombstone) else None
 
-    def settle(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
-        """Pay what tombstones owe, and note it; those that owe nothing any more."""
-        now = self.clock()
-        return [tombstone for tombstone in self.pay(tombstones) if self._settled(tombstone, now)]
+    def settle(
+        self, tombstones: Sequence[Tombstone], *, forgetting: Container[str] = ()
+    ) -> list[Tombstone]:
+        """Pay what tombstones owe, and note it; those that owe nothing any more.
 
-    def pay(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
+        Those of the users in `forgetting`, whose devices need not hear of it, are removed instead.
+        """
+        paid = self._paid([tombstone for tombstone in tombstones if tombstone.owes])
+        paid += [tombstone for tombstone in tombstones if not tombstone.owes]
+        return [each for each in paid if self._noted(each, forget=each.user_id in forgetting)]
+
+    def _paid(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
         """Pay what tombstones owe, together; those whose debts are paid for certain.
 
         What fails stays owed, and is no failure of the caller's. Before its `due_at` nothing is
@@ -169,9 +175,12 @@ class Deletion(Struct, frozen=True):
         with _unpaid_if_it_fails(unpaid, owing):
             unpaid |= self.stores.audio.delete(each for bill in bills for each in bill.versions)
 
-    def _settled(self, tombstone: Tombstone, now: datetime) -> bool:
+    def _noted(self, tombstone: Tombstone, *, forget: bool) -> bool:
         with _unpaid_if_it_fails(set(), [tombstone]):
-            return self.stores.recordings.settle(tombstone, now + TOMBSTONE_LIFE)
+            if not forget:
+                return self.stores.recordings.settle(tombstone, self.clock() + TOMBSTONE_LIFE)
+            self.stores.recordings.forget(tombstone)
+            return True
         return False
 
 
