@@ -229,7 +229,7 @@ def test_a_call_is_not_begun_when_it_might_end_too_late(
 def test_what_need_not_end_waits_for_every_try(aws: Aws, services: Services) -> None:
     aws.from_the(0, aws.hang)
     with pytest.raises(Unavailable):
-        services.accounts.profile(uuid7())
+        services.library.find(uuid7(), uuid7())
 
     assert len(aws.calls) == 3
 
@@ -304,7 +304,7 @@ def test_an_export_of_very_much_is_given_up_in_time(aws: Aws, phone: Phone, faul
     phone.post("/recordings/batch", {"recordings": [ANNOUNCED] * 25})
     faults.ask("dynamodb", "Query", Limit=1)
     aws.from_the(0, lambda *_: aws.wait(2))
-    answer = phone.get("/me/export")
+    answer = phone.export()
 
     check_answered_in_time(aws, answer)
     assert answer.status == 503

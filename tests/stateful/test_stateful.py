@@ -263,7 +263,7 @@ class Recordings(RuleBasedStateMachine):
         owner = self.trial.owners[(self.user + user) % 2]
         phone = owner.phone(device)
         assert phone.usage() == owner.library.used
-        exported = httpx.get(phone.get("/me/export").json["url"], verify=NO_TLS).json()
+        exported = httpx.get(phone.export().json["url"], verify=NO_TLS).json()
         assert exported["profile"]["id"] == owner.library.user_id
         recordings = {each["id"]: facts(each) for each in exported["recordings"]}
         assert recordings == owner.library.everything

@@ -13,7 +13,7 @@ import msgspec
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from msgspec import Struct, structs
 
-from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import LetterKind, comparable
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def session_key(user_id: str, session_id: str) -> Key:
 def recording_key(user_id: str, recording_id: str) -> Key:
     """Where a recording, or its tombstone, stands."""
     return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
+
+
+def export_key(user_id: str) -> Key:
+    """Where it stands that a user has an export, which is to be deleted."""
+    return {"pk": f"USER#{user_id}", "sk": "EXPORT"}
 
 
 def owner_and_recording(key: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -125,6 +130,11 @@ def tombstone_item(tombstone: Tombstone) -> Item:
         "changes": change(tombstone.updated_at, tombstone.id),
     }
     return item | due(tombstone.id, tombstone.due_at) if tombstone.due_at else item
+
+
+def read_account(item: Item | None) -> Account | None:
+    """The account that an item is; None for one that is closed, of which no address is kept."""
+    return msgspec.convert(item, Account) if item and "email" in item else None
 
 
 def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import time
@@ -13,7 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from chalicelib.aws.clients import BUSY, error_code, our_errors
+from chalicelib import deadline
+from chalicelib.aws.clients import (
+    BUSY,
+    CONNECT_SECONDS,
+    TABLE_READ_SECONDS,
+    error_code,
+    our_errors,
+)
 from chalicelib.aws.dynamodb.items import Item, Key, from_attributes, to_attributes
 from chalicelib.errors import Unavailable
 
@@ -23,10 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A write that met a transaction on the same item is refused; trying again soon succeeds. With
-# 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s, unless
-# the deadline comes before, which each try heeds.
-CONFLICT_TRIES = 12
+# A write that met a transaction on the same item is refused, and trying again soon succeeds. How
+# soon depends on how many others write: so it is tried until the deadline, which each try heeds.
 CONFLICT_SECONDS = 0.02, 0.6
 
 # The conditions that an item is there, and that it is not: every item has a partition key.
@@ -79,13 +85,18 @@ class Table(Struct, frozen=True):
         if not keys:
             return []
         asked: Any = {"Keys": [to_attributes(key) for key in keys], "ConsistentRead": True}
-        with our_errors():
-            answer = self.client().batch_get_item(RequestItems={self.name: asked})
-        if answer.get("UnprocessedKeys"):
-            raise Unavailable("DynamoDB left some of the keys for later")
-        items = [from_attributes(item) for item in answer["Responses"].get(self.name, [])]
-        found = {(item["pk"], item["sk"]): item for item in items}
-        return [found.get((key["pk"], key["sk"])) for key in keys]
+        requested = {self.name: asked}
+        found: dict[tuple[str, str], Item] = {}
+        for _ in _tries():
+            with our_errors():
+                answer = self.client().batch_get_item(RequestItems=requested)
+            for attributes in answer["Responses"].get(self.name, []):
+                item = from_attributes(attributes)
+                found[item["pk"], item["sk"]] = item
+            requested = answer.get("UnprocessedKeys", {})
+            if not requested:
+                return [found.get((key["pk"], key["sk"])) for key in keys]
+        raise Unavailable("DynamoDB left some of the keys for later")
 
     def put(self, item: Item) -> None:
         """Write an item, whatever stood there."""
@@ -220,8 +231,7 @@ def _written(write: Callable[[], T]) -> T:
     Being simultaneous with a transaction is no failure: botocore does not try that again, so this
     does.
     """
-    for attempt in range(CONFLICT_TRIES):
-        time.sleep(_back_off(attempt))
+    for _ in _tries():
         with our_errors():
             try:
                 return write()
@@ -277,9 +287,14 @@ def _check_refused(error: ClientError) -> None:
         raise error
 
 
-def _back_off(attempt: int) -> float:
-    """Seconds to wait before an attempt: none before the first, then a random part of more."""
-    if attempt == 0:
-        return 0
+def _tries() -> Iterator[None]:
+    """Tries of what DynamoDB is too busy for, with pauses, for as long as there is time for one."""
     first, most = CONFLICT_SECONDS
-    return random.uniform(0, min(most, first * 2**attempt))  # noqa: S311 - spreads load
+    yield
+    for attempt in itertools.count(1):
+        # A random part of more each time, which spreads the load.
+        pause = random.uniform(0, min(most, first * 2 ** min(attempt, 10)))  # noqa: S311
+        if deadline.seconds_left() < pause + CONNECT_SECONDS + TABLE_READ_SECONDS:
+            return
+        time.sleep(pause)
+        yield
