@@ -22,8 +22,7 @@ def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
 
     `next` goes into `after` for the next page; it is null on the last one.
     """
-    page, following = services().library.shelf(caller.user_id, query)
-    return RecordingPage(recordings=[recording.seen() for recording in page], next=following)
+    return services().library.shelf(caller.user_id, query)
 
 
 @blueprint.endpoint(

@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 from msgspec import Struct
 
-from chalicelib.models.answers import UploadedPart
+from chalicelib.models.answers import Recording, UploadedPart
 from chalicelib.models.entities import (
     Account,
     ClosedAccount,
@@ -256,7 +256,7 @@ class ShelfStore(Protocol):
 
     def page(
         self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
-    ) -> list[StoredRecording]:
+    ) -> list[Recording]:
         """Up to `limit` recordings of one status in the order of their ids, after one of them.
 
         The id `after` itself need not exist any more. May take several calls, when the

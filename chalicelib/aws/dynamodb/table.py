@@ -7,7 +7,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -175,7 +175,8 @@ class Table(Struct, frozen=True):
         condition: str,
         *,
         index: str | None = None,
-        only: str | None = None,
+        only: str = "",
+        fields: Sequence[str] = (),
         limit: int | None = None,
         page: int | None = None,
         forward: bool = True,
@@ -186,33 +187,35 @@ class Table(Struct, frozen=True):
 
         Or for each `page` items, whichever comes first; none is made before its items are wanted.
         As last written, but for a global index, which lags behind. `only` is a condition that the
-        items must meet besides; those that do not count for `limit` too.
+        items must meet besides; those that do not count for `limit` too. With `fields`, of each
+        item just these.
         """
-        arguments: Any = {
+        projection = ", ".join(f"#{field}" for field in fields)
+        optional = {
+            "IndexName": index,
+            "FilterExpression": only,
+            "ProjectionExpression": projection,
+            "ExclusiveStartKey": to_attributes(start or {}),
+        }
+        arguments: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": condition,
             "ScanIndexForward": forward,
             "ConsistentRead": index not in GLOBAL_INDEXES,
-            **_placeholders(f"{condition} {only or ''}", values),
+            **{name: value for name, value in optional.items() if value},
+            **_placeholders(f"{condition} {only} {projection}", values),
         }
-        if index:
-            arguments["IndexName"] = index
-        if only:
-            arguments["FilterExpression"] = only
-        after = to_attributes(start or {})
-        while True:
-            if after:
-                arguments["ExclusiveStartKey"] = after
+        while limit is None or limit > 0:
             if most := limit or page:
                 arguments["Limit"] = most
             with our_errors():
                 answer = self.client().query(**arguments)
             yield from (from_attributes(item) for item in answer["Items"])
-            after = answer.get("LastEvaluatedKey", {})
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if limit is not None:
                 limit -= answer["ScannedCount"]
-            if not after or (limit is not None and limit <= 0):
-                return
 
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
         expression, changed = _update_expression(changes)
