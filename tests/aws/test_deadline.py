@@ -33,7 +33,6 @@ from chalicelib.models import requests
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.mail import delivered_to, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
@@ -95,7 +94,7 @@ def response(status: int, body: bytes) -> AWSResponse:
 
 
 @pytest.fixture
-def aws(clients: Clients, onlookers: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def aws(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """Decides what the app's clients are answered; moto does, unless it is told otherwise."""
     aws = Aws()
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
@@ -109,8 +108,7 @@ def aws(clients: Clients, onlookers: Clients, monkeypatch: pytest.MonkeyPatch) -
         answer: Any = partial(aws.answer, config.connect_timeout + config.read_timeout)
         client.meta.events.register("before-send", answer)
         registered.append((client.meta.events, answer))
-    with shortcut.to_moto(clients, onlookers):
-        yield aws
+    yield aws
     for events, answer in registered:
         events.unregister("before-send", answer)
 

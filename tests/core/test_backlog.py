@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -132,7 +131,8 @@ def limited() -> Callable[[], bool]:
 class Worker:
     """Works through backlogs, each in a table and buckets that hold nothing else."""
 
-    def __init__(self, settings: Settings, clients: Clients) -> None:
+    def __init__(self, settings: Settings, clients: Clients, invariants: Invariants) -> None:
+        self._invariants = invariants
         self._settings = settings
         self._clients = clients
         self._faults = Faults(clients)
@@ -163,21 +163,10 @@ class Worker:
         broken = [each for user in users for each in self._invariants.broken_at_rest(user)]
         return Done(backlog, runs, names, shortcut.items(settings.table), broken)
 
-    @property
-    def _invariants(self) -> Invariants:
-        settings = self._settings
-        buckets = {"uploads": settings.uploads_bucket, "recordings": settings.recordings_bucket}
-        return Invariants(
-            partial(shortcut.items, settings.table),
-            lambda store, user_id: shortcut.objects(buckets[store], f"{user_id}/"),
-            lambda user_id: shortcut.sent_in_parts(settings.uploads_bucket, f"{user_id}/"),
-        )
-
 
 @pytest.fixture(scope="module")
-def worker(settings: Settings, clients: Clients) -> Iterator[Worker]:
-    with shortcut.to_moto(clients):
-        yield Worker(settings, clients)
+def worker(settings: Settings, clients: Clients, invariants: Invariants) -> Worker:
+    return Worker(settings, clients, invariants)
 
 
 @pytest.fixture(scope="module")

@@ -58,8 +58,6 @@ from tests.stateful.trial import Failure, Interruption, Trial, Trouble
 from tests.support.faults import Faults
 from tests.support.phone import NO_TLS, Phone
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 USERS = st.sampled_from([0, 0, 0, 1])
 DEVICES = st.integers(0, 1)
 # Counted back from the newest.

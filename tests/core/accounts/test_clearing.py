@@ -324,7 +324,6 @@ def test_a_closed_account_stays_while_s3_keeps_an_export_of_it(
     assert left(phone) == []
 
 
-@pytest.mark.usefixtures("quick")
 def test_thousands_of_recordings_are_removed(
     phone: Phone, clock: Clock, settings: Settings, tool: Tool, left: Left
 ) -> None:
