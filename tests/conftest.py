@@ -25,7 +25,7 @@ from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
 from local.embedded import backend
-from tests.support import audits, in_process, leaks, shortcut
+from tests.support import audits, faster_moto, in_process, leaks, shortcut
 from tests.support.faults import Faults
 from tests.support.forger import Forger
 from tests.support.invariants import Held, Invariants
@@ -47,6 +47,7 @@ pytest_plugins = ["tests.support.leak_plugin"]
 def settings() -> Iterator[Settings]:
     """Settings that lead to an embedded backend, whatever this machine is configured for."""
     embedded = backend.start()
+    faster_moto.hurry()
     # moto and cfn-lint are two million objects, which each collection would look at again.
     gc.freeze()
     with pytest.MonkeyPatch.context() as patch:
