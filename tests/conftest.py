@@ -43,6 +43,15 @@ DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 pytest_plugins = ["tests.support.leak_plugin"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file that share something, such as a server, on one worker."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - mypy forbids the attribute
+        if any(fixture[-1].scope == "module" for fixture in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def settings() -> Iterator[Settings]:
     """Settings that lead to an embedded backend, whatever this machine is configured for."""
