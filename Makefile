@@ -15,8 +15,8 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-# A worker for each core, up to where starting another costs more than it saves. Those of a
-# file that share a server stay on one.
+# A worker for each core, up to where starting another costs more than it saves. The tests
+# of a file that share something, such as a server, stay on one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 # Touched when all else is done, so an interrupted setup is done again.
 STAMP := .venv/.complete

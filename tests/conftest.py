@@ -20,11 +20,7 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import (
-    Item,
-    account_key,
-    recording_key,
-)
+from chalicelib.aws.dynamodb.items import Item, account_key, recording_key
 from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
