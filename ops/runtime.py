@@ -10,7 +10,7 @@ import sys
 OLDEST = (3, 12)
 
 
-def complaint(version: tuple[int, ...] = sys.version_info) -> str | None:
+def complaint(version: tuple[int, ...] = sys.version_info[:3]) -> str | None:
     """Why a Python of that version will not do; None if it will."""
     if version >= OLDEST:
         return None
