@@ -116,8 +116,12 @@ def test_the_code_is_the_app_what_it_needs_and_nothing_else(unzipped: Path) -> N
     assert there == {"app.py", "chalicelib", "chalice", *DEPENDENCIES}
 
 
-def test_of_our_own_it_has_the_modules(unzipped: Path) -> None:
-    ours = {each.relative_to(ROOT) for each in (ROOT / "chalicelib").rglob("*.py")}
+def test_of_our_own_it_has_the_modules_and_the_pages(unzipped: Path) -> None:
+    ours = {
+        each.relative_to(ROOT)
+        for each in (ROOT / "chalicelib").rglob("*")
+        if each.is_file() and each.suffix != ".pyc"
+    }
     there = (each.relative_to(unzipped) for each in (unzipped / "chalicelib").rglob("*"))
 
     assert {each for each in there if (unzipped / each).is_file()} == ours
