@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
+.PHONY: help setup run upkeep audit user test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -48,6 +48,9 @@ run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUB
 
 upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says which; or in AWS.
 	@$(BIN)/python -m local.attach '$(PORT)' local.upkeep
+
+user: $(STAMP) ## Find a user, suspend, lift or close them, there likewise. ARGS='find WHO'
+	@$(BIN)/python -m local.attach '$(PORT)' ops.users $(ARGS)
 
 audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)

@@ -22,7 +22,7 @@ from typing import Any
 
 from chalice.utils import to_cfn_resource_name
 
-from ops import stacks
+from ops import runtime, stacks
 from ops.gateway import answers
 from ops.policies import JOBS, name_in_lambda, substituted
 from ops.provision import PROVISIONED, parameters, policies
@@ -31,6 +31,8 @@ from ops.stages import ROOT, Refused, Stage, carry_out, write
 OUT = ROOT / "out"
 # What belongs to how packages are installed, and what Python makes of the machine it ran on.
 NOT_RUN = (".dist-info/", "__pycache__/")
+# What AWS wants left when some of an account's concurrency is reserved.
+UNRESERVED = 100
 # Only for the shape of names: nobody is asked anything there.
 ANYWHERE = "us-east-1"
 
@@ -65,6 +67,13 @@ def package(stage: Stage) -> None:
         _chalice(copy, "package", "--stage", stage.name, "--merge-template", "merge.json", str(OUT))
     slim(OUT / "deployment.zip")
     print(f"{stage.stack}: {OUT.name}/sam.json and {OUT.name}/deployment.zip")
+    if at_once := stage.limits.notice_at_once:
+        print(
+            f"Where the account has {at_once + UNRESERVED} or more at once, have notice run "
+            f"{at_once} at once: --parameter-overrides NoticeAtOnce={at_once}"
+        )
+    if unfit := runtime.complaint():
+        print(f"make package: warning: {unfit}", file=sys.stderr)
 
 
 def zip_only(stage: Stage) -> None:
@@ -101,12 +110,25 @@ def merged_into(stage: Stage) -> dict[str, Any]:
         template["Parameters"][name]["AllowedPattern"] = f"^{re.escape(given[name])}$"
     # Here the API's function has a name that Chalice knows how to make the log of.
     del template["Resources"]["ApiLog"], template["Parameters"]["LogDays"]
+    # What CloudFormation could not reserve would fail the whole stack, and here is no AWS to ask.
+    template["Parameters"]["NoticeAtOnce"] = {"Type": "Number", "Default": 0, "MinValue": 0}
+    template["Conditions"]["ReservesNotice"] = {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "NoticeAtOnce"}, 0]}]
+    }
     functions = {name: _function(name, stage) for name in stage.functions}
     api_log = f"/aws/lambda/{name_in_lambda('api_handler', stage.name)}"
     api = {
         "TracingEnabled": True,
         # Otherwise SAM makes a second stage in API Gateway, which is called Stage.
         "OpenApiVersion": "2.0",
+        "MethodSettings": [
+            {
+                "HttpMethod": "*",
+                "ResourcePath": "/*",
+                "ThrottlingRateLimit": stage.limits.requests_per_second,
+                "ThrottlingBurstLimit": stage.limits.requests_at_once,
+            }
+        ],
         "GatewayResponses": {
             kind: {
                 "StatusCode": answer.status,
@@ -136,6 +158,9 @@ def _function(name: str, stage: Stage) -> dict[str, Any]:
         properties["EventInvokeConfig"] = {"DestinationConfig": {"OnFailure": dead_letters}}
     if name == "notice":
         arrival = {"detail": {"bucket": {"name": [{"Ref": "UploadsBucket"}]}}}
+        properties["ReservedConcurrentExecutions"] = {
+            "Fn::If": ["ReservesNotice", {"Ref": "NoticeAtOnce"}, {"Ref": "AWS::NoValue"}]
+        }
         properties["Events"] = {"NoticeEvent": {"Properties": {"Pattern": arrival}}}
     if name == "deliver_mail":
         address = "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
-from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
+from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, TooManyAttempts
 from chalicelib.models.answers import Export, SignedIn, User
 from chalicelib.models.entities import Caller
 from chalicelib.models.requests import (
@@ -44,7 +44,7 @@ def sign_up(body: SignUp, source: str) -> SignedIn:
     auth=False,
     limited=True,
     body=Credentials,
-    raises=(InvalidCredentials,),
+    raises=(InvalidCredentials, NotAuthenticated),
 )
 def log_in(body: Credentials, source: str) -> SignedIn:
     """Begin a session on a device."""

@@ -34,6 +34,8 @@ class Account(Struct, kw_only=True, frozen=True):
     reset_hash: str | None = None
     """The same for the link that sets another password; no longer good without its time."""
     reset_expires_at: datetime | None = None
+    suspended_at: datetime | None = None
+    """Since when an operator lets nobody in to it, whatever else goes on."""
 
     def seen(self, quota: Quota) -> User:
         """The account as its user sees it."""

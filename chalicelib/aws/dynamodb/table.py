@@ -23,7 +23,7 @@ from chalicelib.aws.clients import (
     our_errors,
 )
 from chalicelib.aws.dynamodb.items import Item, Key, from_attributes, to_attributes
-from chalicelib.errors import Unavailable
+from chalicelib.errors import QuotaExceeded, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -38,6 +38,10 @@ CONFLICT_SECONDS = 0.02, 0.6
 # The conditions that an item is there, and that it is not: every item has a partition key.
 THERE = "attribute_exists(#pk)"
 NOT_THERE = "attribute_not_exists(#pk)"
+
+# What DynamoDB says, of a write alone and of one in a transaction, when one user's items and their
+# copies in the local indexes have 10 GB: docs/decisions/43-ten-gigabytes-a-user.md.
+FULL = {"ItemCollectionSizeLimitExceededException", "ItemCollectionSizeLimitExceeded"}
 
 # Of the table's indexes those that cannot be read consistently.
 GLOBAL_INDEXES = {"due"}
@@ -284,6 +288,8 @@ def _check_refused(error: ClientError) -> None:
         there: Any = error.response.get("Item", {})
         raise ConditionFailed(item=from_attributes(there) or None) from error
     reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+    if FULL.intersection([error_code(error), *reasons]):
+        raise QuotaExceeded("There is no room for more; delete some for good") from error
     if "ConditionalCheckFailed" in reasons:
         raise ConditionFailed(reasons.index("ConditionalCheckFailed")) from error
     if not BUSY.intersection(reasons):

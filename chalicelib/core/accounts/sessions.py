@@ -49,13 +49,18 @@ class Sessions(Struct, frozen=True):
         subject = self.tokens.verify(token)
         telemetry.note(user=subject.user_id)
         account, session = self._alive(subject.user_id, subject.session_id)
+        _check_admitted(account)
         may = unconfirmed or self.settings.unconfirmed_may == "everything"
         if not (may or account.email_confirmed_at):
             raise EmailNotConfirmed("Open the link that was mailed, or ask for another one")
         return Caller(account, session)
 
     def new(self, account: Account, device: str | None) -> tuple[Session, SignedIn]:
-        """A session that is yet to be stored, and what its device is answered."""
+        """A session that is yet to be stored, and what its device is answered.
+
+        NotAuthenticated when the account is suspended, however its user proved who they are.
+        """
+        _check_admitted(account)
         now = self.clock()
         secret = RefreshSecret.new(account.id, self.new_id())
         session = Session(
@@ -129,6 +134,7 @@ class Sessions(Struct, frozen=True):
 
     def _refresh(self, token: str) -> SignedIn:
         account, session, presented = self._session_of(token)
+        _check_admitted(account)
         if compare_digest(presented.hash, session.refresh_hash):
             salt = secrets.token_urlsafe(32)
             replacement = presented.replacement(self._server_keys()[0], salt)
@@ -187,3 +193,9 @@ class Sessions(Struct, frozen=True):
 
     def _expiry(self) -> datetime:
         return self.clock() + timedelta(days=self.settings.refresh_token_days)
+
+
+def _check_admitted(account: Account) -> None:
+    """NotAuthenticated while the account is suspended; logging out needs no admittance."""
+    if account.suspended_at:
+        raise NotAuthenticated("The account is suspended; ask whoever runs this service")
