@@ -33,6 +33,9 @@ OUT = ROOT / "out"
 NOT_RUN = (".dist-info/", "__pycache__/")
 # What AWS wants left when some of an account's concurrency is reserved.
 UNRESERVED = 100
+# email-validator asks DNS with it, which we do not have it do.
+NEVER_IMPORTED = ("dns/",)
+IN_LAMBDA = "/var/task"
 # Only for the shape of names: nobody is asked anything there.
 ANYWHERE = "us-east-1"
 
@@ -87,16 +90,36 @@ def zip_only(stage: Stage) -> None:
 
 
 def slim(file: Path) -> None:
-    """Leave in a zip what runs, and the same of the same every time."""
+    """Leave in a zip what runs, compiled, and the same of the same every time."""
     new = file.with_name(f"{file.name}.new")
-    with zipfile.ZipFile(file) as old, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as slimmed:
-        for name in sorted(old.namelist()):
-            if not any(part in name for part in NOT_RUN):
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(file) as old:
+            run = [name for name in old.namelist() if not name.startswith(NEVER_IMPORTED)]
+            old.extractall(folder, [name for name in run if not any(p in name for p in NOT_RUN)])
+        _compile(Path(folder))
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as slimmed:
+            for path in sorted(each for each in Path(folder).rglob("*") if each.is_file()):
+                name = path.relative_to(folder).as_posix()
                 entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16  # Lambda runs as somebody else.
-                slimmed.writestr(entry, old.read(name))
+                slimmed.writestr(entry, path.read_bytes())
     new.replace(file)
+
+
+def _compile(folder: Path) -> None:
+    """Put the bytecode beside the code, which takes a quarter off a cold start.
+
+    By this Python, which is the one that Lambda is told to run. Lambda's disk cannot be written to,
+    so nothing could be checked or kept there: hence unchecked hashes in place of times.
+    """
+    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    # Where Lambda unpacks it, for traces; and one seed, so that sets come out in one order.
+    subprocess.run(  # noqa: S603 - Python itself, and no shell
+        [*command, "-s", str(folder), "-p", IN_LAMBDA, str(folder)],
+        env={"PYTHONHASHSEED": "0"},
+        check=True,
+    )
 
 
 def merged_into(stage: Stage) -> dict[str, Any]:
