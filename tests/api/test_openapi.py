@@ -57,6 +57,13 @@ def test_the_document_is_served(nobody: Phone) -> None:
     assert answer.json == json.loads(openapi.text())
 
 
+def test_the_document_is_built_once(nobody: Phone, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = nobody.get("/openapi.json")
+    monkeypatch.delattr("chalicelib.api.openapi.document")
+
+    assert nobody.get("/openapi.json").text == first.text
+
+
 def test_every_route_is_described_and_nothing_else() -> None:
     assert set(OPERATIONS) == ROUTES
 
