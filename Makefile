@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit user test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
+.PHONY: help setup run upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -76,6 +76,10 @@ fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARG
 
 load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 10 --seconds 20'
 	@$(BIN)/python -m tests.load $(ARGS)
+
+bench: package ## Measure the app beside others that answer the same, for docs/performance.md.
+	@$(BIN)/python -m venv --upgrade-deps .bench && .bench/bin/python -m pip install --quiet --require-hashes -r benchmarks/requirements.txt
+	@.bench/bin/python -m benchmarks $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true
