@@ -1,0 +1,1 @@
+"""The embedded backend: S3, DynamoDB and SES on this machine."""

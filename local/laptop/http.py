@@ -1,0 +1,43 @@
+"""What the embedded services are asked and answer, as HTTP has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from local.laptop.disk import Blob
+
+# Status, headers and body.
+Answer: TypeAlias = tuple[int, dict[str, str], "bytes | Blob"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request, read whole. Headers have lower-case names; `raw_path` is as it was sent."""
+
+    method: str
+    raw_path: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes | Blob
+
+
+class Service(Protocol):
+    """Something that answers requests."""
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request. What it says was done is on the disk."""
+
+
+def finished(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of a coroutine that waits for nothing, as those of ministack's that we call."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    coroutine.close()
+    raise asyncio.InvalidStateError("It waits for something")
