@@ -235,8 +235,6 @@ def _start_embedded_backend() -> None:
     # writes one already.
     sys.dont_write_bytecode = True
     # Never packaged, so it is there on a developer's machine only.
-    from local.embedded import backend
+    from local.laptop import backend
 
-    backend.start_in_process(
-        deliver_mail=lambda: services().mail.deliver(), upkeep=lambda: services().upkeep.run()
-    )
+    backend.start_in_process()

@@ -9,41 +9,40 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.laptop import schedules
 from local.laptop.disk import Disk
 from local.laptop.environment import ISOLATED, LOOPBACK, REGION, apply, reachable
-from local.laptop.mailbox import PATH, SENDER, Mailbox
+from local.laptop.server import Server
 from local.laptop.template import resources
 
 if TYPE_CHECKING:
-    from local.laptop.dynamodb import DynamoDB
-    from local.laptop.s3 import S3
-    from local.laptop.server import Server
+    from local.laptop.services import Services
+
+SENDER = "recorder@example.com"
+# Where the server shows the mails.
+MAIL = "/_mail"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Backend:
-    """A running embedded backend."""
+    """An embedded backend, which listens, and answers once it serves."""
 
     host: str
-    port: int
     public_host: str | None
-    names: Mapping[str, str]
+    template: Mapping[str, dict[str, Any]]
     secret: str
     jwt_key: str
     server: Server
-    services: tuple[S3, DynamoDB]
-    mailbox: Mailbox
     disk: Disk | None
+    services: Services | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
         """The address at which this machine reaches both S3 and DynamoDB."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self.host}:{self.server.server_port}"
 
     def environment(self) -> dict[str, str]:
         """What a process needs to use this backend and nothing else; hand it to apply()."""
@@ -52,9 +51,9 @@ class Backend:
             "AWS_SECRET_ACCESS_KEY": self.secret,
             # To the app this is AWS, at another address.
             "RECORDER_BACKEND": "aws",
-            "RECORDER_TABLE": self.names["Table"],
-            "RECORDER_UPLOADS_BUCKET": self.names["UploadsBucket"],
-            "RECORDER_RECORDINGS_BUCKET": self.names["RecordingsBucket"],
+            "RECORDER_TABLE": self.template["Table"]["TableName"],
+            "RECORDER_UPLOADS_BUCKET": self.template["UploadsBucket"]["BucketName"],
+            "RECORDER_RECORDINGS_BUCKET": self.template["RecordingsBucket"]["BucketName"],
             "RECORDER_JWT_KEYS": f"local:{self.jwt_key}",
             "RECORDER_JWT_SECRET_ID": "",
             "RECORDER_MAIL_FROM": SENDER,
@@ -65,76 +64,62 @@ class Backend:
             "no_proxy": f"{LOOPBACK},{self.host}",
         }
         if self.public_host:
-            environment["RECORDER_S3_PUBLIC_URL"] = f"http://{self.public_host}:{self.port}"
+            environment["RECORDER_S3_PUBLIC_URL"] = f"http://{self.public_host}:{self.server.server_port}"
         return environment
 
     @property
     def mail_url(self) -> str:
         """The address at which the mails that were sent can be read."""
-        return f"{self.url}{PATH}"
+        return f"{self.url}{MAIL}"
+
+    def serve(self, arrived: Callable[[dict[str, Any]], None]) -> None:
+        """Answer, also what has asked already. `arrived` is told of what comes into the uploads
+        bucket, with S3's event as EventBridge hands it on.
+
+        The process gives up its own AWS settings for it, and can have one such backend at a time.
+        """
+        apply({**ISOLATED, "AWS_SECRET_ACCESS_KEY": self.secret}, os.environ)
+        # Imported here because it takes half a second, and reads the environment.
+        from local.laptop.services import Services
+
+        self.services = Services(self.secret, dict(self.template), self.disk, arrived)
+        self.server.serve(self.services.answer)
 
     def mails(self) -> list[dict[str, str]]:
         """The mails that were sent, oldest first."""
-        return self.mailbox.mails
+        return self.services.mailbox.mails if self.services else []
+
+    def arrivals(self) -> list[dict[str, Any]]:
+        """S3's events of all that waits in the uploads bucket, for who has heard of none yet."""
+        bucket = self.template["UploadsBucket"]["BucketName"]
+        return self.services.s3.events_of(bucket) if self.services else []
 
     def stop(self) -> None:
         """Stop listening and let go of the data, which stays where it was on a disk."""
         self.server.stop()
-        for service in self.services:
-            service.forget()
+        if self.services:
+            self.services.forget()
         if self.disk:
             self.disk.close()
 
 
-def start(
-    host: str = "127.0.0.1",
-    public_host: str | None = None,
-    folder: Path | None = None,
-    arrived: Callable[[dict[str, Any]], None] = lambda event: None,
+def listen(
+    host: str = "127.0.0.1", public_host: str | None = None, folder: Path | None = None
 ) -> Backend:
-    """Start a backend on a port of `host`, with the table and the buckets made.
+    """Make a backend that listens on a port of `host`, and does not answer yet.
 
     `public_host` is the name by which phones reach this machine, where that is another one.
-    `folder` has the data; without it there is none before and after. `arrived` is told of what came
-    into the uploads bucket. The process gives up its own AWS settings for it, and can have one
-    backend at a time. Raises OSError when `host` is not an address of this machine, and NotUsable
-    when the data cannot be used.
+    `folder` has the data; without it there is none before and after. Raises OSError when `host` is
+    not an address of this machine, and NotUsable when the data cannot be used.
     """
     disk = Disk(folder) if folder else None
-    secret = _setting(disk, "secret")
-    apply({**ISOLATED, "AWS_SECRET_ACCESS_KEY": secret}, os.environ)
-    # Imported here because it takes half a second, and reads the environment.
-    from local.laptop.dynamodb import DynamoDB
-    from local.laptop.s3 import S3
-
-    template = resources(REGION)
-    uploads = template["UploadsBucket"]["BucketName"]
-
-    def tell(event: dict[str, Any]) -> None:
-        if event["detail"]["bucket"]["name"] == uploads:
-            arrived(event)
-
-    s3, dynamodb, mailbox = S3(secret, disk, tell), DynamoDB(secret, disk), Mailbox(secret)
-    names = {
-        "Table": dynamodb.make_table(template["Table"]),
-        "UploadsBucket": s3.make_bucket(template["UploadsBucket"]),
-        "RecordingsBucket": s3.make_bucket(template["RecordingsBucket"]),
-    }
-    for service in (s3, dynamodb):
-        service.load()
-    if disk:
-        disk.sweep()
-    server = _listen(host, {"s3": s3, "dynamodb": dynamodb}, mailbox, disk)
     return Backend(
         host=reachable(host),
-        port=server.server_port,
         public_host=public_host,
-        names=names,
-        secret=secret,
+        template=resources(REGION),
+        secret=_setting(disk, "secret"),
         jwt_key=_setting(disk, "jwt_key"),
-        server=server,
-        services=(s3, dynamodb),
-        mailbox=mailbox,
+        server=_listen(host, disk),
         disk=disk,
     )
 
@@ -145,8 +130,12 @@ def start_in_process() -> Backend:
     This is what a bare `chalice local` does. Its data is in memory: Chalice's reloader would take a
     change of a file in the project's folder for an edit.
     """
-    jobs = schedules.Jobs()
-    backend = start(arrived=jobs.arrived)
+    # It imports the app, which a backend beside the app has no need of.
+    from local.laptop.schedules import Jobs
+
+    jobs = Jobs()
+    backend = listen()
+    backend.serve(jobs.arrived)
     apply(backend.environment(), os.environ)
     # Where `chalice local` listens, if it is not told otherwise.
     os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
@@ -163,17 +152,13 @@ def _setting(disk: Disk | None, name: str) -> str:
     return disk.setting(name, make) if disk else make()
 
 
-def _listen(
-    host: str, services: dict[str, Any], mailbox: Mailbox, disk: Disk | None
-) -> Server:
+def _listen(host: str, disk: Disk | None) -> Server:
     """Listen on the port of the last time, so that what was signed then still leads here."""
-    from local.laptop.server import Server
-
     port = int(disk.setting("port", lambda: "0")) if disk else 0
     try:
-        server = Server((host, port), services, mailbox, disk)
+        server = Server(host, port, disk)
     except OSError:
-        server = Server((host, 0), services, mailbox, disk)
+        server = Server(host, 0, disk)
     if disk and server.server_port != port:
         disk.save("setting", {"port": str(server.server_port)})
     return server

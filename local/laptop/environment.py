@@ -31,6 +31,11 @@ def reachable(host: str) -> str:
     return "127.0.0.1" if host == EVERY_ADDRESS else host
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    return host == "localhost" or host.startswith("127.")
+
+
 def apply(environment: Mapping[str, str], target: MutableMapping[str, str]) -> None:
     """Make `target`, which is os.environ or a copy of it, lead to the backend and nowhere else.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from local.laptop.disk import Blob
 
@@ -25,11 +25,10 @@ class Request:
     body: bytes | Blob
 
 
-class Service(Protocol):
-    """Something that answers requests."""
-
-    def answer(self, request: Request) -> Answer:
-        """The answer to a request. What it says was done is on the disk."""
+def refusal(status: int, code: str, message: str) -> Answer:
+    """A refusal in S3's form."""
+    error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return status, {"Content-Type": "application/xml"}, error.encode()
 
 
 def finished(coroutine: Coroutine[Any, Any, Answer]) -> Answer:

@@ -7,8 +7,6 @@ import json
 from local.laptop import signatures
 from local.laptop.http import Answer, Request
 
-PATH = "/_mail"
-SENDER = "recorder@example.com"
 # Where SES takes a mail.
 SEND = "/v2/email/outbound-emails"
 

@@ -120,6 +120,12 @@ class S3:
         status, headers, body = answer
         return status, {**headers, **self._cors(bucket, request)}, body
 
+    def events_of(self, bucket: str) -> list[Object]:
+        """The events of all that is in a bucket, as if it came now."""
+        with self._lock:
+            objects = list(engine._buckets[bucket]["objects"].items())
+        return [_created(bucket, key, each["etag"]) for key, each in objects]
+
     def forget(self) -> None:
         """Forget all that is in memory, and be ministack's as it was."""
         engine.reset()
@@ -214,15 +220,19 @@ class S3:
         """Whatever creates or removes an object says so."""
         self._touched[bucket, key] = None
         if name.startswith("s3:ObjectCreated:"):
-            etag = str(about["etag"]).strip('"')
-            detail = {"bucket": {"name": bucket}, "object": {"key": key, "etag": etag}}
-            self._events.append({"detail-type": "Object Created", "detail": detail})
+            self._events.append(_created(bucket, key, about["etag"]))
 
     def _bytes_of(self, each: Object, name: str) -> bytes | Blob:
         held: bytes | Blob | None = each.get(name)
         if held is None and self._disk and "blob" in each:
             return self._disk.read(each["blob"])
         return held or b""
+
+
+def _created(bucket: str, key: str, etag: str) -> Object:
+    """S3's event as EventBridge hands it on, as far as the app looks at it."""
+    detail = {"bucket": {"name": bucket}, "object": {"key": key, "etag": etag.strip('"')}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
 
 def _put_down(each: Object, disk: Disk, kept: dict[int, str]) -> Object:

@@ -52,7 +52,8 @@ class Jobs:
                 log.exception("a job failed")
 
     def _by_events(self) -> None:
-        for event in itertools.chain(_of_what_is_there(), iter(self._events.get, None)):
+        while True:
+            event = self._events.get()
             try:
                 jobs.notice(event, _Lambda())
             except Exception:
@@ -69,13 +70,3 @@ class _Lambda:
 
     def get_remaining_time_in_millis(self) -> int:
         return int((self._until - time.monotonic()) * 1000)
-
-
-def _of_what_is_there() -> Any:
-    """The events of what arrived while nobody listened: of all that is in the uploads bucket."""
-    bucket = services().settings.uploads_bucket
-    pages = services().clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    for page in pages:
-        for there in page.get("Contents", []):
-            found = {"key": there["Key"], "etag": there["ETag"].strip('"')}
-            yield {"detail": {"bucket": {"name": bucket}, "object": found}}

@@ -3,57 +3,40 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from local.laptop import dynamodb, mailbox
 from local.laptop.disk import Disk
-from local.laptop.http import Answer, Request, Service
-from local.laptop.mailbox import Mailbox
+from local.laptop.http import Answer, Request, refusal
 
 EMPTY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
-ERROR = "<?xml version='1.0' encoding='UTF-8'?>\n<Error><Code>{}</Code><Message>{}</Message></Error>"
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a port of `host` until it is stopped; port 0 is any that is free."""
+    """Listens on a port from the beginning, and answers once it is told how."""
 
     # Connections that come at one moment wait to be taken: Python has five wait, and resets others.
     request_queue_size = 256
     daemon_threads = True
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        services: dict[str, Service],
-        mails: Mailbox,
-        disk: Disk | None,
-    ) -> None:
-        """`services` are s3 and dynamodb. Raises OSError when the address cannot be had."""
-        super().__init__(address, _Handler)
+    def __init__(self, host: str, port: int, disk: Disk | None) -> None:
+        """Port 0 is any that is free. Raises OSError when the address cannot be had."""
+        super().__init__((host, port), _Handler)
         self.disk = disk
-        self._services = services
-        self._mails = mails
-        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
+        self.answer: Callable[[Request, str], Answer]
 
-    def answer(self, request: Request, asked_from: str) -> Answer:
-        """Have the service that is meant answer a request."""
-        if request.path == mailbox.PATH:
-            # Mails have links that log people in: they are for who sits at this machine.
-            if ip_address(asked_from).is_loopback:
-                return self._mails.show()
-            return refusal(HTTPStatus.FORBIDDEN, "AccessDenied", "Access Denied")
-        if request.path == mailbox.SEND:
-            return self._mails.answer(request)
-        name = "dynamodb" if dynamodb.TARGET in request.headers else "s3"
-        return self._services[name].answer(request)
+    def serve(self, answer: Callable[[Request, str], Answer]) -> None:
+        """Answer, in threads, what has come and what comes."""
+        self.answer = answer
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
     def stop(self) -> None:
         """Stop listening."""
-        self.shutdown()
+        if hasattr(self, "answer"):
+            self.shutdown()
         self.server_close()
 
 
@@ -116,11 +99,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing: a line for every call drowns the app's own log."""
-
-
-def refusal(status: int, code: str, message: str) -> Answer:
-    """A refusal in S3's form."""
-    return status, {"Content-Type": "application/xml"}, ERROR.format(code, message).encode()
 
 
 def _refusal_of_framing(headers: Any) -> Answer | None:

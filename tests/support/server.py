@@ -154,7 +154,7 @@ def running(
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=_plain_environment() | (environ or {}),
+            env=_plain_environment() | {"DATA": "memory"} | (environ or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
