@@ -24,8 +24,11 @@ class Child:
     def __init__(
         self, root: Path, host: str, port: int, environ: Mapping[str, str], *, jobs: bool
     ) -> None:
-        """Start nothing yet. `root` is the project's folder; `jobs` has it do what AWS does by
-        itself. `environ` is read when it starts."""
+        """Start nothing yet.
+
+        `root` is the project's folder, and `environ` is read when the server starts. `jobs` has it
+        do what AWS does by itself.
+        """
         self._root = root
         self._host = host
         self._port = port
@@ -50,8 +53,11 @@ class Child:
         )
 
     def tell(self, event: dict[str, Any]) -> None:
-        """Tell the server of an event of S3's. What it is not told, since it does not run or does
-        not listen, it is told when it starts again, and upkeep finds it."""
+        """Tell the server of an event of S3's.
+
+        What it is not told, since it does not run or does not listen, it is told when it starts
+        again, and upkeep finds it.
+        """
         with contextlib.suppress(OSError):
             if self._tether:
                 os.write(self._tether[1], json.dumps(event).encode() + b"\n")

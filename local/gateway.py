@@ -27,7 +27,7 @@ class Refused(LocalGatewayException):
 
     def __init__(self, refusal: RecorderError) -> None:
         headers = HEADERS | cors(load().cors_origin).get_access_control_headers()
-        body = describe(refusal, str(uuid7()))
+        body = describe(refusal, uuid7()).encode()
         super().__init__(headers | {"Content-Type": PROBLEM, **refusal.headers}, body)
         self.CODE = refusal.status
 
@@ -83,6 +83,5 @@ def _send_refusal(handler: ChaliceRequestHandler, refusal: LocalGatewayException
     if not isinstance(refusal, Refused):
         refusal = Refused(REFUSALS["MISSING_AUTHENTICATION_TOKEN"])
     print(f"{handler.command} {handler.path} {refusal.CODE}", flush=True)
-    body = "" if handler.command == "HEAD" else refusal.body
+    body = b"" if handler.command == "HEAD" else refusal.body
     handler._send_http_response(refusal.CODE, dict(refusal.headers), body)
-

@@ -7,8 +7,8 @@ import socket
 
 import segno
 
-# An address for documentation (RFC 5737). Nothing is sent to it: a datagram socket that is connected
-# only knows by which of this machine's addresses it would go there.
+# An address for documentation (RFC 5737). Nothing is sent to it: a datagram socket that is
+# connected only knows by which of this machine's addresses it would go there.
 ELSEWHERE = ("192.0.2.1", 9)
 
 

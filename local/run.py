@@ -62,8 +62,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class Options:
-    """Where to listen, the name by which phones know this machine, if it is another one, and
-    the folder that has the data, if one has."""
+    """Where to listen, and the name by which phones know this machine, if it is another one.
+
+    `folder` has the data, and None is memory; `phone` shows a QR code.
+    """
 
     host: str
     port: int
@@ -218,7 +220,9 @@ def _for_phones(host: str, public_host: str | None) -> tuple[str, str]:
         host = environment.EVERY_ADDRESS
     public_host = public_host or (lan.address() if host == environment.EVERY_ADDRESS else host)
     if not public_host:
-        raise Refused("this machine is on no network. Say by what name a phone reaches it: PUBLIC_HOST=")
+        raise Refused(
+            "this machine is on no network. Say by what name a phone reaches it: PUBLIC_HOST="
+        )
     return host, public_host
 
 
@@ -256,8 +260,11 @@ def _banner(options: Options, data: backend.Backend | None) -> str:
     if options.phone:
         lines += ["", lan.qr_code(options.public_url)]
     if data:
-        kept = f"embedded: the data is in {options.folder}" if options.folder else (
-            "embedded: the data lasts until this stops")
+        kept = (
+            f"embedded: the data is in {options.folder}"
+            if options.folder
+            else ("embedded: the data lasts until this stops")
+        )
         lines.append(f"  Its S3        {data.url} ({kept})")
         lines.append(f"  Its mail      {data.mail_url} (nothing is sent; it is printed here too)")
         if options.host == environment.EVERY_ADDRESS and not options.public_host:

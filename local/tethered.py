@@ -1,10 +1,10 @@
 """The server of the API, tethered to the process that started it.
 
-`python -m local.tethered FD JOBS HOST PORT` does what `chalice local` does until FD, the reading end
-of a pipe, comes to its end. That happens when nobody holds the writing end any longer, so even a
-supervisor that was killed outright leaves no server behind, on Linux and macOS alike. What comes
-through the pipe are S3's events, one a line. JOBS is `jobs` if what AWS does by itself is to be done
-too.
+`python -m local.tethered FD JOBS HOST PORT` does what `chalice local` does until FD, the reading
+end of a pipe, comes to its end. That happens when nobody holds the writing end any longer, so even
+a supervisor that was killed outright leaves no server behind, on Linux and macOS alike. What comes
+through the pipe are S3's events, one a line. JOBS is `jobs` if what AWS does by itself is to be
+done too.
 """
 
 from __future__ import annotations

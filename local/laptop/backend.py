@@ -64,7 +64,9 @@ class Backend:
             "no_proxy": f"{LOOPBACK},{self.host}",
         }
         if self.public_host:
-            environment["RECORDER_S3_PUBLIC_URL"] = f"http://{self.public_host}:{self.server.server_port}"
+            environment["RECORDER_S3_PUBLIC_URL"] = (
+                f"http://{self.public_host}:{self.server.server_port}"
+            )
         return environment
 
     @property
@@ -73,10 +75,10 @@ class Backend:
         return f"{self.url}{MAIL}"
 
     def serve(self, arrived: Callable[[dict[str, Any]], None]) -> None:
-        """Answer, also what has asked already. `arrived` is told of what comes into the uploads
-        bucket, with S3's event as EventBridge hands it on.
+        """Answer, also what has asked already.
 
-        The process gives up its own AWS settings for it, and can have one such backend at a time.
+        `arrived` is told of what comes into the uploads bucket, with S3's event as EventBridge
+        hands it on. The process gives up its own AWS settings for it, and can have one such backend at a time.
         """
         apply({**ISOLATED, "AWS_SECRET_ACCESS_KEY": self.secret}, os.environ)
         # Imported here because it takes half a second, and reads the environment.
@@ -148,8 +150,11 @@ def start_in_process() -> Backend:
 
 def _setting(disk: Disk | None, name: str) -> str:
     """A secret that stays as long as the data does: what it signed stays good."""
-    make = lambda: secrets.token_urlsafe(48)  # noqa: E731
-    return disk.setting(name, make) if disk else make()
+    return disk.setting(name, _secret) if disk else _secret()
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(48)
 
 
 def _listen(host: str, disk: Disk | None) -> Server:

@@ -13,6 +13,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -39,8 +40,11 @@ class Disk:
     """The data in one folder, for this process alone."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the data, or make it. Raises NotUsable when another process has it open, or when it
-        is of a format that this code does not know."""
+        """Open the data, or make it.
+
+        Raises NotUsable when another process has it open, or it is of a format that this code does
+        not know.
+        """
         self._bytes = folder / BYTES
         self._lock = Lock()
         self._named: dict[tuple[str, str], set[str]] = {}
@@ -68,8 +72,7 @@ class Disk:
             yield key, value
 
     def save(self, kind: str, changed: Mapping[str, Any]) -> None:
-        """Keep these rows; None removes one. Bytes that no row of its kind and key names any more
-        go with it."""
+        """Keep these rows; None removes one. What bytes they named, and name no more, go too."""
         if not changed:
             return
         with self._lock:
@@ -110,8 +113,8 @@ class Disk:
         """What was kept under a name."""
         return _map(self._bytes / name)
 
-    def receive(self, source: IO[bytes], size: int) -> bytes | Blob:
-        """Read `size` bytes, or fewer if there are no more, and into memory only if they are few."""
+    def receive(self, source: BufferedIOBase, size: int) -> bytes | Blob:
+        """Read `size` bytes, or fewer if there are no more; into memory only if they are few."""
         if size < SPOOLED_BYTES:
             return source.read(size)
         path = self._bytes / f"{secrets.token_hex(16)}.part"
@@ -132,7 +135,7 @@ class Disk:
             data.path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove the bytes that no row names: all rows have been read, and nothing was saved yet."""
+        """Remove the bytes that no row names, once all rows were read and before any is saved."""
         named = {name for names in self._named.values() for name in names}
         for path in self._bytes.iterdir():
             if path.name not in named:

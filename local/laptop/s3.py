@@ -17,12 +17,26 @@ from local.laptop import signatures
 from local.laptop.disk import Blob, Disk
 from local.laptop.engine import s3 as engine
 from local.laptop.http import Answer, Request, finished
+from local.laptop.signatures import Refusal
 
 Object: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str]
 
 # What S3 asks of every part but the last.
 LEAST_PART_BYTES = 5 * 1024 * 1024
+NO_PARTS = Refusal(
+    400,
+    "MalformedXML",
+    "The XML you provided was not well-formed or did not validate against our published schema",
+)
+NOT_IN_ORDER = Refusal(
+    400,
+    "InvalidPartOrder",
+    "The list of parts was not in ascending order. Parts must be ordered by part number.",
+)
+TOO_SMALL = Refusal(
+    400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
+)
 # The names under which ministack has an object's bytes, and a version's.
 BYTES = ("body", "data")
 
@@ -44,7 +58,7 @@ _form: ContextVar[dict[str, str] | None] = ContextVar("form", default=None)
 
 
 class Refused(Exception):
-    """A request is refused in the midst of ministack's work on it, which has changed nothing yet."""
+    """A request is refused amid ministack's work on it, which has changed nothing yet."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer)
@@ -66,8 +80,7 @@ class S3:
     """The S3 of this process: ministack keeps one."""
 
     def __init__(self, secret: str, disk: Disk | None, arrived: Callable[[Object], None]) -> None:
-        """`disk` None is memory alone. `arrived` is told of each object that was created, with
-        S3's event as EventBridge hands it on."""
+        """`disk` None is memory alone; `arrived` is told of each object that was created."""
         self._secret = secret
         self._disk = disk
         self._arrived = arrived
@@ -114,7 +127,9 @@ class S3:
             return preflight
         refusal = signatures.refusal_of_s3(request, self._secret)
         if refusal:
-            answer: Answer = engine._error(refusal.code, refusal.message, refusal.status, request.path)
+            answer: Answer = engine._error(
+                refusal.code, refusal.message, refusal.status, request.path
+            )
         else:
             answer = self._do(request)
         status, headers, body = answer
@@ -206,8 +221,8 @@ class S3:
             "_dispatch": self._dispatch,
             "_fire_s3_event_async": self._note_event,
             "_post_object": _post_object,
-            "_read_body": lambda bucket, key, each: self._bytes_of(each, "body"),
-            "_version_body": lambda held, bucket, key, each: self._bytes_of(each, "data"),
+            "_read_body": lambda *of: self._bytes_of(of[-1], "body"),
+            "_version_body": lambda *of: self._bytes_of(of[-1], "data"),
         }
 
     def _dispatch(self, method: str, bucket: str, key: str, *rest: Any) -> Answer:
@@ -295,15 +310,18 @@ def _copy_object(bucket: str, key: str, headers: dict[str, str]) -> Answer:
 def _complete_multipart_upload(
     bucket: str, key: str, body: bytes, query: dict[str, list[str]], headers: dict[str, str]
 ) -> Answer:
-    """Every part but the last has the least size."""
-    answer: Answer
+    """Parts are named in their order, and each but the last has the least size."""
     upload = engine._multipart_uploads.get(query["uploadId"][0], {"parts": {}})
     named = _parts_named(body)
     found = [upload["parts"][number] for number in named if number in upload["parts"]]
+    where = f"/{bucket}/{key}"
+    if not named:
+        return _error(NO_PARTS, where)
+    if named != sorted(set(named)):
+        return _error(NOT_IN_ORDER, where)
     if any(part["size"] < LEAST_PART_BYTES for part in found[:-1]):
-        message = "Your proposed upload is smaller than the minimum allowed size"
-        return _error(signatures.Refusal(400, "EntityTooSmall", message), f"/{bucket}/{key}")
-    answer = ORIGINAL["_complete_multipart_upload"](bucket, key, body, query, headers)
+        return _error(TOO_SMALL, where)
+    answer: Answer = ORIGINAL["_complete_multipart_upload"](bucket, key, body, query, headers)
     return answer
 
 
@@ -316,7 +334,7 @@ def _parts_named(body: bytes) -> list[int]:
         return []
 
 
-def _error(refusal: signatures.Refusal, resource: str) -> Answer:
+def _error(refusal: Refusal, resource: str) -> Answer:
     answer: Answer = engine._error(refusal.code, refusal.message, refusal.status, resource)
     return answer
 

@@ -1,4 +1,4 @@
-"""Who asks: Signature Version 4 in a header, which ministack does not check of the account's own key.
+"""Who asks: Signature Version 4 in a header, which ministack checks of no account's own key.
 
 It checks URLs and forms itself; what is refused of a URL besides is here, too.
 """
