@@ -78,7 +78,8 @@ class Backend:
         """Answer, also what has asked already.
 
         `arrived` is told of what comes into the uploads bucket, with S3's event as EventBridge
-        hands it on. The process gives up its own AWS settings for it, and can have one such backend at a time.
+        hands it on. The process gives up its own AWS settings for it, and can have one such backend
+        at a time.
         """
         apply({**ISOLATED, "AWS_SECRET_ACCESS_KEY": self.secret}, os.environ)
         # Imported here because it takes half a second, and reads the environment.
