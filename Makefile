@@ -16,14 +16,14 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
-# A worker for each core, up to where starting another costs more than it saves. A file's tests stay
-# on one, since they share a server.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+# A worker for each core, up to where starting another costs more than it saves. The tests
+# of a file that share something, such as a server, stay on one.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 # Touched when all else is done, so an interrupted setup is done again.
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run reset upkeep audit test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
+.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -54,13 +54,16 @@ reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
 upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says which; or in AWS.
 	@$(BIN)/python -m local.attach '$(PORT)' local.upkeep
 
+user: $(STAMP) ## Find a user, suspend, lift or close them, there likewise. ARGS='find WHO'
+	@$(BIN)/python -m local.attach '$(PORT)' ops.users $(ARGS)
+
 audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)
 
-test: $(STAMP) ## Run the tests. ARGS='-k trash' picks some.
-	@$(PYTEST) $(ARGS)
+test: $(STAMP) ## Run the tests, but for the deep ones. ARGS='-k trash' picks some.
+	@$(PYTEST) -m 'not deep' $(ARGS)
 
-deep: $(STAMP) ## Run the tests with ten times as much of what there can be more of.
+deep: $(STAMP) ## Run all tests, with as much as it takes of what there can be more of.
 	@HYPOTHESIS_PROFILE=deep $(PYTEST) $(ARGS)
 
 check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.

@@ -74,14 +74,19 @@ def notice(event: dict[str, Any], _context: object) -> None:
 @_job
 def upkeep(_event: object, context: Any) -> dict[str, int]:
     """Move what is due; says what was done, and the metrics do too."""
-    enough = min(ENOUGH_MILLISECONDS, context.get_remaining_time_in_millis() // 2)
-    tally = services().upkeep.run(lambda: context.get_remaining_time_in_millis() > enough)
+    tally = services().upkeep.run(_goes_on(context))
     numbers: dict[str, int] = msgspec.structs.asdict(tally)
     telemetry.count(**{f"upkeep_{name}": number for name, number in numbers.items()})
     return numbers
 
 
 @_job
-def deliver_mail(_event: object, _context: object) -> None:
+def deliver_mail(_event: object, context: Any) -> None:
     """Send the mails that wait."""
-    services().mail.deliver()
+    services().mail.deliver(_goes_on(context))
+
+
+def _goes_on(context: Any) -> Callable[[], bool]:
+    """Says whether a run has time for more."""
+    enough = min(ENOUGH_MILLISECONDS, context.get_remaining_time_in_millis() // 2)
+    return lambda: context.get_remaining_time_in_millis() > enough

@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from chalicelib.models.entities import Quota
+
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)]
 # RFC 7518, section 3.2: an HS256 key has at least as many bits as the hash, which is 32 bytes.
 JwtKeys = Annotated[
@@ -58,6 +60,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long a deleted recording can be brought back; 0 deletes for good at once."""
     quota_bytes: Annotated[int, Meta(ge=0)] = 10 * GIB
     """What one user may keep."""
+    quota_recordings: Annotated[int, Meta(ge=0)] = 100_000
+    """How many recordings that may be, those in the trash and those under way too."""
     cors_origin: Annotated[str, Meta(pattern=r"^(\*|https?://[^\s/]+)\Z")] = "*"
     s3_public_url: Url | None = None
     """The address of S3 that signed URLs carry, when phones reach it by another one than we do."""
@@ -71,9 +75,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     login_failures_per_address: Limit = 10
     login_failures_per_source: Limit = 100
     refresh_failures_per_source: Limit = 300
-    signups_per_source: Limit = 300
+    signups_per_source: Limit = 50
     forgot_per_source: Limit = 300
     mails_per_address: Limit = 5
+    announced_per_hour: Limit = 1000
+    """Recordings that a user announces in an hour, direct uploads too."""
+    exports_per_day: Limit = 5
     login_window_seconds: Window = 900
     """Within what time failed log-ins and refreshes are counted, and how long it locks out."""
     signup_window_seconds: Window = 3600
@@ -83,6 +90,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`json` takes the log over, for CloudWatch; `text` leaves it to whoever runs the app."""
     s3_endpoint: Url | None = None
     """Where S3 is, if not at AWS: botocore's AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+
+    @property
+    def quota(self) -> Quota:
+        """What one user may keep, and may announce in an hour."""
+        return Quota(self.quota_bytes, self.quota_recordings, self.announced_per_hour)
 
     @property
     def keys(self) -> dict[str, str]:

@@ -91,9 +91,7 @@ class Services:
 
     @cached_property
     def passwords(self) -> Passwords:
-        return Passwords(
-            self._stores.accounts, self._stores.outbox, self._attempts, self.settings, self._clock
-        )
+        return Passwords(self._stores, self._attempts, self.settings, self._clock)
 
     @cached_property
     def confirmations(self) -> Confirmations:
@@ -114,7 +112,7 @@ class Services:
 
     @cached_property
     def exporting(self) -> Exporting:
-        return Exporting(self._stores, self._clock)
+        return Exporting(self._stores, self.passwords, self._attempts, self.settings, self._clock)
 
     @cached_property
     def tokens(self) -> AccessTokens:
@@ -193,7 +191,9 @@ class Services:
             due=DueIndex(table),
             uploads=UploadsBucket(uploads, signer),
             parts=Parts(uploads, clients.copier, signer),
-            audio=RecordingsBucket(recordings, uploads.name, clients.copier, signer),
+            audio=RecordingsBucket(
+                recordings, uploads.name, clients.copier, signer, bool(settings.s3_endpoint)
+            ),
             exports=Exports(uploads, signer),
         )
 

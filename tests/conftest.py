@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,19 +20,12 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import (
-    Item,
-    account_key,
-    from_attributes,
-    recording_key,
-    to_attributes,
-)
-from chalicelib.models.fields import Store
+from chalicelib.aws.dynamodb.items import Item, account_key, recording_key
 from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
 from local.embedded import backend
-from tests.support import audits, leaks, s3_rules, shortcut
+from tests.support import audits, faster_moto, in_process, leaks, shortcut
 from tests.support.faults import Faults
 from tests.support.forger import Forger
 from tests.support.invariants import Held, Invariants
@@ -51,10 +43,20 @@ DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 pytest_plugins = ["tests.support.leak_plugin"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of a file that share something, such as a server, on one worker."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - mypy forbids the attribute
+        if any(fixture[-1].scope == "module" for fixture in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def settings() -> Iterator[Settings]:
     """Settings that lead to an embedded backend, whatever this machine is configured for."""
     embedded = backend.start()
+    faster_moto.hurry()
     # moto and cfn-lint are two million objects, which each collection would look at again.
     gc.freeze()
     with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +69,8 @@ def settings() -> Iterator[Settings]:
         patch.setenv("RECORDER_BCRYPT_COST", "4")
         settings = settings_module.load()
         leaks.learn(*({"token": key} for key in settings.keys.values()))
-        yield settings
+        with in_process.answering(embedded.url):
+            yield settings
     embedded.stop()
 
 
@@ -81,19 +84,6 @@ def clients(settings: Settings) -> Clients:
 def onlookers(settings: Settings) -> Clients:
     """Clients like those of the app, for looking at what it did: no fault is injected into them."""
     return Clients(custom_s3=bool(settings.s3_endpoint))
-
-
-@pytest.fixture
-def quick(clients: Clients, onlookers: Clients) -> Iterator[None]:
-    """Has AWS answer in a third of the time, for tests of which there are hundreds."""
-    with shortcut.to_moto(clients, onlookers):
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _s3_rules(clients: Clients, onlookers: Clients) -> None:
-    """The conditions of a copy, which S3 enforces and moto does not."""
-    s3_rules.enforce(clients.s3_copying, looking_through=onlookers.s3)
 
 
 class Clock:
@@ -193,22 +183,10 @@ def _forgotten(forget: Callable[[], None]) -> Iterator[None]:
     forget()
 
 
-@pytest.fixture
-def stored(settings: Settings, clients: Clients) -> Callable[..., list[Item]]:
+@pytest.fixture(scope="session")
+def stored(settings: Settings) -> Callable[..., list[Item]]:
     """Reads the table: what it holds under one partition key, or all there is."""
-
-    def read(pk: str | None = None) -> list[Item]:
-        if pk is None:
-            pages = clients.dynamodb.get_paginator("scan").paginate(TableName=settings.table)
-            return [from_attributes(item) for page in pages for item in page["Items"]]
-        queried = clients.dynamodb.get_paginator("query").paginate(
-            TableName=settings.table,
-            KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues=to_attributes({":pk": pk}),
-        )
-        return [from_attributes(item) for page in queried for item in page["Items"]]
-
-    return read
+    return partial(shortcut.items, settings.table)
 
 
 @pytest.fixture
@@ -224,28 +202,14 @@ def configure(
     return configure
 
 
-@pytest.fixture
-def held(settings: Settings, onlookers: Clients) -> Held:
+@pytest.fixture(scope="session")
+def held(settings: Settings) -> Held:
     """Reads a bucket: each of a user's objects by recording id, every version of it.
 
     A version that marks a deletion has no bytes and reads as None.
     """
     buckets = {"uploads": settings.uploads_bucket, "recordings": settings.recordings_bucket}
-
-    def read(store: Store, user_id: str) -> dict[str, list[bytes | None]]:
-        bucket = buckets[store]
-        answer = onlookers.s3.list_object_versions(Bucket=bucket, Prefix=f"{user_id}/")
-        held: dict[str, list[bytes | None]] = defaultdict(list)
-        for version in answer.get("Versions", []):
-            got = onlookers.s3.get_object(
-                Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"]
-            )
-            held[version["Key"].removeprefix(f"{user_id}/")].append(got["Body"].read())
-        for marker in answer.get("DeleteMarkers", []):
-            held[marker["Key"].removeprefix(f"{user_id}/")].append(None)
-        return dict(held)
-
-    return read
+    return lambda store, user_id: shortcut.objects(buckets[store], f"{user_id}/")
 
 
 @pytest.fixture
@@ -287,19 +251,11 @@ def under_way(settings: Settings, onlookers: Clients) -> Callable[[Phone], list[
     return read
 
 
-@pytest.fixture
-def invariants(
-    stored: Callable[..., list[Item]], held: Held, settings: Settings, onlookers: Clients
-) -> Invariants:
+@pytest.fixture(scope="session")
+def invariants(stored: Callable[..., list[Item]], held: Held, settings: Settings) -> Invariants:
     """Says which of the design's invariants are broken."""
-
-    def sent_in_parts(user_id: str) -> set[str]:
-        answer = onlookers.s3.list_multipart_uploads(
-            Bucket=settings.uploads_bucket, Prefix=f"{user_id}/"
-        )
-        return {upload["Key"].removeprefix(f"{user_id}/") for upload in answer.get("Uploads", [])}
-
-    return Invariants(stored, held, sent_in_parts)
+    uploads = settings.uploads_bucket
+    return Invariants(stored, held, lambda user_id: shortcut.sent_in_parts(uploads, f"{user_id}/"))
 
 
 @pytest.fixture

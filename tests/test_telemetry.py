@@ -195,7 +195,7 @@ def test_what_comes_after_a_request_is_not_of_it(lines: Lines) -> None:
 def test_what_is_nobodys_work_is_not_counted(phone: Phone, lines: Lines) -> None:
     lines()
     telemetry.count(uploads_begun=1)
-    wiring.services().accounts.profile(phone.user_id)
+    wiring.services().sessions.authenticate(phone.token)
 
     assert lines() == []
 

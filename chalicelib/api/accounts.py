@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
-from chalicelib.core.accounts.tokens import Caller
-from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
+from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, TooManyAttempts
 from chalicelib.models.answers import Export, SignedIn, User
+from chalicelib.models.entities import Caller
 from chalicelib.models.requests import (
     Confirmation,
     Credentials,
-    Farewell,
+    PasswordProof,
     ProfileChange,
     SignUp,
 )
@@ -44,7 +44,7 @@ def sign_up(body: SignUp, source: str) -> SignedIn:
     auth=False,
     limited=True,
     body=Credentials,
-    raises=(InvalidCredentials,),
+    raises=(InvalidCredentials, NotAuthenticated),
 )
 def log_in(body: Credentials, source: str) -> SignedIn:
     """Begin a session on a device."""
@@ -66,24 +66,29 @@ def confirmation_page() -> Reply:
 @blueprint.endpoint("GET", "/me", User)
 def me(caller: Caller) -> User:
     """Who is logged in, and what they use of their quota."""
-    return services().accounts.profile(caller.user_id)
-
-
-@blueprint.endpoint("GET", "/me/export", Export)
-def export(caller: Caller) -> Export:
-    """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes."""
-    return services().exporting.export(services().accounts.profile(caller.user_id))
+    return services().accounts.profile(caller.account)
 
 
 @blueprint.endpoint(
-    "DELETE", "/me", None, 204, limited=True, body=Farewell, raises=(InvalidCredentials,)
+    "POST", "/me/export", Export, limited=True, body=PasswordProof, raises=(InvalidCredentials,)
 )
-def close(caller: Caller, body: Farewell, source: str) -> None:
+def export(caller: Caller, body: PasswordProof, source: str) -> Export:
+    """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes.
+
+    Its URLs are good for some minutes, and end with a changed password and with the account.
+    """
+    return services().exporting.export(caller.account, body.password, source)
+
+
+@blueprint.endpoint(
+    "DELETE", "/me", None, 204, limited=True, body=PasswordProof, raises=(InvalidCredentials,)
+)
+def close(caller: Caller, body: PasswordProof, source: str) -> None:
     """Delete one's account, and all its recordings with it.
 
     All sessions end, and the address is free again. It cannot be taken back.
     """
-    services().closing.close(caller.user_id, body.password, source)
+    services().closing.close(caller.account, body.password, source)
 
 
 @blueprint.endpoint("PATCH", "/me", User, body=ProfileChange)
@@ -95,4 +100,4 @@ def rename(caller: Caller, body: ProfileChange) -> User:
 @blueprint.endpoint("POST", "/me/email/confirmation", None, 202, raises=(TooManyAttempts,))
 def ask_for_confirmation(caller: Caller) -> None:
     """Have the link that confirms the address mailed again; nothing is, once it is confirmed."""
-    services().confirmations.ask(caller.user_id)
+    services().confirmations.ask(caller.account)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -200,4 +201,8 @@ def _refuse(cause: Exception, error: RecorderError, request: Request, doing: Wor
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         doing.error = cause
     doing.facts["code"] = error.code
+    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
+        # Whoever attacks can be told from the rest, and nobody's address is in the log.
+        with suppress(RecorderError):
+            doing.facts["source"] = wiring.services().tokens.pseudonym(parsing.source(request))
     return refuse(error, request)

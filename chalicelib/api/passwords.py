@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
-from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import InvalidCredentials
+from chalicelib.models.entities import Caller
 from chalicelib.models.requests import ForgottenPassword, PasswordChange, PasswordReset
 from chalicelib.wiring import services
 

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import UNSET
 
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import CursorExpired, NotFound, NotReady, VersionConflict
 from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
+from chalicelib.models.entities import Caller
 from chalicelib.models.fields import IfMatch
 from chalicelib.models.requests import ChangesQuery, DeletionQuery, RecordingChange, ShelfQuery
 from chalicelib.wiring import services
@@ -22,8 +22,7 @@ def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
 
     `next` goes into `after` for the next page; it is null on the last one.
     """
-    page, following = services().library.shelf(caller.user_id, query)
-    return RecordingPage(recordings=[recording.seen() for recording in page], next=following)
+    return services().library.shelf(caller.user_id, query)
 
 
 @blueprint.endpoint(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint
-from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import NotAuthenticated, NotFound, RefreshTokenReused
 from chalicelib.models.answers import SessionList, SignedIn
+from chalicelib.models.entities import Caller
 from chalicelib.models.requests import RefreshToken
 from chalicelib.wiring import services
 

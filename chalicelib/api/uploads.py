@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import (
     IdConflict,
     NotFound,
     NotReady,
     QuotaExceeded,
     TooLarge,
+    TooManyAttempts,
     UnsupportedMediaType,
     UploadIncomplete,
     UploadMismatch,
 )
 from chalicelib.models.answers import BegunUpload, BegunUploads, Recording
+from chalicelib.models.entities import Caller
 from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings
 from chalicelib.wiring import services
@@ -29,7 +30,7 @@ blueprint = Blueprint(__name__, tag="Uploads")
     201,
     200,
     body=NewRecording,
-    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
 )
 def begin(caller: Caller, body: NewRecording) -> Reply:
     """Announce a recording, and learn how to send its bytes straight to S3.
@@ -37,7 +38,7 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
     With an `id` made by the app the call can be repeated: the same again answers 200 with a
     fresh `upload`, or none once the recording is ready.
     """
-    begun, is_news = services().announcing.begin(caller.user_id, body)
+    begun, is_news = services().announcing.begin(caller.account, body)
     return Reply(begun, 201 if is_news else 200)
 
 
@@ -47,14 +48,14 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
     BegunUploads,
     201,
     body=NewRecordings,
-    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
 )
 def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
     """Announce up to 25 recordings together: all of them, or none when one cannot be.
 
     Repeated with ids made by the app, the answer is the same, with fresh uploads.
     """
-    begun = services().announcing.begin_all(caller.user_id, body.recordings)
+    begun = services().announcing.begin_all(caller.account, body.recordings)
     return BegunUploads(recordings=begun)
 
 
@@ -93,7 +94,7 @@ def complete(caller: Caller, id: str, body: Completion) -> Recording:
     200,
     query=DirectUpload,
     body_types=AUDIO_TYPES,
-    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
 )
 def receive(caller: Caller, id: str, query: DirectUpload, body: bytes, content_type: str) -> Reply:
     """Send a small recording whole, at most 4.5 MB.
@@ -101,6 +102,6 @@ def receive(caller: Caller, id: str, query: DirectUpload, body: bytes, content_t
     The same bytes again answer 200 with the recording they made.
     """
     recording, is_new = services().direct_uploads.receive(
-        caller.user_id, id, query.file_name, content_type, body
+        caller.account, id, query.file_name, content_type, body
     )
     return Reply(recording.seen(), 201 if is_new else 200)

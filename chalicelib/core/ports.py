@@ -13,7 +13,7 @@ from typing import IO, Protocol
 
 from msgspec import Struct
 
-from chalicelib.models.answers import UploadedPart
+from chalicelib.models.answers import Recording, UploadedPart
 from chalicelib.models.entities import (
     Account,
     ClosedAccount,
@@ -22,6 +22,7 @@ from chalicelib.models.entities import (
     Keyed,
     Letter,
     ObjectVersion,
+    Quota,
     Session,
     StoredObject,
     StoredRecording,
@@ -97,7 +98,7 @@ class AccountStore(Protocol):
     def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
         """Have a session expire; False when there is none, not even one that has.
 
-        One that expired is remembered for a day.
+        One that expired is remembered for a month.
         """
 
     def sessions(self, user_id: str, password_version: int, now: datetime) -> list[Session]:
@@ -114,6 +115,12 @@ class AccountStore(Protocol):
 
     def find_closed(self, user_id: str) -> ClosedAccount | None:
         """The account, if it is closed."""
+
+    def note_export(self, user_id: str, due_at: datetime) -> None:
+        """Have what the user exports be due to be deleted, in place of an earlier time."""
+
+    def forget_export(self, user_id: str, due_at: datetime) -> None:
+        """Have none be due any more, unless another time was noted since."""
 
     def forget_sessions(self, user_id: str) -> None:
         """Remove all that is kept under the user but the account and the recordings."""
@@ -172,12 +179,15 @@ class Mailer(Protocol):
 class RecordingStore(Protocol):
     """The recordings. A recording is only found under the user who owns it."""
 
-    def add(self, recordings: list[StoredRecording], quota_bytes: int) -> None:
+    def add(
+        self, account: Account, recordings: list[StoredRecording], quota: Quota, now: datetime
+    ) -> None:
         """Add a user's recordings and what they use of the quota, all of it or nothing.
 
         A recording of a version past the first takes the place of the expired tombstone at the
-        version before. IdConflict when anything else stands under an id; QuotaExceeded;
-        NotAuthenticated when there is no such account, or it is closed.
+        version before. IdConflict when anything else stands under an id; QuotaExceeded, and
+        TooManyAttempts beyond what may be announced in an hour; NotAuthenticated when there is no
+        such account, or it is closed. One call where `account` still is as it was read.
         """
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
@@ -246,7 +256,7 @@ class ShelfStore(Protocol):
 
     def page(
         self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
-    ) -> list[StoredRecording]:
+    ) -> list[Recording]:
         """Up to `limit` recordings of one status in the order of their ids, after one of them.
 
         The id `after` itself need not exist any more. May take several calls, when the

@@ -105,21 +105,25 @@ class Upkeep(Struct, frozen=True):
     def _due(self, now: datetime) -> Iterator[Due]:
         """All that is due; in place of a closed account all that is left of its recordings."""
         for due in self.stores.due.due(now):
-            left = self.stores.shelves.all_of(due.user_id) if due.recording_id is None else ()
+            left = self.stores.shelves.all_of(due.user_id) if due.what == "account" else ()
             there = [due.of_closed(standing.id) for standing in left]
             yield from there or [due]
 
     def _move(self, batch: Sequence[Due], tally: Tally) -> None:
-        standing = self.stores.recordings.find_all([due.key for due in batch if due.recording_id])
+        standing = self.stores.recordings.find_all(
+            [due.key for due in batch if due.what == "recording"]
+        )
         owing: dict[str, tuple[Due, Tombstone]] = {}
         for due in batch:
             try:
-                if due.recording_id is None:
+                if due.what == "account":
                     self._forget_account(due, tally)
+                elif due.what == "export":
+                    self._delete_exports(due)
                 elif tombstone := self._tombstone(due, standing.get(due.key), tally):
                     owing[tombstone.key] = due, tombstone
             except Exception:
-                log.exception("%s of %s cannot be moved", due.recording_id, due.user_id)
+                log.exception("%s of %s cannot be moved", due.recording_id or due.what, due.user_id)
                 self._put_off(due, tally)
         closed = {due.user_id for due, _ in owing.values() if due.closed}
         tombstones = [tombstone for _, tombstone in owing.values()]
@@ -178,13 +182,18 @@ class Upkeep(Struct, frozen=True):
         self.stores.accounts.forget(account)
         tally.closed += 1
 
+    def _delete_exports(self, due: Due) -> None:
+        if refused := self.stores.exports.delete(due.user_id):
+            raise InternalError(f"S3 would not delete {len(refused)} exports")
+        self.stores.accounts.forget_export(due.user_id, due.due_at)
+
     def _put_off(self, due: Due, tally: Tally) -> None:
         """Have it due later; of a closed account's recordings, the account."""
         delay = min(FIRST_DELAY * 2 ** min(due.postponed, 10), LONGEST_DELAY)
         try:
             tally.failed += self.stores.due.postpone(due, self.clock() + delay)
         except RecorderError:
-            log.exception("%s of %s cannot be put off", due.recording_id, due.user_id)
+            log.exception("%s of %s cannot be put off", due.recording_id or due.what, due.user_id)
 
 
 def _is_due(standing: Standing, now: datetime) -> bool:

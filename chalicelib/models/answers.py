@@ -15,6 +15,7 @@ class Usage(Struct, kw_only=True, frozen=True):
     bytes: int
     recordings: int
     quota_bytes: int
+    quota_recordings: int
 
 
 class User(Struct, kw_only=True, frozen=True):

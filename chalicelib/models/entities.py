@@ -22,6 +22,9 @@ class Account(Struct, kw_only=True, frozen=True):
     name: str | None = None
     bytes_used: int = 0
     recordings_used: int = 0
+    announced: int = 0
+    """How many recordings were announced since the hour began that ends at `announced_until`."""
+    announced_until: datetime | None = None
     password_version: int = 0
     """How often the password was changed; a session begun under an earlier one is over."""
     email_confirmed_at: datetime | None = None
@@ -31,11 +34,16 @@ class Account(Struct, kw_only=True, frozen=True):
     reset_hash: str | None = None
     """The same for the link that sets another password; no longer good without its time."""
     reset_expires_at: datetime | None = None
+    suspended_at: datetime | None = None
+    """Since when an operator lets nobody in to it, whatever else goes on."""
 
-    def seen(self, quota_bytes: int) -> User:
+    def seen(self, quota: Quota) -> User:
         """The account as its user sees it."""
         usage = Usage(
-            bytes=self.bytes_used, recordings=self.recordings_used, quota_bytes=quota_bytes
+            bytes=self.bytes_used,
+            recordings=self.recordings_used,
+            quota_bytes=quota.bytes,
+            quota_recordings=quota.recordings,
         )
         return User(
             id=self.id,
@@ -56,11 +64,13 @@ class ClosedAccount(Struct, kw_only=True, frozen=True):
 
 
 class Due(Struct, frozen=True, kw_only=True):
-    """Something that time alone must move: a recording, or without its id the account itself."""
+    """Something that time alone must move."""
 
+    what: Literal["recording", "account", "export"]
     user_id: str
-    recording_id: str | None
     due_at: datetime
+    recording_id: str | None = None
+    """That of a recording; an account has one of each of the others at most."""
     postponed: int = 0
     """How many times it could not be moved and was put off."""
     closed: bool = False
@@ -73,7 +83,7 @@ class Due(Struct, frozen=True, kw_only=True):
 
     def of_closed(self, recording_id: str) -> Due:
         """The same of a recording of this account, which is closed."""
-        return structs.replace(self, recording_id=recording_id, closed=True)
+        return structs.replace(self, what="recording", recording_id=recording_id, closed=True)
 
 
 class Session(Struct, kw_only=True, frozen=True):
@@ -104,6 +114,31 @@ class Session(Struct, kw_only=True, frozen=True):
             last_used_at=self.last_used_at,
             current=self.id == current,
         )
+
+
+class Caller(Struct, frozen=True):
+    """Who calls: an account and a session of it, both as they were when the call began."""
+
+    account: Account
+    session: Session
+
+    @property
+    def user_id(self) -> str:
+        """The user's id."""
+        return self.account.id
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.session.id
+
+
+class Quota(Struct, frozen=True):
+    """What one user may keep, and may announce in an hour; 0 announcements are no limit."""
+
+    bytes: int
+    recordings: int
+    announced_per_hour: int
 
 
 class FullWindow(Struct, kw_only=True, frozen=True):

@@ -64,6 +64,7 @@ class Credentials(Request):
     email: Email
     password: Password
     device: Device | None = None
+    refresh_token: Token | None = None
 
     def __post_init__(self) -> None:
         """Bring address and password into the one form that is kept of each."""
@@ -132,8 +133,8 @@ class ProfileChange(Request):
     name: Name | None
 
 
-class Farewell(Request):
-    """Proof that it is the user who wants their account gone."""
+class PasswordProof(Request):
+    """Proof that it is the user who wants it: their password."""
 
     password: Password
 

@@ -20,8 +20,6 @@ from tests.support.invariants import Held
 from tests.support.phone import Answer, Phone
 from tests.support.routes import GUARDED, OPEN, ROUTES, ask, named
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 Stored = Callable[..., list[Item]]
 STORES: tuple[Store, ...] = ("uploads", "recordings")
 

@@ -19,8 +19,6 @@ from chalicelib.settings import Settings
 from tests.support.phone import Answer, Phone
 from tests.support.routes import ROUTES, path_of
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 Stored = Callable[..., list[Item]]
 GOOD: dict[str, Any] = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": 3}
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -22,8 +22,6 @@ from tests.support import ROOT
 from tests.support.phone import Answer, Phone
 from tests.support.routes import ENDPOINTS, ROUTES, ask, named, path_of
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 ORIGIN = "https://app.example.com"
 YEAR = 365 * 24 * 3600
 Patch = pytest.MonkeyPatch

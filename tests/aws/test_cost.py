@@ -242,7 +242,7 @@ def others(
 
 
 @pytest.fixture
-def cost(clients: Clients, faults: Faults) -> Iterator[Callable[[Prepare], Cost]]:
+def cost(faults: Faults) -> Callable[[Prepare], Cost]:
     """Measures what a request of somebody new takes."""
 
     def cost(prepare: Prepare) -> Cost:
@@ -259,8 +259,7 @@ def cost(clients: Clients, faults: Faults) -> Iterator[Callable[[Prepare], Cost]
         # Which partition of an index a recording is in, its id decides.
         return Cost([call.name for call in calls], sorted(read))
 
-    with shortcut.to_moto(clients):
-        yield cost
+    return cost
 
 
 @pytest.mark.parametrize("prepare", CASES.values(), ids=CASES)

@@ -33,7 +33,6 @@ from chalicelib.models import requests
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
-from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.mail import delivered_to, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
@@ -95,7 +94,7 @@ def response(status: int, body: bytes) -> AWSResponse:
 
 
 @pytest.fixture
-def aws(clients: Clients, onlookers: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def aws(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """Decides what the app's clients are answered; moto does, unless it is told otherwise."""
     aws = Aws()
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
@@ -109,8 +108,7 @@ def aws(clients: Clients, onlookers: Clients, monkeypatch: pytest.MonkeyPatch) -
         answer: Any = partial(aws.answer, config.connect_timeout + config.read_timeout)
         client.meta.events.register("before-send", answer)
         registered.append((client.meta.events, answer))
-    with shortcut.to_moto(clients, onlookers):
-        yield aws
+    yield aws
     for events, answer in registered:
         events.unregister("before-send", answer)
 
@@ -229,7 +227,7 @@ def test_a_call_is_not_begun_when_it_might_end_too_late(
 def test_what_need_not_end_waits_for_every_try(aws: Aws, services: Services) -> None:
     aws.from_the(0, aws.hang)
     with pytest.raises(Unavailable):
-        services.accounts.profile(uuid7())
+        services.library.find(uuid7(), uuid7())
 
     assert len(aws.calls) == 3
 
@@ -304,7 +302,7 @@ def test_an_export_of_very_much_is_given_up_in_time(aws: Aws, phone: Phone, faul
     phone.post("/recordings/batch", {"recordings": [ANNOUNCED] * 25})
     faults.ask("dynamodb", "Query", Limit=1)
     aws.from_the(0, lambda *_: aws.wait(2))
-    answer = phone.get("/me/export")
+    answer = phone.export()
 
     check_answered_in_time(aws, answer)
     assert answer.status == 503

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
+from chalicelib.aws.dynamodb.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models import requests
 from chalicelib.settings import Settings
@@ -108,36 +107,14 @@ def still_there(user_id: str, recording_id: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def _hundreds_of_failures(
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    clients: Clients,
-    onlookers: Clients,
-) -> Iterator[None]:
-    """Makes them cheap: no server, no log, and uploads in parts that have few bytes.
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Makes them cheap: no log, and uploads in parts that have few bytes.
 
     The last part of an upload, which may be the only one, has as few as it likes.
     """
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     caplog.set_level(logging.CRITICAL)
-    with shortcut.to_moto(clients, onlookers):
-        yield
-
-
-@pytest.fixture
-def stored(settings: Settings) -> Callable[..., list[Item]]:
-    """What conftest's does, at once."""
-    return partial(shortcut.items, settings.table)
-
-
-@pytest.fixture
-def invariants(settings: Settings, stored: Callable[..., list[Item]]) -> Invariants:
-    """What conftest's does, at once."""
-    buckets = {"uploads": settings.uploads_bucket, "recordings": settings.recordings_bucket}
-    return Invariants(
-        stored,
-        lambda store, user_id: shortcut.objects(buckets[store], f"{user_id}/"),
-        lambda user_id: shortcut.sent_in_parts(settings.uploads_bucket, f"{user_id}/"),
-    )
 
 
 # That what says so would also say if it were not so.

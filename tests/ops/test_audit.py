@@ -55,7 +55,7 @@ def every_state(
     ann.announce(SOUND)
     ann.deliver(SOUND)
     ann.announce(bytes(5 * 1024**2), upload_method="multipart")
-    ann.get("/me/export")
+    ann.export()
     half_complete = ann.deliver(SOUND)
     faults.refuse("dynamodb", "UpdateItem")
     assert ann.complete(half_complete).status == 503
@@ -424,7 +424,7 @@ def test_what_still_waits_in_the_uploads_bucket_is_not_mentioned(
 ) -> None:
     phone.deliver(SOUND)
     phone.announce(bytes(5 * 1024**2), upload_method="multipart")
-    phone.get("/me/export")
+    phone.export()
     clock.advance(days=2)
 
     assert audit().found == []

@@ -17,7 +17,7 @@ from local.embedded import mailbox
 from ops.policies import GRANTS, policy, resolved
 from tests.aws.test_cost import CASES, somebody
 from tests.conftest import LAMBDA, Clock
-from tests.support import ROOT, shortcut, use_cases
+from tests.support import ROOT, use_cases
 from tests.support.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
 from tests.support.phone import Phone, send
 from tests.support.use_cases import SOUND, USE_CASES, UseCase
@@ -156,14 +156,13 @@ def asked(
         return notes
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     clients.secretsmanager.create_secret(Name=SECRET, SecretString=KEYS)
-    with shortcut.to_moto(clients):
-        for function, cases in BY_FUNCTION.items():
-            notes[function] = []
-            for prepare in cases:
-                configure(jwt_secret_id=SECRET, jwt_keys=None)
-                ask = prepare(somebody(), clock)
-                with recording(clients, notes[function]):
-                    ask()
+    for function, cases in BY_FUNCTION.items():
+        notes[function] = []
+        for prepare in cases:
+            configure(jwt_secret_id=SECRET, jwt_keys=None)
+            ask = prepare(somebody(), clock)
+            with recording(clients, notes[function]):
+                ask()
     return notes
 
 

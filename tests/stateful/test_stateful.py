@@ -58,8 +58,6 @@ from tests.stateful.trial import Failure, Interruption, Trial, Trouble
 from tests.support.faults import Faults
 from tests.support.phone import NO_TLS, Phone
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 USERS = st.sampled_from([0, 0, 0, 1])
 DEVICES = st.integers(0, 1)
 # Counted back from the newest.
@@ -263,7 +261,7 @@ class Recordings(RuleBasedStateMachine):
         owner = self.trial.owners[(self.user + user) % 2]
         phone = owner.phone(device)
         assert phone.usage() == owner.library.used
-        exported = httpx.get(phone.get("/me/export").json["url"], verify=NO_TLS).json()
+        exported = httpx.get(phone.export().json["url"], verify=NO_TLS).json()
         assert exported["profile"]["id"] == owner.library.user_id
         recordings = {each["id"]: facts(each) for each in exported["recordings"]}
         assert recordings == owner.library.everything

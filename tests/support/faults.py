@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -79,14 +80,19 @@ class Faults:
         self._register(service, f"after-call.{service}.{operation}", lose)
 
     def time_out(self, service: str, operation: str) -> None:
-        """Have the service do what was asked, but so slowly that the client gives up on it."""
+        """Have the service do what was asked, but so slowly that the client gives up on it.
 
-        def give_up(request: AWSPreparedRequest, **_: Any) -> None:
+        What the service refuses, it refuses at once.
+        """
+
+        def give_up(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+            answer = URLLib3Session().send(request)
+            if answer.status_code >= HTTPStatus.BAD_REQUEST:
+                return answer
             self.met += 1
-            URLLib3Session().send(request)
             raise ReadTimeoutError(endpoint_url=request.url)
 
-        # After the conditions of s3_rules, and inside botocore's own tries.
+        # Inside botocore's own tries.
         self._register(service, f"before-send.{service}.{operation}", give_up)
 
     def lag(self) -> None:

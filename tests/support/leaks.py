@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 
 # The fields of requests and answers that hold a secret, an address, or a part of a signed request.
@@ -26,13 +27,15 @@ SIGNATURE = re.compile(r"X-Amz-Signature=([0-9a-f]{64})")
 # What is secret whoever it belongs to: JWTs, signed URLs, password hashes.
 TELLTALES = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]{20,}|X-Amz-Signature=\w|\$2[aby]\$\d\d\$")
 
-_known: set[str] = set()
+# By the first letters of each, so that a text is looked through once, however many are known.
+_known: defaultdict[str, set[str]] = defaultdict(set)
 
 
 def learn(*values: object) -> set[str]:
     """Take note of the secrets in requests or answers; what they are."""
     found = {secret for value in values for secret in secrets_in(value)}
-    _known.update(found)
+    for secret in found:
+        _known[secret[:SHORTEST]].add(secret)
     return found
 
 
@@ -54,7 +57,8 @@ def secrets_in(value: object, names: set[str] = SECRETS) -> Iterator[str]:
 
 def leaked(text: str) -> list[str]:
     """The lines of a text that have a secret."""
-    found = [secret for secret in _known if secret in text]
+    starts = {text[at : at + SHORTEST] for at in range(len(text))} & _known.keys()
+    found = [secret for start in starts for secret in _known[start] if secret in text]
     return [
         line
         for line in text.splitlines()

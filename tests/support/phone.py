@@ -74,6 +74,10 @@ class Phone:
         return str(self.tokens["user"]["id"])
 
     @property
+    def token(self) -> str:
+        return str(self.tokens["access_token"])
+
+    @property
     def session_id(self) -> str:
         return str(self.tokens["refresh_token"].split(".")[1])
 
@@ -92,6 +96,9 @@ class Phone:
     def log_in(self, **fields: object) -> Answer:
         """Log in; the phone itself stays in the session that it has."""
         return self.post("/auth/login", {"email": self.email, "password": PASSWORD} | fields)
+
+    def export(self) -> Answer:
+        return self.post("/me/export", {"password": PASSWORD})
 
     def refresh(self) -> Answer:
         """Refresh; the phone itself keeps the tokens that it has."""

@@ -3,58 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from werkzeug.exceptions import HTTPException
-
-from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import Status
 from local.embedded.backend import REGION
-
-
-@contextmanager
-def to_moto(*all_clients: Clients) -> Iterator[None]:
-    """Have what these clients ask be answered without a server, in a third of the time."""
-    emitters = [
-        client.meta.events
-        for clients in all_clients
-        for client in (clients.dynamodb, clients.s3, clients.s3_copying)
-    ]
-    answer: Callable[..., Any] = _answer
-    for emitter in emitters:
-        emitter.register_last("before-send", answer)
-    yield
-    for emitter in emitters:
-        emitter.unregister("before-send", answer)
-
-
-def _answer(event_name: str, request: AWSPreparedRequest, **_: object) -> AWSResponse:
-    # Not before backend.start() has made the environment safe to import it in.
-    from moto.core.botocore_stubber import MockRawResponse
-    from moto.core.request import normalize_request
-    from moto.dynamodb.responses import DynamoHandler
-    from moto.s3.responses import S3Response
-
-    asked = normalize_request(request)
-    if event_name.startswith("before-send.dynamodb"):
-        handle = DynamoHandler.dispatch
-    elif urlsplit(request.url).path.strip("/").count("/"):
-        handle = S3Response.key_dispatch
-    else:
-        handle = S3Response.ambiguous_dispatch
-    try:
-        status, headers, body = handle(asked, asked.raw_url, asked.headers)
-    except HTTPException as error:
-        status, headers, body = error.code, error.get_headers(), error.get_body()
-    return AWSResponse(request.url, status, headers, MockRawResponse(body))
 
 
 def items(table: str, pk: str | None = None) -> list[Item]:

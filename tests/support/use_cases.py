@@ -162,7 +162,7 @@ def close(phone: Phone, _: str) -> Answer:
 
 
 def export(phone: Phone, _: str) -> Answer:
-    return phone.get("/me/export")
+    return phone.export()
 
 
 def notice(phone: Phone, id: str) -> Answer:

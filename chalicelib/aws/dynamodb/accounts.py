@@ -12,7 +12,9 @@ from chalicelib.aws.dynamodb.items import (
     Item,
     account_key,
     due,
+    export_key,
     identity_key,
+    read_account,
     session_key,
     timestamp,
     to_item,
@@ -25,6 +27,8 @@ from chalicelib.models.fields import LetterKind
 
 # When a session that was ended expired: whoever compares it with a time taken before sees it too.
 LONG_AGO = datetime.fromtimestamp(0, UTC)
+# How long a device that was logged in is told from one that never was.
+REMEMBERED = timedelta(days=30)
 # The condition that an account is open, and its password the one that was checked.
 SAME_PASSWORD = f"{OPEN} AND #password_version = :version_checked"
 # What a refresh changes of a session. Not its password's version, which may change meanwhile.
@@ -60,7 +64,7 @@ class AccountsTable(Struct, frozen=True):
             raise EmailTaken("Somebody already signed up with this address") from error
 
     def find(self, user_id: str) -> Account | None:
-        return _account(self.table.get(account_key(user_id)))
+        return read_account(self.table.get(account_key(user_id)))
 
     def owner_of(self, email: str) -> str | None:
         item = self.table.get(identity_key(email))
@@ -132,7 +136,7 @@ class AccountsTable(Struct, frozen=True):
         account, session = self.table.get_all(
             account_key(user_id), session_key(user_id, session_id)
         )
-        return _account(account), _session(session)
+        return read_account(account), _session(session)
 
     def rotate(self, session: Session) -> bool:
         fields = _session_fields(session)
@@ -202,6 +206,12 @@ class AccountsTable(Struct, frozen=True):
         item = self.table.get(account_key(user_id))
         return msgspec.convert(item, ClosedAccount) if item and "closed_at" in item else None
 
+    def note_export(self, user_id: str, due_at: datetime) -> None:
+        self.table.put(export_key(user_id) | due(user_id, due_at))
+
+    def forget_export(self, user_id: str, due_at: datetime) -> None:
+        self.table.delete(export_key(user_id), "#due_at = :then", then=timestamp(due_at))
+
     def forget_sessions(self, user_id: str) -> None:
         account = account_key(user_id)
         for item in self.table.query("#pk = :pk", pk=account["pk"]):
@@ -210,10 +220,6 @@ class AccountsTable(Struct, frozen=True):
 
     def forget(self, account: ClosedAccount) -> None:
         self.table.delete(account_key(account.id), "attribute_exists(#closed_at)")
-
-
-def _account(item: Item | None) -> Account | None:
-    return msgspec.convert(item, Account) if item and "email" in item else None
 
 
 def _session(item: Item | None) -> Session | None:
@@ -230,7 +236,7 @@ def _session_fields(session: Session) -> Item:
 
 def _expiry(at: datetime) -> Item:
     # DynamoDB deletes within about two days of this, so the time itself still decides.
-    return {"expires_at": timestamp(at), "ttl": int((at + timedelta(days=1)).timestamp())}
+    return {"expires_at": timestamp(at), "ttl": int((at + REMEMBERED).timestamp())}
 
 
 def _another_password(password_hash: str) -> Item:

@@ -13,8 +13,10 @@ from msgspec import Struct
 from chalicelib.aws.dynamodb.items import (
     DUE_SHARDS,
     Item,
+    Key,
     account_key,
     due_shard,
+    export_key,
     owner_and_recording,
     recording_key,
     timestamp,
@@ -36,9 +38,7 @@ class DueIndex(Struct, frozen=True):
 
     def postpone(self, due: Due, until: datetime) -> bool:
         postponed = self.table.try_update(
-            recording_key(due.user_id, due.recording_id)
-            if due.recording_id
-            else account_key(due.user_id),
+            _key(due),
             {"due_at": timestamp(until), "postponed": Increment(1)},
             "#due_at = :due_at_read",
             due_at_read=timestamp(due.due_at),
@@ -60,6 +60,17 @@ class DueIndex(Struct, frozen=True):
                 log.exception("%s of %s is due at no time", item["sk"], item["pk"])
 
 
+def _key(due: Due) -> Key:
+    """What is put off: of a closed account's recordings, the account."""
+    if due.what == "export":
+        return export_key(due.user_id)
+    if due.what == "account" or due.closed:
+        return account_key(due.user_id)
+    return recording_key(*due.key)
+
+
 def _read(item: Item) -> Due:
     user_id, recording_id = owner_and_recording(item)
-    return msgspec.convert({**item, "user_id": user_id, "recording_id": recording_id}, Due)
+    what = "recording" if recording_id else {"EXPORT": "export"}.get(item["sk"], "account")
+    found = {"what": what, "user_id": user_id, "recording_id": recording_id}
+    return msgspec.convert(item | found, Due)

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeSerializer
 from msgspec import Struct, structs
 
-from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
+from chalicelib.errors import InternalError
+from chalicelib.models.answers import Recording
+from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import LetterKind, comparable
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ def session_key(user_id: str, session_id: str) -> Key:
 def recording_key(user_id: str, recording_id: str) -> Key:
     """Where a recording, or its tombstone, stands."""
     return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
+
+
+def export_key(user_id: str) -> Key:
+    """Where it stands that a user has an export, which is to be deleted."""
+    return {"pk": f"USER#{user_id}", "sk": "EXPORT"}
 
 
 def owner_and_recording(key: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -127,6 +134,11 @@ def tombstone_item(tombstone: Tombstone) -> Item:
     return item | due(tombstone.id, tombstone.due_at) if tombstone.due_at else item
 
 
+def read_account(item: Item | None) -> Account | None:
+    """The account that an item is; None for one that is closed, of which no address is kept."""
+    return msgspec.convert(item, Account) if item and "email" in item else None
+
+
 def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
     """What an item under a recording's key says; one that cannot be read is logged."""
     try:
@@ -139,6 +151,15 @@ def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
         return Unreadable(user_id=user_id, id=recording_id or "", item=item)
 
 
+def read_seen(item: Item) -> Recording | None:
+    """A recording as its owner sees it; None for one that cannot be read, which is logged."""
+    try:
+        return msgspec.convert(item, Recording)
+    except msgspec.ValidationError:
+        log.exception("%s of %s cannot be read", item["sk"], item["pk"])
+        return None
+
+
 def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
     """An item as DynamoDB's API spells it."""
     return {name: _serializer.serialize(value) for name, value in item.items()}
@@ -146,13 +167,24 @@ def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
 
 def from_attributes(attributes: Mapping[str, AttributeValueTypeDef]) -> Item:
     """An item as DynamoDB's API spells it, read."""
-    return {name: _deserializer.deserialize(value) for name, value in attributes.items()}
+    return {name: _read_value(value) for name, value in attributes.items()}
 
 
-class _Deserializer(TypeDeserializer):
-    def _deserialize_n(self, value: str) -> int:
-        return int(value)  # The table holds whole numbers only; boto3 would make them Decimals.
+def _read_value(value: Any) -> Any:
+    # boto3's own reader takes twice as long, and makes Decimals of numbers, which are all whole.
+    [(kind, held)] = value.items()
+    match kind:
+        case "S" | "BOOL":
+            return held
+        case "N":
+            return int(held)
+        case "L":
+            return [_read_value(each) for each in held]
+        case "M":
+            return {name: _read_value(each) for name, each in held.items()}
+        case "NULL":
+            return None
+    raise InternalError(f"The table holds a value of the type {kind}, which nothing writes")
 
 
 _serializer = TypeSerializer()
-_deserializer = _Deserializer()

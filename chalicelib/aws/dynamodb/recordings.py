@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
     NEVER_DUE,
-    OPEN,
     Item,
     Key,
     account_key,
     change,
     due,
+    read_account,
     read_recording,
     recording_item,
     recording_key,
@@ -25,8 +25,9 @@ from chalicelib.aws.dynamodb.items import (
     tombstone_item,
 )
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
-from chalicelib.errors import IdConflict, InternalError, NotAuthenticated, QuotaExceeded
-from chalicelib.models.entities import Keyed, StoredRecording, Tombstone, Unreadable
+from chalicelib.aws.dynamodb.usage import Usage
+from chalicelib.errors import IdConflict, InternalError, NotAuthenticated
+from chalicelib.models.entities import Account, Keyed, Quota, StoredRecording, Tombstone, Unreadable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
@@ -41,25 +42,25 @@ class RecordingsTable(Struct, frozen=True):
 
     table: Table
 
-    def add(self, recordings: list[StoredRecording], quota_bytes: int) -> None:
-        user_id = recordings[0].user_id
-        size = sum(recording.size for recording in recordings)
+    def add(
+        self, account: Account, recordings: list[StoredRecording], quota: Quota, now: datetime
+    ) -> None:
+        key, usage = account_key(account.id), Usage.of(recordings)
+        adding = [self._adding(recording) for recording in recordings]
+        changes, condition, values = usage.announced(account, quota, now)
+        counting = self.table.updating(key, changes, condition, **values)
         try:
-            self.table.transact(
-                *(self._adding(recording) for recording in recordings),
-                self.table.updating(
-                    account_key(user_id),
-                    _usage(size, len(recordings)),
-                    f"{OPEN} AND #bytes_used <= :room",
-                    room=quota_bytes - size,
-                ),
-            )
+            self.table.transact(*adding, counting)
         except ConditionFailed as error:
             if error.index < len(recordings):
                 raise IdConflict("Something has this id", field="id") from error
-            # No account, or one without room: only another read tells.
+            # No account, no room, or another hour by now: only another read tells.
+            fresh = read_account(self.table.get(key))
             field = "size" if len(recordings) == 1 else "recordings"
-            raise self._refusal(user_id, quota_bytes, field) from error
+            refusal = usage.refusal(fresh, quota, now, field)
+            if fresh is None or refusal:
+                raise refusal or NotAuthenticated("The account is gone") from error
+            self.add(fresh, recordings, quota, now)
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
         item = self.table.get(recording_key(user_id, recording_id))
@@ -142,7 +143,7 @@ class RecordingsTable(Struct, frozen=True):
             self.table.transact(
                 self.table.adding(tombstone_item(tombstone), condition, **read),
                 self.table.updating(
-                    account_key(recording.user_id), _usage(-recording.size, -1), THERE
+                    account_key(recording.user_id), Usage.of([recording]).given_back(), THERE
                 ),
             )
         except ConditionFailed as error:
@@ -194,15 +195,6 @@ class RecordingsTable(Struct, frozen=True):
         item = self.table.try_update(key, changes, condition, **values)
         return msgspec.convert(item, StoredRecording) if item else None
 
-    def _refusal(
-        self, user_id: str, quota_bytes: int, field: str
-    ) -> QuotaExceeded | NotAuthenticated:
-        account = self.table.get(account_key(user_id))
-        if account is None or "email" not in account:
-            return NotAuthenticated("The account is gone")
-        left = max(0, quota_bytes - account["bytes_used"])
-        return QuotaExceeded(f"{left} of {quota_bytes} bytes are left", field=field)
-
 
 def _key(keyed: Keyed) -> Key:
     return recording_key(keyed.user_id, keyed.id)
@@ -226,7 +218,3 @@ def _read(standing: StoredRecording | Tombstone) -> Item:
 def _on(recording: StoredRecording, status: str) -> Item:
     """The fields that put a recording on the shelf of a status."""
     return {"status": status, "shelf": shelf(status, recording.id)}
-
-
-def _usage(size: int, count: int) -> Item:
-    return {"bytes_used": Increment(size), "recordings_used": Increment(count)}

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from chalicelib.aws.clients import BUSY, error_code, our_errors
+from chalicelib import deadline
+from chalicelib.aws.clients import (
+    BUSY,
+    CONNECT_SECONDS,
+    TABLE_READ_SECONDS,
+    error_code,
+    our_errors,
+)
 from chalicelib.aws.dynamodb.items import Item, Key, from_attributes, to_attributes
-from chalicelib.errors import Unavailable
+from chalicelib.errors import QuotaExceeded, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -23,15 +31,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A write that met a transaction on the same item is refused; trying again soon succeeds. With
-# 20 writers at one item each waits for some of the others: 12 tries back off for up to 5 s, unless
-# the deadline comes before, which each try heeds.
-CONFLICT_TRIES = 12
+# A write that met a transaction on the same item is refused, and trying again soon succeeds. How
+# soon depends on how many others write: so it is tried until the deadline, which each try heeds.
 CONFLICT_SECONDS = 0.02, 0.6
 
 # The conditions that an item is there, and that it is not: every item has a partition key.
 THERE = "attribute_exists(#pk)"
 NOT_THERE = "attribute_not_exists(#pk)"
+
+# What DynamoDB says, of a write alone and of one in a transaction, when one user's items and their
+# copies in the local indexes have 10 GB: docs/decisions/43-ten-gigabytes-a-user.md.
+FULL = {"ItemCollectionSizeLimitExceededException", "ItemCollectionSizeLimitExceeded"}
 
 # Of the table's indexes those that cannot be read consistently.
 GLOBAL_INDEXES = {"due"}
@@ -79,13 +89,18 @@ class Table(Struct, frozen=True):
         if not keys:
             return []
         asked: Any = {"Keys": [to_attributes(key) for key in keys], "ConsistentRead": True}
-        with our_errors():
-            answer = self.client().batch_get_item(RequestItems={self.name: asked})
-        if answer.get("UnprocessedKeys"):
-            raise Unavailable("DynamoDB left some of the keys for later")
-        items = [from_attributes(item) for item in answer["Responses"].get(self.name, [])]
-        found = {(item["pk"], item["sk"]): item for item in items}
-        return [found.get((key["pk"], key["sk"])) for key in keys]
+        requested = {self.name: asked}
+        found: dict[tuple[str, str], Item] = {}
+        for _ in _tries():
+            with our_errors():
+                answer = self.client().batch_get_item(RequestItems=requested)
+            for attributes in answer["Responses"].get(self.name, []):
+                item = from_attributes(attributes)
+                found[item["pk"], item["sk"]] = item
+            requested = answer.get("UnprocessedKeys", {})
+            if not requested:
+                return [found.get((key["pk"], key["sk"])) for key in keys]
+        raise Unavailable("DynamoDB left some of the keys for later")
 
     def put(self, item: Item) -> None:
         """Write an item, whatever stood there."""
@@ -164,7 +179,8 @@ class Table(Struct, frozen=True):
         condition: str,
         *,
         index: str | None = None,
-        only: str | None = None,
+        only: str = "",
+        fields: Sequence[str] = (),
         limit: int | None = None,
         page: int | None = None,
         forward: bool = True,
@@ -175,33 +191,35 @@ class Table(Struct, frozen=True):
 
         Or for each `page` items, whichever comes first; none is made before its items are wanted.
         As last written, but for a global index, which lags behind. `only` is a condition that the
-        items must meet besides; those that do not count for `limit` too.
+        items must meet besides; those that do not count for `limit` too. With `fields`, of each
+        item just these.
         """
-        arguments: Any = {
+        projection = ", ".join(f"#{field}" for field in fields)
+        optional = {
+            "IndexName": index,
+            "FilterExpression": only,
+            "ProjectionExpression": projection,
+            "ExclusiveStartKey": to_attributes(start or {}),
+        }
+        arguments: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": condition,
             "ScanIndexForward": forward,
             "ConsistentRead": index not in GLOBAL_INDEXES,
-            **_placeholders(f"{condition} {only or ''}", values),
+            **{name: value for name, value in optional.items() if value},
+            **_placeholders(f"{condition} {only} {projection}", values),
         }
-        if index:
-            arguments["IndexName"] = index
-        if only:
-            arguments["FilterExpression"] = only
-        after = to_attributes(start or {})
-        while True:
-            if after:
-                arguments["ExclusiveStartKey"] = after
+        while limit is None or limit > 0:
             if most := limit or page:
                 arguments["Limit"] = most
             with our_errors():
                 answer = self.client().query(**arguments)
             yield from (from_attributes(item) for item in answer["Items"])
-            after = answer.get("LastEvaluatedKey", {})
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if limit is not None:
                 limit -= answer["ScannedCount"]
-            if not after or (limit is not None and limit <= 0):
-                return
 
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
         expression, changed = _update_expression(changes)
@@ -220,8 +238,7 @@ def _written(write: Callable[[], T]) -> T:
     Being simultaneous with a transaction is no failure: botocore does not try that again, so this
     does.
     """
-    for attempt in range(CONFLICT_TRIES):
-        time.sleep(_back_off(attempt))
+    for _ in _tries():
         with our_errors():
             try:
                 return write()
@@ -271,15 +288,22 @@ def _check_refused(error: ClientError) -> None:
         there: Any = error.response.get("Item", {})
         raise ConditionFailed(item=from_attributes(there) or None) from error
     reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+    if FULL.intersection([error_code(error), *reasons]):
+        raise QuotaExceeded("There is no room for more; delete some for good") from error
     if "ConditionalCheckFailed" in reasons:
         raise ConditionFailed(reasons.index("ConditionalCheckFailed")) from error
     if not BUSY.intersection(reasons):
         raise error
 
 
-def _back_off(attempt: int) -> float:
-    """Seconds to wait before an attempt: none before the first, then a random part of more."""
-    if attempt == 0:
-        return 0
+def _tries() -> Iterator[None]:
+    """Tries of what DynamoDB is too busy for, with pauses, for as long as there is time for one."""
     first, most = CONFLICT_SECONDS
-    return random.uniform(0, min(most, first * 2**attempt))  # noqa: S311 - spreads load
+    yield
+    for attempt in itertools.count(1):
+        # A random part of more each time, which spreads the load.
+        pause = random.uniform(0, min(most, first * 2 ** min(attempt, 10)))  # noqa: S311
+        if deadline.seconds_left() < pause + CONNECT_SECONDS + TABLE_READ_SECONDS:
+            return
+        time.sleep(pause)
+        yield

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.aws.s3.foreign import check_copies
 from chalicelib.aws.s3.objects import MISSING, REFUSED, UNVERSIONED, Bucket, to_base64, to_hex
 from chalicelib.aws.s3.signing import Signer
 from chalicelib.errors import ObjectChanged
@@ -28,6 +29,8 @@ class RecordingsBucket(Struct, frozen=True):
     """The name of the bucket that is copied from."""
     copier: Callable[[], S3Client]
     signer: Signer
+    foreign: bool
+    """Whether this S3 is not AWS's own, and has yet to show that it keeps what it is asked."""
 
     def sign_get(self, recording: StoredRecording, seconds: int) -> str:
         query = {
@@ -43,8 +46,11 @@ class RecordingsBucket(Struct, frozen=True):
     def promote(self, recording: StoredRecording, uploaded: StoredObject) -> StoredObject:
         # S3 is asked for the SHA-256 of what it copies. That is the hash of the whole object
         # however it was uploaded, in parts too, and it costs no byte of ours.
+        copier = self.copier()
+        if self.foreign:
+            check_copies(copier, self.uploads, self.bucket.name)
         with our_errors(), _write_once():
-            copy = self.copier().copy_object(
+            copy = copier.copy_object(
                 Bucket=self.bucket.name,
                 Key=recording.key,
                 CopySource={"Bucket": self.uploads, "Key": recording.key},

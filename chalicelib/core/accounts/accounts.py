@@ -9,9 +9,10 @@ from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.ports import AccountStore, Clock, NewId
-from chalicelib.errors import InvalidCredentials, NotAuthenticated
+from chalicelib.errors import InvalidCredentials
 from chalicelib.models.answers import SignedIn, User
 from chalicelib.models.entities import Account
+from chalicelib.models.fields import comparable
 from chalicelib.models.requests import Credentials, SignUp
 from chalicelib.settings import Settings
 
@@ -47,16 +48,17 @@ class Accounts(Struct, frozen=True):
         """Begin a session on a device.
 
         InvalidCredentials for an unknown address as for a wrong password, after the same work;
-        TooManyAttempts.
+        TooManyAttempts. NotAuthenticated, after the right password alone, while it is suspended.
         """
         user_id = self.store.owner_of(credentials.email)
+        account = self.store.find(user_id or NOBODY)
+        # Whom guesses are counted against. A device that was logged in before has its own count,
+        # so that strangers' guesses at its address do not keep it out.
+        who = comparable(credentials.email)
+        if account and credentials.refresh_token:
+            who = self.sessions.device_of(account, credentials.refresh_token) or who
         try:
-            account = self.passwords.check_for(
-                credentials.email,
-                self.store.find(user_id or NOBODY),
-                credentials.password,
-                source,
-            )
+            account = self.passwords.check_for(who, account, credentials.password, source)
         except InvalidCredentials:
             telemetry.count(log_ins_failed=1)
             raise
@@ -66,13 +68,10 @@ class Accounts(Struct, frozen=True):
         self.store.add_session(session)
         return signed_in
 
-    def profile(self, user_id: str) -> User:
-        """The account as its user sees it; NotAuthenticated when it is gone."""
-        account = self.store.find(user_id)
-        if account is None:
-            raise NotAuthenticated("The account is gone")
-        return account.seen(self.settings.quota_bytes)
+    def profile(self, account: Account) -> User:
+        """The account as its user sees it."""
+        return account.seen(self.settings.quota)
 
     def rename(self, user_id: str, name: str | None) -> User:
         """Give the account another name, or none; NotAuthenticated when it is gone."""
-        return self.store.rename(user_id, name).seen(self.settings.quota_bytes)
+        return self.profile(self.store.rename(user_id, name))

@@ -23,6 +23,7 @@ Kind = Literal[
     "signups_per_source",
     "forgot_per_source",
     "mails_per_address",
+    "exports_per_day",
 ]
 
 # As long as what is mailed is good: whoever uses the window up left a link that still works.
@@ -119,6 +120,8 @@ class Attempts(Struct, frozen=True):
         match kind:
             case "mails_per_address":
                 return MAILS_WINDOW
+            case "exports_per_day":
+                return timedelta(days=1)
             case "signups_per_source" | "forgot_per_source":
                 return timedelta(seconds=self.settings.signup_window_seconds)
             case _:

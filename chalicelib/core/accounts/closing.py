@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.passwords import Passwords, end_exports
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.errors import NotAuthenticated, Unavailable
+from chalicelib.errors import Unavailable
+from chalicelib.models.entities import Account
 
 
 class Closing(Struct, frozen=True):
@@ -16,16 +17,18 @@ class Closing(Struct, frozen=True):
     passwords: Passwords
     clock: Clock
 
-    def close(self, user_id: str, password: str, source: str) -> None:
+    def close(self, account: Account, password: str, source: str) -> None:
         """End an account: nobody is logged in to it any more, and its address is free.
 
-        What it had is due from now on. InvalidCredentials, TooManyAttempts; NotAuthenticated when
-        it is gone already. One that is closed by another call meanwhile is no error.
+        What it had is due from now on. InvalidCredentials, TooManyAttempts. One that is closed by
+        another call meanwhile is no error.
         """
-        account = self.stores.accounts.find(user_id)
-        if account is None:
-            raise NotAuthenticated("The account is gone")
         self.passwords.check(account, password, source)
+        self.end(account)
+
+    def end(self, account: Account) -> None:
+        """The same without its password, as operators do it; Unavailable."""
         closed = self.stores.accounts.close(account, self.clock())
         if not closed and self.stores.accounts.find(account.id):
             raise Unavailable("The account keeps changing")
+        end_exports(self.stores.exports, account.id)

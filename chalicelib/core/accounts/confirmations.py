@@ -9,7 +9,7 @@ from msgspec import Struct
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.tokens import LinkSecret
 from chalicelib.core.ports import AccountStore, Clock, Outbox
-from chalicelib.errors import NotAuthenticated
+from chalicelib.models.entities import Account
 
 
 class Confirmations(Struct, frozen=True):
@@ -20,14 +20,11 @@ class Confirmations(Struct, frozen=True):
     attempts: Attempts
     clock: Clock
 
-    def ask(self, user_id: str) -> None:
+    def ask(self, account: Account) -> None:
         """Have another link mailed, unless the address is confirmed.
 
-        TooManyAttempts, NotAuthenticated.
+        TooManyAttempts.
         """
-        account = self.store.find(user_id)
-        if account is None:
-            raise NotAuthenticated("The account is gone")
         if account.email_confirmed_at is None:
             self.attempts.check_mail("confirmation", account.email)
             self.outbox.put("confirmation", account.email, self.clock())

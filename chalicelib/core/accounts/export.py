@@ -9,13 +9,15 @@ from typing import IO
 import msgspec
 from msgspec import Struct
 
+from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.models.answers import Export, User
-from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
+from chalicelib.models.answers import Export
+from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
+from chalicelib.settings import Settings
 
-# How long the file and the recordings it names can be fetched. S3 honours a signature for no longer
-# than the credentials behind it last, which are a Lambda's: some hours.
-SECONDS = 6 * 3600
+# How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
+LIFE = timedelta(hours=1)
 # Beyond this the file is written to the disk of the function.
 IN_MEMORY = 8 * 1024 * 1024
 
@@ -24,26 +26,38 @@ class Exporting(Struct, frozen=True):
     """The use case of taking one's data along."""
 
     stores: Stores
+    passwords: Passwords
+    attempts: Attempts
+    settings: Settings
     clock: Clock
 
-    def export(self, user: User) -> Export:
+    def export(self, account: Account, password: str, source: str) -> Export:
         """Write the user's profile and recordings to a file; where it is to be had.
 
         `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
-        the recordings. An upload under way is in it too, without a URL.
+        the recordings. An upload under way is in it too, without a URL, and what cannot be read as
+        it stands. The URLs are good for RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials,
+        TooManyAttempts.
         """
-        expires_at = self.clock().replace(microsecond=0) + timedelta(seconds=SECONDS)
+        self.passwords.check(account, password, source)
+        self.attempts.count("exports_per_day", account.id)
+        now = self.clock()
+        # Before there is anything to be deleted, so that nothing is forgotten.
+        self.stores.accounts.note_export(account.id, now + LIFE)
+        seconds = self.settings.download_url_seconds
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
-            self._write(user, file)
+            self._write(account, file)
             file.seek(0)
-            url = self.stores.exports.publish(user.id, file, SECONDS)
-        return Export(url=url, expires_at=expires_at)
+            url = self.stores.exports.publish(account.id, file, seconds)
+        # A signature has whole seconds.
+        return Export(url=url, expires_at=now.replace(microsecond=0) + timedelta(seconds=seconds))
 
-    def _write(self, user: User, file: IO[bytes]) -> None:
+    def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
-        file.write(b'{"profile":' + encode(user) + b',"recordings":[')
+        profile = account.seen(self.settings.quota)
+        file.write(b'{"profile":' + encode(profile) + b',"recordings":[')
         separator = b""
-        for each in self.stores.shelves.all_of(user.id):
+        for each in self.stores.shelves.all_of(account.id):
             if not isinstance(each, Tombstone):
                 file.write(separator + encode(self._seen(each)))
                 separator = b",\n"
@@ -54,5 +68,6 @@ class Exporting(Struct, frozen=True):
             return recording.item
         seen = msgspec.to_builtins(recording.seen())
         if recording.status != "uploading":
-            seen["download_url"] = self.stores.audio.sign_get(recording, SECONDS)
+            seconds = self.settings.download_url_seconds
+            seen["download_url"] = self.stores.audio.sign_get(recording, seconds)
         return dict(seen)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from chalicelib import telemetry
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.tokens import LinkSecret
 from chalicelib.core.ports import Clock, Mailer, Stores
@@ -59,10 +61,15 @@ class MailDelivery(Struct, frozen=True):
     public_url: str | None
     clock: Clock
 
-    def deliver(self) -> None:
-        """Send every letter that is due; one that cannot be sent holds up no other."""
+    def deliver(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Send the letters that are due, the oldest first, for as long as `goes_on`.
+
+        One that cannot be sent holds up no other, and none is noted as tried that was not.
+        """
         now = self.clock()
-        for letter in self.stores.outbox.due(now):
+        for letter in sorted(self.stores.outbox.due(now), key=_urgency):
+            if not goes_on():
+                return
             # Twice as long as it has waited: the next try is ours alone until then.
             later = now + FIRST_WAIT + (now - letter.asked_at)
             if self.stores.outbox.postpone(letter, later):
@@ -74,6 +81,7 @@ class MailDelivery(Struct, frozen=True):
         except TooManyAttempts:
             log.info("a mail is left out: its address was sent as many as it may be")
         except RecorderError as error:
+            telemetry.count(mails_failed=1)
             if now - letter.asked_at < GIVE_UP:
                 log.warning("a mail could not be sent, and is tried again: %s", error)
                 return
@@ -96,6 +104,7 @@ class MailDelivery(Struct, frozen=True):
                 # since: the two may look alike and be different people's.
                 text = TEXTS[letter.kind].format(link=f"{url}#{secret.token}")
                 self.mailer.send(account.email, SUBJECTS[letter.kind], text)
+                telemetry.count(mails_sent=1)
 
     def _account(self, letter: Letter) -> Account | None:
         """Whom a letter is for; None when that is nobody, or when there is no need any more."""
@@ -104,3 +113,9 @@ class MailDelivery(Struct, frozen=True):
         if account and letter.kind == "confirmation" and account.email_confirmed_at:
             return None
         return account
+
+
+def _urgency(letter: Letter) -> tuple[datetime, bool, datetime]:
+    """What letters are sorted by: of those of one minute, new passwords go before the rest."""
+    minute = letter.asked_at.replace(second=0, microsecond=0)
+    return minute, letter.kind != "reset", letter.asked_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import re
 from hmac import compare_digest
 
@@ -11,12 +12,20 @@ import bcrypt
 from msgspec import Struct
 
 from chalicelib.core.accounts.attempts import Attempts
-from chalicelib.core.accounts.tokens import Caller, LinkSecret
-from chalicelib.core.ports import AccountStore, Clock, Outbox
-from chalicelib.errors import InvalidCredentials, InvalidRequest, NotAuthenticated
-from chalicelib.models.entities import Account
+from chalicelib.core.accounts.tokens import LinkSecret
+from chalicelib.core.ports import Clock, ExportStore, Stores
+from chalicelib.errors import (
+    InternalError,
+    InvalidCredentials,
+    InvalidRequest,
+    NotAuthenticated,
+    Unavailable,
+)
+from chalicelib.models.entities import Account, Caller
 from chalicelib.models.fields import comparable, folded
 from chalicelib.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # "00000000", "12341234".
 _REPEATED = re.compile(r"(\d{1,6})\1+")
@@ -31,8 +40,7 @@ class Passwords(Struct, frozen=True):
     began with an earlier one are over: one write ends any number of them.
     """
 
-    store: AccountStore
-    outbox: Outbox
+    stores: Stores
     attempts: Attempts
     settings: Settings
     clock: Clock
@@ -42,14 +50,15 @@ class Passwords(Struct, frozen=True):
         # Counted by the account, not its address: log-ins of strangers must not keep its owner out.
         self._check(account.id, account, password, source)
 
-    def check_for(self, email: str, account: Account | None, password: str, source: str) -> Account:
+    def check_for(self, who: str, account: Account | None, password: str, source: str) -> Account:
         """The same for whoever has an address, after the same work if that is nobody.
 
-        What is kept of the password comes to cost what is set, since only now it is known.
+        Guesses are counted against `who`. What is kept of the password comes to cost what is set,
+        since only now it is known.
         """
-        account = self._check(comparable(email), account, password, source)
+        account = self._check(who, account, password, source)
         if _cost(account.password_hash) != self.settings.bcrypt_cost:
-            self.store.rehash(account, self._hash(password))
+            self.stores.accounts.rehash(account, self._hash(password))
         return account
 
     def _check(self, who: str, account: Account | None, password: str, source: str) -> Account:
@@ -74,7 +83,7 @@ class Passwords(Struct, frozen=True):
         InvalidCredentials when `current` is wrong, unless the change was made already: then it is
         a repetition. InvalidRequest, TooManyAttempts, NotAuthenticated.
         """
-        account = self._account(caller.user_id)
+        account = caller.account
         with self.attempts.guess(account.id, source):
             as_it_was = _matches(current, account.password_hash)
             if not (as_it_was or _matches(new, account.password_hash)):
@@ -83,8 +92,11 @@ class Passwords(Struct, frozen=True):
             return
         password_hash = self.hashed("new_password", new, account.email)
         session_id = caller.session_id
-        if not self.store.change_password(account, password_hash, session_id, self.clock()):
+        if not self.stores.accounts.change_password(
+            account, password_hash, session_id, self.clock()
+        ):
             raise NotAuthenticated("The password or the session was changed meanwhile")
+        end_exports(self.stores.exports, account.id)
 
     def forgot(self, email: str, source: str) -> None:
         """Have a link mailed to whoever has the address; TooManyAttempts of the source.
@@ -92,7 +104,7 @@ class Passwords(Struct, frozen=True):
         Nothing about the address is even looked at, so neither the answer nor its time can tell.
         """
         self.attempts.count("forgot_per_source", source)
-        self.outbox.put("reset", email, self.clock())
+        self.stores.outbox.put("reset", email, self.clock())
 
     def reset(self, token: str, new: str, source: str) -> None:
         """Set another password by a link that was mailed, and end every session.
@@ -101,7 +113,7 @@ class Passwords(Struct, frozen=True):
         refused unless the password is the one that it set; TooManyAttempts.
         """
         presented = LinkSecret.parse(token)
-        account = self.store.find(presented.user_id)
+        account = self.stores.accounts.find(presented.user_id)
         if account is None or not compare_digest(presented.hash, account.reset_hash or ""):
             raise LinkSecret.refused()
         if account.reset_expires_at is None:
@@ -111,9 +123,10 @@ class Passwords(Struct, frozen=True):
         if account.reset_expires_at <= now:
             raise LinkSecret.refused()
         password_hash = self.hashed("new_password", new, account.email)
-        if not self.store.reset_password(account, password_hash, now):
+        if not self.stores.accounts.reset_password(account, password_hash, now):
             raise LinkSecret.refused()
         self.attempts.forget_guesses(comparable(account.email))
+        end_exports(self.stores.exports, account.id)
 
     def _check_again(self, account: Account, new: str, source: str) -> None:
         try:
@@ -125,15 +138,20 @@ class Passwords(Struct, frozen=True):
         salt = bcrypt.gensalt(self.settings.bcrypt_cost)
         return bcrypt.hashpw(password.encode(), salt).decode()
 
-    def _account(self, user_id: str) -> Account:
-        account = self.store.find(user_id)
-        if account is None:
-            raise NotAuthenticated("The account is gone")
-        return account
-
     def _nobodys_hash(self) -> str:
         # Well-formed, so that comparing with it costs what comparing with a real one does.
         return f"$2b${self.settings.bcrypt_cost:02d}$" + "." * 53
+
+
+def end_exports(exports: ExportStore, user_id: str) -> None:
+    """Delete what a user exported, whose URLs would outlast the access that they had.
+
+    What S3 does not delete now, upkeep does within the hour.
+    """
+    try:
+        exports.delete(user_id)
+    except (Unavailable, InternalError) as error:
+        log.warning("the exports of %s are not deleted yet: %s", user_id, error)
 
 
 def _is_a_run(plain: str) -> bool:

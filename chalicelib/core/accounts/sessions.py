@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.accounts.attempts import Attempts
-from chalicelib.core.accounts.tokens import AccessTokens, Caller, RefreshSecret
+from chalicelib.core.accounts.tokens import AccessTokens, RefreshSecret, Subject
 from chalicelib.core.ports import AccountStore, Clock, NewId
 from chalicelib.errors import EmailNotConfirmed, NotAuthenticated, NotFound, RefreshTokenReused
 from chalicelib.models.answers import ListedSession, SignedIn
-from chalicelib.models.entities import Account, Session
+from chalicelib.models.entities import Account, Caller, Session
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,16 +46,21 @@ class Sessions(Struct, frozen=True):
         or account is no more. EmailNotConfirmed when that is wanted, and the call is not one of
         those (`unconfirmed`) that are open to everybody.
         """
-        caller = self.tokens.verify(token)
-        telemetry.note(user=caller.user_id)
-        account, _ = self._alive(caller.user_id, caller.session_id)
+        subject = self.tokens.verify(token)
+        telemetry.note(user=subject.user_id)
+        account, session = self._alive(subject.user_id, subject.session_id)
+        _check_admitted(account)
         may = unconfirmed or self.settings.unconfirmed_may == "everything"
         if not (may or account.email_confirmed_at):
             raise EmailNotConfirmed("Open the link that was mailed, or ask for another one")
-        return caller
+        return Caller(account, session)
 
     def new(self, account: Account, device: str | None) -> tuple[Session, SignedIn]:
-        """A session that is yet to be stored, and what its device is answered."""
+        """A session that is yet to be stored, and what its device is answered.
+
+        NotAuthenticated when the account is suspended, however its user proved who they are.
+        """
+        _check_admitted(account)
         now = self.clock()
         secret = RefreshSecret.new(account.id, self.new_id())
         session = Session(
@@ -96,14 +101,27 @@ class Sessions(Struct, frozen=True):
     def listed(self, caller: Caller) -> list[ListedSession]:
         """The sessions that go on, newest first."""
         now = self.clock()
-        account, _ = self._alive(caller.user_id, caller.session_id)
-        sessions = self.store.sessions(account.id, account.password_version, now)
+        version = caller.account.password_version
+        sessions = self.store.sessions(caller.user_id, version, now)
         return [session.seen(caller.session_id) for session in sessions]
 
     def end(self, user_id: str, session_id: str) -> None:
         """End a session, and again; NotFound when the user never had such a one."""
         if not self.store.end_session(user_id, session_id, self.clock()):
             raise NotFound("There is no such session")
+
+    def device_of(self, account: Account, token: str) -> str | None:
+        """What stands for a device that has a refresh token of this account's, good or ended.
+
+        None for a token that is none, or whose session is forgotten.
+        """
+        try:
+            presented, tag = RefreshSecret.parse(token)
+        except NotAuthenticated:
+            return None
+        _, session = self.store.find_with_session(account.id, presented.session_id)
+        known = session and compare_digest(tag, presented.tag(session.token_key))
+        return f"device {presented.session_id}" if known else None
 
     def _alive(self, user_id: str, session_id: str) -> tuple[Account, Session]:
         """An account and a session of it that goes on; NotAuthenticated."""
@@ -116,6 +134,7 @@ class Sessions(Struct, frozen=True):
 
     def _refresh(self, token: str) -> SignedIn:
         account, session, presented = self._session_of(token)
+        _check_admitted(account)
         if compare_digest(presented.hash, session.refresh_hash):
             salt = secrets.token_urlsafe(32)
             replacement = presented.replacement(self._server_keys()[0], salt)
@@ -151,6 +170,7 @@ class Sessions(Struct, frozen=True):
         if not just_replaced or self.clock() - session.last_used_at > REUSE_GRACE:
             self.store.end_session(session.user_id, session.id, self.clock())
             log.warning("session %s ended: a replaced refresh token was used", session.id)
+            telemetry.count(refresh_token_reused=1)
             raise RefreshTokenReused("The refresh token was replaced before; the session is over")
         for key in self._server_keys():
             replacement = presented.replacement(key, session.replacement_salt or "")
@@ -160,10 +180,10 @@ class Sessions(Struct, frozen=True):
 
     def _signed_in(self, account: Account, session: Session, secret: RefreshSecret) -> SignedIn:
         telemetry.note(user=account.id)
-        caller = Caller(account.id, session.id)
+        subject = Subject(account.id, session.id)
         return SignedIn(
-            user=account.seen(self.settings.quota_bytes),
-            access_token=self.tokens.issue(caller, self.clock()),
+            user=account.seen(self.settings.quota),
+            access_token=self.tokens.issue(subject, self.clock()),
             refresh_token=secret.token(session.token_key),
             expires_in=self.tokens.seconds,
         )
@@ -173,3 +193,9 @@ class Sessions(Struct, frozen=True):
 
     def _expiry(self) -> datetime:
         return self.clock() + timedelta(days=self.settings.refresh_token_days)
+
+
+def _check_admitted(account: Account) -> None:
+    """NotAuthenticated while the account is suspended; logging out needs no admittance."""
+    if account.suspended_at:
+        raise NotAuthenticated("The account is suspended; ask whoever runs this service")

@@ -24,8 +24,8 @@ _TOKEN = re.compile(r"([0-9a-f-]{36})\.([0-9a-f-]{36})\.([\w-]{43})\.([\w-]{22})
 _LINK_TOKEN = re.compile(r"([0-9a-f-]{36})\.([\w-]{43})", re.ASCII)
 
 
-class Caller(Struct, frozen=True):
-    """Who calls: a user, in one of their sessions."""
+class Subject(Struct, frozen=True):
+    """Whom a token is about: a user, in one of their sessions."""
 
     user_id: str
     session_id: str
@@ -38,22 +38,27 @@ class AccessTokens(Struct, frozen=True):
     issuer: str
     seconds: int
 
-    def issue(self, caller: Caller, now: datetime) -> str:
-        """A token by which `caller` is known from now on."""
+    def issue(self, subject: Subject, now: datetime) -> str:
+        """A token by which `subject` is known from now on."""
         key = self.keys.signing()
         # A JWT has whole seconds: round up, so that it lasts for all that was promised.
         issued_at = math.ceil(now.timestamp())
         claims = {
             "iss": self.issuer,
-            "sub": caller.user_id,
-            "sid": caller.session_id,
+            "sub": subject.user_id,
+            "sid": subject.session_id,
             "iat": issued_at,
             "exp": issued_at + self.seconds,
         }
         return jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.kid})
 
-    def verify(self, token: str) -> Caller:
-        """Who calls with this token; TokenExpired, or NotAuthenticated for any other flaw."""
+    def pseudonym(self, text: str) -> str:
+        """What stands for a text in the log: the same each time, and nobody can tell the text."""
+        key = self.keys.signing().secret.encode()
+        return _base64(hmac.digest(key, f"pseudonym {text}".encode(), "sha256")[:9])
+
+    def verify(self, token: str) -> Subject:
+        """Whom this token is about; TokenExpired, or NotAuthenticated for any other flaw."""
         try:
             key = self.keys.find(jwt.get_unverified_header(token).get("kid"))
             if key is None:
@@ -70,7 +75,7 @@ class AccessTokens(Struct, frozen=True):
             raise TokenExpired("Refresh the access token, then send the request again") from error
         except jwt.InvalidTokenError as error:
             raise NotAuthenticated("The access token is not valid") from error
-        return Caller(claims["sub"], claims["sid"])
+        return Subject(claims["sub"], claims["sid"])
 
 
 class RefreshSecret(Struct, frozen=True):

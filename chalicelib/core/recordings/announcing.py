@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import telemetry
-from chalicelib.core.ports import Clock, NewId, RecordingStore
+from chalicelib.core.ports import Clock, NewId, RecordingStore, Standing
 from chalicelib.core.recordings.multipart import part_size
 from chalicelib.core.recordings.sending import Sending
 from chalicelib.errors import IdConflict, NotFound, TooLarge, Unavailable, UnsupportedMediaType
 from chalicelib.models.answers import BegunUpload
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.models.requests import NewRecording
 from chalicelib.settings import Settings
@@ -34,23 +34,25 @@ class Announcing(Struct, frozen=True):
     clock: Clock
     new_id: NewId
 
-    def begin(self, user_id: str, new: NewRecording) -> tuple[BegunUpload, bool]:
+    def begin(self, account: Account, new: NewRecording) -> tuple[BegunUpload, bool]:
         """Announce a recording, and say how to send its bytes; says also whether that is news.
 
         The same announcement again finds the recording it made. IdConflict when the id belongs
         to something else, NotFound when its recording was deleted; UnsupportedMediaType,
-        TooLarge, QuotaExceeded.
+        TooLarge, QuotaExceeded, TooManyAttempts.
         """
-        [(recording, is_news)] = self.place([self.announced(user_id, new)], _same_announcement)
+        [(recording, is_news)] = self.place(
+            account, [self.announced(account.id, new)], _same_announcement
+        )
         return self.sending.begin(recording), is_news
 
-    def begin_all(self, user_id: str, new: list[NewRecording]) -> list[BegunUpload]:
+    def begin_all(self, account: Account, new: list[NewRecording]) -> list[BegunUpload]:
         """Announce recordings as `begin` does, all of them or none."""
         paths = [f"recordings[{index}]." for index in range(len(new))]
         announced = [
-            self.announced(user_id, each, path) for each, path in zip(new, paths, strict=True)
+            self.announced(account.id, each, path) for each, path in zip(new, paths, strict=True)
         ]
-        placed = self.place(announced, _same_announcement, paths)
+        placed = self.place(account, announced, _same_announcement, paths)
         return [self.sending.begin(recording) for recording, _ in placed]
 
     def announced(self, user_id: str, new: NewRecording, path: str = "") -> StoredRecording:
@@ -82,7 +84,11 @@ class Announcing(Struct, frozen=True):
         )
 
     def place(
-        self, announced: list[StoredRecording], matches: Matches, paths: Sequence[str] = ("",)
+        self,
+        account: Account,
+        announced: list[StoredRecording],
+        matches: Matches,
+        paths: Sequence[str] = ("",),
     ) -> list[tuple[StoredRecording, bool]]:
         """Add the recordings that are not there yet, all of them or none.
 
@@ -94,32 +100,33 @@ class Announcing(Struct, frozen=True):
             new = [recording for recording, is_new in placed if is_new]
             try:
                 if new:
-                    self.recordings.add(new, self.settings.quota_bytes)
+                    self.recordings.add(account, new, self.settings.quota, self.clock())
                     telemetry.count(uploads_begun=len(new))
             except IdConflict:
+                there = self.recordings.find_all((each.user_id, each.id) for each in announced)
                 placed = [
-                    self._standing(recording, matches, f"{path}id")
+                    _placed(recording, there.get((recording.user_id, recording.id)), matches, path)
                     for recording, path in zip(announced, paths, strict=True)
                 ]
             else:
                 return placed
         raise Unavailable("The recordings keep changing")
 
-    def _standing(
-        self, announced: StoredRecording, matches: Matches, field: str
-    ) -> tuple[StoredRecording, bool]:
-        """What is to stand under an announced recording's id, and whether it has to be added."""
-        standing = self.recordings.find(announced.user_id, announced.id)
-        if standing is None:
-            return announced, True
-        if isinstance(standing, Tombstone):
-            if not standing.expired:
-                raise NotFound("The recording was deleted", field=field)
-            version = standing.version + 1
-            return msgspec.structs.replace(announced, version=version, begun_again=True), True
-        if not matches(standing, announced):
-            raise IdConflict(f"Another recording has the id {announced.id}", field=field)
-        return standing, False
+
+def _placed(
+    announced: StoredRecording, standing: Standing | None, matches: Matches, path: str
+) -> tuple[StoredRecording, bool]:
+    """What is to stand under an announced recording's id, and whether it has to be added."""
+    if standing is None:
+        return announced, True
+    if isinstance(standing, Tombstone):
+        if not standing.expired:
+            raise NotFound("The recording was deleted", field=f"{path}id")
+        version = standing.version + 1
+        return msgspec.structs.replace(announced, version=version, begun_again=True), True
+    if isinstance(standing, Unreadable) or not matches(standing, announced):
+        raise IdConflict(f"Another recording has the id {announced.id}", field=f"{path}id")
+    return standing, False
 
 
 def check_type(content_type: str, field: str) -> None:

@@ -71,8 +71,8 @@ class Completion(Struct, frozen=True):
         Unless it `discards`, bytes that are not what was announced stay where they are.
         """
         kept = self._kept(uploading, named, discards)
-        # A store other than S3 may not hash; then what was announced is all that is known.
-        recording, _ = self._mark_ready(uploading, kept.sha256 or uploading.sha256)
+        # Not the one that was announced, if the store computes none: nobody has compared it.
+        recording, _ = self._mark_ready(uploading, kept.sha256)
         if recording.status == "uploading":
             raise Unavailable("Another upload has taken the place of this one")
         self._tidy(recording)

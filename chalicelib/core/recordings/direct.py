@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from chalicelib.core.recordings.announcing import Announcing, check_type
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.errors import InvalidRequest, TooLarge
-from chalicelib.models.entities import StoredRecording
+from chalicelib.models.entities import Account, StoredRecording
 from chalicelib.models.requests import NewRecording
 from chalicelib.settings import Settings
 
@@ -22,7 +22,7 @@ class DirectUploads(Struct, frozen=True):
     settings: Settings
 
     def receive(
-        self, user_id: str, recording_id: str, file_name: str, content_type: str, body: bytes
+        self, account: Account, recording_id: str, file_name: str, content_type: str, body: bytes
     ) -> tuple[StoredRecording, bool]:
         """Take a small recording whole; says also whether that made it ready.
 
@@ -40,8 +40,10 @@ class DirectUploads(Struct, frozen=True):
             size=len(body),
             sha256=sha256,
         )
-        announced = structs.replace(self.announcing.announced(user_id, new), upload_method="direct")
-        [(recording, _)] = self.announcing.place([announced], _same_bytes)
+        announced = structs.replace(
+            self.announcing.announced(account.id, new), upload_method="direct"
+        )
+        [(recording, _)] = self.announcing.place(account, [announced], _same_bytes)
         if recording.status != "uploading":
             return recording, False
         return self.completion.keep(recording, body, sha256)

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
 from chalicelib.errors import NotFound, Unavailable, VersionConflict
-from chalicelib.models.answers import Audio
+from chalicelib.models.answers import Audio, RecordingPage
 from chalicelib.models.entities import StoredRecording, Tombstone
 from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
@@ -29,14 +29,15 @@ class Library(Struct, frozen=True):
         """A recording of this user's; NotFound, also once it is deleted."""
         return live(self.stores.recordings, user_id, recording_id)
 
-    def shelf(self, user_id: str, query: ShelfQuery) -> tuple[list[StoredRecording], str | None]:
-        """A page of one shelf, and the id after which the next one begins, if there is one."""
+    def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
+        """A page of one shelf."""
         after = None if query.after is UNSET else query.after
         found = self.stores.shelves.page(
             user_id, query.status, query.limit + 1, after, query.order == "desc"
         )
         page = found[: query.limit]
-        return page, page[-1].id if len(found) > query.limit else None
+        following = page[-1].id if len(found) > query.limit else None
+        return RecordingPage(recordings=page, next=following)
 
     def audio(self, recording: StoredRecording) -> Audio | None:
         """Where the recording plays from now on; None unless it is ready."""

@@ -35,12 +35,14 @@ class Promotion(Struct, frozen=True):
                 return self._kept_by_another(recording)
             if difference := _difference(recording, uploaded):
                 raise self._mismatch(recording, uploaded, difference, discards)
+            # Before another copy, because S3 may have finished one that nobody waited for any more.
+            # Another one as long would never end in time either.
+            if there := self._kept_by_another(recording):
+                return there
             try:
                 kept = self.stores.audio.promote(recording, uploaded)
             except ObjectChanged:
-                if there := self._kept_by_another(recording):
-                    return there
-                continue  # The client sent its bytes again: look at what is there now.
+                continue  # Bytes were sent again, or kept by another: look at what is there now.
             if difference := _difference(recording, kept):
                 self.stores.audio.discard(recording, kept)
                 raise self._mismatch(recording, uploaded, difference, discards)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import bcrypt
 import pytest
@@ -474,3 +475,58 @@ def test_an_unknown_address_takes_as_long_as_a_wrong_password(
     unknown, wrong = (statistics.median(times) for times in zip(*pairs, strict=True))
 
     assert 0.9 < unknown / wrong < 1.1
+
+
+# Locking out.
+
+
+def test_strangers_guesses_do_not_lock_out_a_device_that_was_logged_in(
+    phone: Phone, clock: Clock
+) -> None:
+    known = phone.tokens["refresh_token"]
+    phone.post("/auth/logout", {"refresh_token": known})
+    for _ in range(8):
+        fail(phone, 10)
+        assert phone.log_in().code == "too_many_attempts"
+        assert phone.log_in(refresh_token=known).status == 200
+        clock.advance(minutes=15)
+
+
+def test_a_device_that_was_logged_in_has_ten_guesses_too(phone: Phone) -> None:
+    known = {"refresh_token": phone.tokens["refresh_token"]}
+
+    assert fail(phone, 11, **known) == [401] * 10 + [429]
+
+
+def forged(phone: Phone, _: Phone) -> str:
+    return str(phone.tokens["refresh_token"])[:-1] + "_"
+
+
+def somebody_elses(_: Phone, other: Phone) -> str:
+    return str(other.tokens["refresh_token"])
+
+
+@pytest.mark.parametrize("token", [forged, somebody_elses, lambda *_: "garbage"])
+def test_a_refresh_token_that_is_not_the_accounts_counts_for_nothing(
+    phone: Phone, other: Phone, token: Callable[[Phone, Phone], str]
+) -> None:
+    fail(phone, 10)
+
+    assert phone.log_in(refresh_token=token(phone, other)).code == "too_many_attempts"
+
+
+# Telling who it is.
+
+
+def test_the_log_tells_attackers_apart_and_names_nobody(
+    phone: Phone, come_from: Callable[[str], None], lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    lines()
+    for source in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
+        come_from(source)
+        fail(phone)
+    phone.get("/me", headers={"Authorization": "Bearer nonsense"})
+
+    first, again, second, token = (line["source"] for line in lines() if "status" in line)
+    assert first == again != second == token
+    assert "192.0.2" not in first

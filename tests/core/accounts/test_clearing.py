@@ -41,7 +41,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def export(phone: Phone) -> None:
-    assert phone.get("/me/export").status == 200
+    assert phone.export().status == 200
 
 
 def send_one_part(phone: Phone) -> None:
@@ -177,7 +177,7 @@ UNDER_WAY: dict[str, tuple[Act, str, str]] = {
     "a direct upload": (lambda phone: phone.put_audio(uuid7(), SOUND), "s3", "PutObject"),
     "an upload in parts": (in_parts, "s3", "CreateMultipartUpload"),
     "a log-in": (lambda phone: phone.log_in(), "dynamodb", "PutItem"),
-    "an export": (lambda phone: phone.get("/me/export"), "s3", "PutObject"),
+    "an export": (lambda phone: phone.export(), "s3", "PutObject"),
 }
 
 
@@ -324,7 +324,6 @@ def test_a_closed_account_stays_while_s3_keeps_an_export_of_it(
     assert left(phone) == []
 
 
-@pytest.mark.usefixtures("quick")
 def test_thousands_of_recordings_are_removed(
     phone: Phone, clock: Clock, settings: Settings, tool: Tool, left: Left
 ) -> None:

@@ -50,10 +50,11 @@ def test_an_account_closes_whichever_way_its_password_is_typed(nobody: Phone) ->
 def test_a_log_in_that_the_closing_overtakes_begins_no_session(
     phone: Phone, services: Services, faults: Faults, left: Left, clear_away: Callable[[], None]
 ) -> None:
+    account = services.sessions.authenticate(phone.token).account
     faults.meanwhile(
         "dynamodb",
         "PutItem",
-        lambda: services.closing.close(phone.user_id, PASSWORD, "192.0.2.1"),
+        lambda: services.closing.close(account, PASSWORD, "192.0.2.1"),
     )
 
     tablet = phone.on_another_device()

@@ -9,23 +9,24 @@ from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import msgspec
 import pytest
 
-from chalicelib import jobs
+from chalicelib import jobs, wiring
 from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.ports import Stores
 from chalicelib.models import requests
-from chalicelib.models.answers import User
-from chalicelib.models.entities import StoredRecording
+from chalicelib.models.entities import Account, StoredRecording
 from chalicelib.settings import Settings
+from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
+from tests.core.accounts.test_passwords import link_for, reset
 from tests.support import s3_rules, shortcut
 from tests.support.faults import Faults
-from tests.support.phone import NO_TLS, Phone
+from tests.support.invariants import Held
+from tests.support.phone import NO_TLS, PASSWORD, Phone
 
 SOUND = b"some sound"
 
@@ -37,7 +38,7 @@ def fetch(url: str) -> httpx.Response:
 
 
 def exported(phone: Phone) -> Any:
-    return fetch(phone.get("/me/export").json["url"]).json()
+    return fetch(phone.export().json["url"]).json()
 
 
 def recordings_in(file: Any) -> dict[str, dict[str, Any]]:
@@ -107,7 +108,7 @@ def test_an_export_has_nothing_internal(
     monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     phone.upload(SOUND)
     phone.announce(SOUND, upload_method="multipart")
-    text = fetch(phone.get("/me/export").json["url"]).text
+    text = fetch(phone.export().json["url"]).text
 
     inner = {"password_hash", "refresh_hash", "token_key", "fingerprint", "upload_id"}
     items = stored(account_key(phone.user_id)["pk"])
@@ -136,7 +137,7 @@ def test_an_export_has_all_recordings_however_many_pages_they_are(
 
 
 def test_an_export_is_downloaded_as_a_private_file(phone: Phone) -> None:
-    answer = fetch(phone.get("/me/export").json["url"])
+    answer = fetch(phone.export().json["url"])
 
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["content-disposition"] == 'attachment; filename="recordings.json"'
@@ -145,7 +146,7 @@ def test_an_export_is_downloaded_as_a_private_file(phone: Phone) -> None:
 
 def test_all_urls_of_an_export_are_signed_until_it_expires(phone: Phone) -> None:
     phone.upload(SOUND)
-    answer = phone.get("/me/export").json
+    answer = phone.export().json
     [recording] = fetch(answer["url"]).json()["recordings"]
     expires_at = datetime.fromisoformat(answer["expires_at"])
 
@@ -154,15 +155,79 @@ def test_all_urls_of_an_export_are_signed_until_it_expires(phone: Phone) -> None
         assert expires_at <= signed_until(url) < expires_at + timedelta(hours=1)
 
 
-def test_an_export_can_be_fetched_for_some_hours_at_most(phone: Phone, clock: Clock) -> None:
-    lifecycle = timedelta(days=1)
-    expires_at = datetime.fromisoformat(phone.get("/me/export").json["expires_at"])
+def test_the_urls_of_an_export_last_minutes(phone: Phone, clock: Clock) -> None:
+    expires_at = datetime.fromisoformat(phone.export().json["expires_at"])
 
-    assert timedelta(hours=1) < expires_at - clock() < lifecycle
+    assert expires_at - clock() <= timedelta(minutes=15)
+
+
+def test_an_export_wants_the_password(phone: Phone, held: Held) -> None:
+    answer = phone.post("/me/export", {"password": "not my password"})
+
+    assert (answer.status, answer.code) == (401, "invalid_credentials")
+    assert held("uploads", f"exports/{phone.user_id}") == {}
+
+
+def test_five_exports_a_day_are_written(phone: Phone, clock: Clock) -> None:
+    assert [phone.export().status for _ in range(6)] == [200] * 5 + [429]
+    clock.advance(days=1)
+
+    assert phone.export().status == 200
+
+
+def by_change(phone: Phone, _: Clock) -> None:
+    passwords = {"current_password": PASSWORD, "new_password": "a quite different one"}
+    assert phone.post("/me/password", passwords).status == 204
+
+
+def by_reset(phone: Phone, _: Clock) -> None:
+    assert reset(phone, link_for(phone)).status == 204
+
+
+def by_closing(phone: Phone, _: Clock) -> None:
+    assert phone.delete("/me", body={"password": PASSWORD}).status == 204
+
+
+def by_time(_: Phone, clock: Clock) -> None:
+    clock.advance(hours=1)
+    wiring.services().upkeep.run()
+
+
+@pytest.mark.parametrize("end", [by_change, by_reset, by_closing, by_time])
+def test_an_export_ends_with_the_access_and_after_an_hour(
+    phone: Phone, clock: Clock, held: Held, end: Callable[[Phone, Clock], None]
+) -> None:
+    phone.export()
+    assert held("uploads", f"exports/{phone.user_id}") != {}
+    end(phone, clock)
+
+    assert held("uploads", f"exports/{phone.user_id}") == {}
+
+
+@pytest.mark.parametrize("end", [by_change, by_reset, by_closing])
+def test_an_export_that_s3_keeps_ends_within_the_hour_all_the_same(
+    phone: Phone, clock: Clock, held: Held, faults: Faults, end: Callable[[Phone, Clock], None]
+) -> None:
+    phone.export()
+    faults.refuse("s3", "DeleteObjects")
+    end(phone, clock)
+    faults.clear()
+    by_time(phone, clock)
+
+    assert held("uploads", f"exports/{phone.user_id}") == {}
+
+
+def test_nothing_is_due_of_an_export_that_is_gone(
+    phone: Phone, clock: Clock, stored: Callable[..., list[Item]]
+) -> None:
+    phone.export()
+    by_time(phone, clock)
+
+    assert [item for item in stored() if "due_shard" in item] == []
 
 
 def test_each_export_is_a_file_of_its_own_among_the_users(phone: Phone, settings: Settings) -> None:
-    urls = [phone.get("/me/export").json["url"] for _ in range(2)]
+    urls = [phone.export().json["url"] for _ in range(2)]
     [first, second] = [urlsplit(url).path for url in urls]
 
     folder = f"/{settings.uploads_bucket}/{EXPORTS}{phone.user_id}/"
@@ -174,7 +239,7 @@ def test_each_export_is_a_file_of_its_own_among_the_users(phone: Phone, settings
 def test_an_export_that_arrives_is_taken_for_no_upload(
     phone: Phone, settings: Settings, faults: Faults
 ) -> None:
-    url = phone.get("/me/export").json["url"]
+    url = phone.export().json["url"]
     key = urlsplit(url).path.removeprefix(f"/{settings.uploads_bucket}/")
     arrived = {"bucket": {"name": settings.uploads_bucket}, "object": {"key": key, "etag": "x"}}
 
@@ -182,17 +247,9 @@ def test_an_export_that_arrives_is_taken_for_no_upload(
     assert fetch(url).json()["profile"]["id"] == phone.user_id
 
 
-def test_an_export_changes_nothing(phone: Phone, stored: Callable[..., list[Item]]) -> None:
-    phone.upload(SOUND)
-    before = stored()
-    phone.get("/me/export")
-
-    assert stored() == before
-
-
 def test_an_export_that_cannot_be_kept_can_be_asked_for_again(phone: Phone, faults: Faults) -> None:
     faults.refuse("s3", "PutObject")
-    answer = phone.get("/me/export")
+    answer = phone.export()
     assert (answer.status, answer.code) == (503, "unavailable")
     faults.clear()
 
@@ -222,6 +279,15 @@ class Many:
         self._count = count
         self.published = 0
 
+    def check(self, *_: object) -> None:
+        """The password is right."""
+
+    def count(self, *_: object) -> None:
+        """There is no bound."""
+
+    def note_export(self, *_: object) -> None:
+        """Nothing is due."""
+
     def all_of(self, user_id: str) -> Iterator[StoredRecording]:
         for _ in range(self._count):
             yield shortcut.recording(user_id)
@@ -235,15 +301,17 @@ class Many:
         return "https://exports"
 
 
-def peak_of_an_export(user: User, clock: Clock, count: int) -> int:
+def peak_of_an_export(account: Account, services: Services, clock: Clock, count: int) -> int:
     """The most bytes that exporting so many recordings has in memory."""
     many: Any = Many(count)
     nothing: Any = None
     others = dict.fromkeys(Stores.__struct_fields__, nothing)
-    stores = Stores(**others | {"shelves": many, "audio": many, "exports": many})
+    stores = Stores(**others | {"shelves": many, "audio": many, "exports": many, "accounts": many})
     tracemalloc.start()
     try:
-        Exporting(stores, clock).export(user)
+        Exporting(stores, many, many, services.settings, clock).export(
+            account, PASSWORD, "192.0.2.1"
+        )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -252,11 +320,11 @@ def peak_of_an_export(user: User, clock: Clock, count: int) -> int:
 
 
 def test_the_memory_of_an_export_does_not_grow_with_the_recordings(
-    phone: Phone, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    phone: Phone, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    user = msgspec.convert(phone.get("/me").json, User)
+    account = services.sessions.authenticate(phone.token).account
     monkeypatch.setattr(export, "IN_MEMORY", 20_000)
-    peak_of_an_export(user, clock, 200)  # What is made once is made.
+    peak_of_an_export(account, services, clock, 200)  # What is made once is made.
 
-    small, large = (peak_of_an_export(user, clock, count) for count in (200, 2000))
+    small, large = (peak_of_an_export(account, services, clock, count) for count in (200, 2000))
     assert large < 1.5 * small

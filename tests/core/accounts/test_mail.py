@@ -7,18 +7,22 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import httpx
 import pytest
 
 from app import app
+from chalicelib import jobs
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
-from local.embedded import mailbox
-from tests.conftest import LAMBDA, Clock
+from local.embedded import backend, mailbox
+from local.embedded.mailbox import mails
+from tests.conftest import LAMBDA, Clock, Context
 from tests.support.faults import Faults
 from tests.support.mail import delivered_to, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
@@ -122,7 +126,7 @@ def test_a_link_confirms_for_a_day(phone: Phone, clock: Clock) -> None:
 
 def test_a_link_to_a_new_password_does_not_confirm(phone: Phone) -> None:
     forgot(phone)
-    reset = token_in(delivered_to(phone.email)[-1])
+    reset = token_in(delivered_to(phone.email)[0])
 
     assert confirm(phone, reset).status == 400
 
@@ -449,3 +453,49 @@ def test_a_mail_goes_to_the_very_domain_of_the_address(
 
     assert delivered_to(f"ceo@{sent_to}")
     assert not delivered_to("ceo@strasse.example")
+
+
+# Order, and time.
+
+
+def test_the_oldest_goes_first_and_of_one_minute_new_passwords(
+    phone: Phone, other: Phone, clock: Clock
+) -> None:
+    clock.stop(datetime(2026, 5, 6, 10, 11, tzinfo=UTC))
+    forgot(phone)
+    clock.advance(minutes=1)
+    ask_again(other)
+    clock.advance(seconds=1)
+    forgot(other)
+    delivered_to(phone.email)
+
+    sent = [(mail["to"], mail["subject"]) for mail in mails(backend.REGION)]
+    assert sent[:3] == [
+        (phone.email, "Set a new password"),
+        (other.email, "Set a new password"),
+        (other.email, "Confirm your address"),
+    ]
+
+
+def test_a_run_that_has_no_time_leaves_the_rest_as_it_was(
+    phone: Phone, stored: Stored, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    forgot(phone)
+    before = waiting(stored)
+    lines()
+    jobs.deliver_mail({}, Context(60_000, 60_000, 60_000, 20_000))
+
+    assert len(waiting(stored)) == len(before) - 1
+    assert all(letter in before for letter in waiting(stored))
+    assert lines()[-1]["mails_sent"] == 1
+
+
+def test_what_could_not_be_sent_is_a_metric(
+    phone: Phone, faults: Faults, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    forgot(phone)
+    faults.refuse("sesv2", "SendEmail")
+    lines()
+    jobs.deliver_mail({}, LAMBDA)
+
+    assert lines()[-1]["mails_failed"] == 2

@@ -11,7 +11,6 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from chalicelib.aws.dynamodb.items import Item
 from chalicelib.core.accounts import passwords
-from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import RecorderError
 from chalicelib.models.fields import PASSWORD_CHARACTERS, folded
 from chalicelib.wiring import Services
@@ -39,7 +38,8 @@ def reset(phone: Phone, token: str, new: str = NEW) -> Answer:
 def link_for(phone: Phone) -> str:
     """The token of a link to a new password, mailed just now."""
     assert forgot(phone).status == 202
-    return token_in(delivered_to(phone.email)[-1])
+    mails = delivered_to(phone.email)
+    return token_in([mail for mail in mails if mail["subject"] == "Set a new password"][-1])
 
 
 def assert_over(answer: Answer) -> None:
@@ -165,7 +165,7 @@ def test_of_two_changes_at_once_only_one_is_made(
     phone: Phone, services: Services, faults: Faults
 ) -> None:
     tablet = phone.on_another_device()
-    quicker = Caller(tablet.user_id, tablet.session_id)
+    quicker = services.sessions.authenticate(tablet.token)
     faults.meanwhile(
         "dynamodb",
         "TransactWriteItems",
@@ -182,7 +182,7 @@ def test_a_session_that_is_ended_during_its_change_changes_nothing(
     faults.meanwhile(
         "dynamodb",
         "TransactWriteItems",
-        lambda: services.passwords.store.end_session(
+        lambda: services.passwords.stores.accounts.end_session(
             phone.user_id, phone.session_id, services.accounts.clock()
         ),
     )
@@ -194,7 +194,7 @@ def test_a_session_that_is_ended_during_its_change_changes_nothing(
 def test_a_log_in_that_a_change_overtakes_begins_no_session(
     phone: Phone, services: Services, faults: Faults
 ) -> None:
-    caller = Caller(phone.user_id, phone.session_id)
+    caller = services.sessions.authenticate(phone.token)
     faults.meanwhile(
         "dynamodb", "PutItem", lambda: services.passwords.change(caller, PASSWORD, NEW, SOURCE)
     )
@@ -207,7 +207,7 @@ def test_a_log_in_that_a_change_overtakes_begins_no_session(
 def test_a_refresh_that_a_change_overtakes_keeps_its_session(
     phone: Phone, services: Services, faults: Faults
 ) -> None:
-    caller = Caller(phone.user_id, phone.session_id)
+    caller = services.sessions.authenticate(phone.token)
     faults.meanwhile(
         "dynamodb", "UpdateItem", lambda: services.passwords.change(caller, PASSWORD, NEW, SOURCE)
     )

@@ -16,7 +16,7 @@ import pytest
 
 from chalicelib import wiring
 from chalicelib.core.accounts.signing_keys import SigningKeys
-from chalicelib.core.accounts.tokens import AccessTokens, Caller, LinkSecret, RefreshSecret
+from chalicelib.core.accounts.tokens import AccessTokens, LinkSecret, RefreshSecret, Subject
 from chalicelib.core.ids import uuid7
 from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings
@@ -43,7 +43,7 @@ def test_a_token_is_good_for_all_the_seconds_it_is_promised_for(fraction: float)
     key = SigningKey(kid="local", secret="k" * 48)
     tokens = AccessTokens(SigningKeys(lambda: [key], wiring.now), ISSUER, 900)
 
-    token = tokens.issue(Caller(uuid7(), uuid7()), datetime.fromtimestamp(now, UTC))
+    token = tokens.issue(Subject(uuid7(), uuid7()), datetime.fromtimestamp(now, UTC))
 
     claims = decoded(token.split(".")[1])
     assert now + 900 <= claims["exp"] < now + 901

@@ -203,3 +203,34 @@ def test_a_completion_deletes_nothing_of_what_began_again_meanwhile(
 
         assert phone.complete(id).status == 200, call
         assert phone.download(id).content == b"another sound", call
+
+
+def at_the_beginning(faults: Faults) -> None:
+    """An S3 that looks at the conditions of a copy before it copies: here as moto is mended."""
+    faults.time_out("s3", "CopyObject")
+
+
+def never(faults: Faults) -> None:
+    """An S3 that answers no copy, and makes each."""
+    faults.lose_the_answer("s3", "CopyObject")
+
+
+@pytest.mark.parametrize("answers", [at_the_beginning, never])
+def test_a_copy_that_nobody_waited_for_is_found(
+    phone: Phone, faults: Faults, answers: Callable[[Faults], None]
+) -> None:
+    id = phone.deliver(SOUND)
+    answers(faults)
+
+    assert phone.complete(id).status == 503
+    assert phone.complete(id).status == 200
+    assert phone.download(id).content == SOUND
+
+
+def test_a_finished_copy_is_found_before_another_is_begun(phone: Phone, faults: Faults) -> None:
+    id = phone.deliver(SOUND)
+    never(faults)
+    phone.complete(id)
+    faults.clear()
+
+    assert "s3.CopyObject" not in faults.calls_of(partial(phone.complete, id))

@@ -1,0 +1,61 @@
+"""Items as earlier versions wrote them are read: a file of tests/data/items for each shape.
+
+Readers come first: a version that writes something new lands after one that reads it, and what is
+new has a default. Whoever changes an item's shape adds a file, and never changes one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from chalicelib import wiring
+from chalicelib.aws.dynamodb.items import Item
+from chalicelib.settings import Settings
+from tests.conftest import Clock
+from tests.support import ROOT, audits, shortcut
+
+SHAPES = sorted((ROOT / "tests" / "data" / "items").glob("*.json"))
+
+
+@pytest.fixture(params=SHAPES, ids=lambda file: file.stem)
+def items(request: pytest.FixtureRequest, settings: Settings) -> list[Item]:
+    """Items of one shape, which is all that the table has."""
+    items: list[Item] = json.loads(request.param.read_text(encoding="utf-8"))
+    shortcut.put(settings.table, items)
+    return items
+
+
+def test_every_item_of_an_earlier_shape_is_read(
+    items: list[Item], caplog: pytest.LogCaptureFixture
+) -> None:
+    stores = wiring.services()._stores
+    users = {item["pk"].removeprefix("USER#") for item in items if item["pk"][:5] == "USER#"}
+    accounts = [stores.accounts.find(user) or stores.accounts.find_closed(user) for user in users]
+    sessions = [
+        stores.accounts.find_with_session(item["user_id"], item["id"])[1]
+        for item in items
+        if item["sk"].startswith("SESSION#")
+    ]
+    standing = [each for user in users for each in stores.shelves.all_of(user)]
+
+    assert len(accounts) > 1
+    assert all(accounts)
+    assert sessions
+    assert all(sessions)
+    assert {type(each).__name__ for each in standing} == {"StoredRecording", "Tombstone"}
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@pytest.mark.usefixtures("items")
+def test_what_an_earlier_version_left_due_is_moved(audit: audits.Run, clock: Clock) -> None:
+    for _ in range(3):
+        clock.advance(days=40)
+        tally = wiring.services().upkeep.run()
+        wiring.services().mail.deliver()
+        assert tally.failed == 0
+
+    # None of their bytes came along; nothing else may be wrong.
+    assert {rule for rule, _ in audit().found} <= {"I1"}
