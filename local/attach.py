@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.laptop import environment
+from local.embedded import environment
 
 FOLDER = Path(__file__).resolve().parent.parent / ".recorder"
 

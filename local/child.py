@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.laptop.environment import reachable
+from local.embedded.environment import reachable
 
 # How long the server may take to end. Requests that are under way are cut: they can be repeated.
 STOP_SECONDS = 3

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from local.attach import FOLDER
-from local.laptop import disk
+from local.embedded import disk
 
 
 def main() -> None:

@@ -24,8 +24,8 @@ from chalicelib import settings
 from local import lan
 from local.attach import FOLDER, word_left
 from local.child import Child
-from local.laptop import backend, environment
-from local.laptop.disk import NotUsable
+from local.embedded import backend, environment
+from local.embedded.disk import NotUsable
 
 ROOT = Path(__file__).resolve().parent.parent
 # In the place of a folder: nothing is kept.

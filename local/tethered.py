@@ -20,7 +20,7 @@ from chalice.config import Config
 from chalice.local import create_local_server
 
 from local import gateway
-from local.laptop.schedules import Jobs
+from local.embedded.schedules import Jobs
 
 
 def main() -> None:

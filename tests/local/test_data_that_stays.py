@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from local.laptop.disk import FILE, Disk, NotUsable, forget
+from local.embedded.disk import FILE, Disk, NotUsable, forget
 from tests.conftest import DEEP
 from tests.support import ROOT
 from tests.support.phone import send, send_part
@@ -54,7 +54,7 @@ def announce(user: User, data: bytes, method: str = "put") -> dict[str, Any]:
 
 
 def audited(port: str) -> subprocess.CompletedProcess[str]:
-    command = [BIN / "python", "-m", "local.attach", port, "ops.audit", "--checksums"]
+    command = [str(BIN / "python"), "-m", "local.attach", port, "ops.audit", "--checksums"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -120,7 +120,15 @@ def disk(folder: Path) -> Iterator[Disk]:
 
 def test_a_second_one_over_the_same_data_ends_and_says_why(disk: Disk, folder: Path) -> None:
     assert list(disk.rows("object")) == []
-    command = [BIN / "python", "-m", "local.run", "--port", str(free_port()), "--data", str(folder)]
+    command = [
+        str(BIN / "python"),
+        "-m",
+        "local.run",
+        "--port",
+        str(free_port()),
+        "--data",
+        str(folder),
+    ]
     second = subprocess.run(
         command, cwd=ROOT, env={}, capture_output=True, text=True, timeout=30, check=False
     )

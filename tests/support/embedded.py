@@ -64,7 +64,7 @@ class Embedded:
 def embedded(data: Path | str = "memory") -> Iterator[Embedded]:
     """Run a backend over the data in a folder, and end it in good order."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.laptop", str(data)],
+        [sys.executable, "-m", "local.embedded", str(data)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from local.laptop import mailbox
-from local.laptop.backend import MAIL
-from local.laptop.disk import Disk
-from local.laptop.dynamodb import TARGET, DynamoDB
-from local.laptop.http import Answer, Request, refusal
-from local.laptop.mailbox import Mailbox
-from local.laptop.s3 import S3
+from local.embedded import mailbox
+from local.embedded.backend import MAIL
+from local.embedded.disk import Disk
+from local.embedded.dynamodb import TARGET, DynamoDB
+from local.embedded.http import Answer, Request, refusal
+from local.embedded.mailbox import Mailbox
+from local.embedded.s3 import S3
 
 Template = dict[str, dict[str, Any]]
 

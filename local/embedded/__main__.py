@@ -1,4 +1,4 @@
-"""The embedded backend by itself: `python -m local.laptop FOLDER`, or `memory` in its place.
+"""The embedded backend by itself: `python -m local.embedded FOLDER`, or `memory` in its place.
 
 It prints the environment that leads to it, as a line of JSON, and serves until its input ends.
 """
@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from local.laptop import backend
-from local.laptop.disk import NotUsable
+from local.embedded import backend
+from local.embedded.disk import NotUsable
 
 
 def main() -> None:

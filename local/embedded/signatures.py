@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from local.laptop.engine import sigv4
-from local.laptop.environment import ACCESS_KEY
-from local.laptop.http import Request
+from local.embedded.engine import sigv4
+from local.embedded.environment import ACCESS_KEY
+from local.embedded.http import Request
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 

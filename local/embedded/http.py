@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from local.laptop.disk import Blob
+from local.embedded.disk import Blob
 
 # Status, headers and body.
 Answer: TypeAlias = tuple[int, dict[str, str], "bytes | Blob"]

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from local.laptop.disk import Disk
-from local.laptop.http import Answer, Request, refusal
+from local.embedded.disk import Disk
+from local.embedded.http import Answer, Request, refusal
 
 EMPTY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 

@@ -1,1 +1,0 @@
-"""The embedded backend: S3, DynamoDB and SES on this machine."""
