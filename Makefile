@@ -6,7 +6,8 @@ PORT ?= 8000
 PUBLIC_HOST ?=
 ARGS ?=
 STAGE ?=
-DATA ?= keep
+PHONE ?=
+DATA ?=
 PYTHON ?=
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -22,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
+.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -43,8 +44,12 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(PIP) install --root-user-action=ignore -r requirements-dev.txt
 	@touch $@
 
-run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUBLIC_HOST= say where.
-	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)'
+run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1 lets phones in; DATA=, PORT= too.
+	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
+	  --data '$(DATA)' $(if $(PHONE),--phone)
+
+reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
+	@$(BIN)/python -m local.reset '$(DATA)'
 
 upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says which; or in AWS.
 	@$(BIN)/python -m local.attach '$(PORT)' local.upkeep
@@ -99,7 +104,7 @@ package: $(STAMP) ## Write a stage as one template and its code to out/, for a p
 	@$(BIN)/python -m ops.package --stage '$(STAGE)'
 
 destroy: $(STAMP) ## Take a stage off AWS. Its data stays, unless DATA=delete, and somebody says so.
-	@$(BIN)/python -m ops.destroy --stage '$(STAGE)' --data '$(DATA)'
+	@$(BIN)/python -m ops.destroy --stage '$(STAGE)' --data '$(or $(DATA),keep)'
 
 rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
 	@$(BIN)/python -m ops.rotate_key --stage '$(STAGE)' $(ARGS)

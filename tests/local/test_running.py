@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from email.message import Message
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,10 +20,12 @@ import pytest
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.support import ROOT
+from tests.support.phone import send
 from tests.support.server import (
     BIN,
     OTHERS_SETTINGS,
     Server,
+    User,
     answers,
     eventually,
     free_port,
@@ -138,6 +141,76 @@ def test_mails_are_printed_and_can_be_read(server: Server) -> None:
     assert address in [mail["to"] for mail in http.get(mailbox).json()]
 
 
+def announced(user: User) -> Any:
+    """An upload of five bytes that somebody is to send."""
+    body = {"file_name": "a.m4a", "content_type": "audio/mp4", "size": 5}
+    return user.ask("POST", "/recordings", json=body).json()
+
+
+def test_what_arrives_is_completed_though_its_app_never_comes_back(server: Server) -> None:
+    user = server.sign_up()
+    begun = announced(user)
+    send(begun["upload"], b"sound")
+
+    path = f"/recordings/{begun['recording']['id']}"
+    assert eventually(lambda: user.ask("GET", path).json()["status"] == "ready", seconds=5)
+
+
+def test_what_arrives_for_what_was_deleted_is_removed(server: Server) -> None:
+    user = server.sign_up()
+    begun = announced(user)
+    user.ask("DELETE", f"/recordings/{begun['recording']['id']}")
+    send(begun["upload"], b"sound")
+
+    bucket, *key = urlsplit(begun["upload"]["url"]).path.strip("/").split("/")
+    uploads = server.s3()
+    assert eventually(
+        lambda: "Contents" not in uploads.list_objects_v2(Bucket=bucket, Prefix="/".join(key)),
+        seconds=5,
+    )
+
+
+def test_a_path_that_does_not_exist_is_not_found(server: Server) -> None:
+    headers = {"Authorization": "Bearer ours", "Origin": "https://x.test"}
+    for answer in (
+        http.get(f"{server.url}/nowhere"),
+        http.post(f"{server.url}/x", headers=headers),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_body_in_chunks_is_read_whole(server: Server) -> None:
+    body = b'{"email": "nobody@example.com", "password": "a guess, and wrong"}'
+    headers = {"Content-Type": "application/json"}
+    answer = http.post(
+        f"{server.url}/auth/login", content=iter([body[:9], body[9:]]), headers=headers
+    )
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "status"),
+    [
+        ("Transfer-Encoding: chunked", "what?\r\n", 400),
+        ("Transfer-Encoding: chunked", "a00001\r\n", 413),
+        ("Content-Length: what?", "", 400),
+        ("Content-Length: 10485761", "", 413),
+    ],
+)
+def test_a_body_that_cannot_be_taken_is_refused(
+    server: Server, framing: str, body: str, status: int
+) -> None:
+    where = urlsplit(server.url)
+    head = f"POST /auth/login HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}"
+    with socket.create_connection((str(where.hostname), where.port or 0), timeout=20) as connection:
+        connection.sendall(head.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert "application/problem+json" in answer
+
+
 def test_refusals_carry_cors_headers(server: Server) -> None:
     answer = http.get(f"{server.url}/me", headers={"Origin": "https://x.test"})
 
@@ -164,7 +237,7 @@ def test_the_log_says_in_a_line_what_came_of_each_request(server: Server) -> Non
     server.sign_up().ask("GET", "/recordings")
     http.get(f"{server.url}/nowhere")
 
-    assert eventually(lambda: "GET /nowhere 403" in server.printed().splitlines())
+    assert eventually(lambda: "GET /nowhere 404" in server.printed().splitlines())
     listed = r"^GET /recordings 200: \d+ ms, 1 dynamodb.BatchGetItem, 1 dynamodb.Query$"
     assert re.search(listed, server.printed(), re.MULTILINE)
     assert "HTTP/1.1" not in server.printed()
@@ -217,7 +290,7 @@ def test_a_wrong_setting_is_a_one_line_error() -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_second_one_runs_beside_the_first_and_knows_nothing_of_it(
+def test_a_second_one_over_other_data_knows_nothing_of_the_first(
     server: Server, tmp_path: Path
 ) -> None:
     port = free_port()

@@ -13,7 +13,7 @@ from chalicelib import jobs
 from chalicelib.aws.clients import Clients
 from chalicelib.models import requests
 from chalicelib.settings import Settings
-from local.embedded import mailbox
+from local.embedded.backend import SENDER
 from ops.policies import GRANTS, policy, resolved
 from tests.aws.test_cost import CASES, somebody
 from tests.conftest import LAMBDA, Clock
@@ -52,7 +52,7 @@ def values(settings: Settings) -> dict[str, str]:
 
 def allowed(function: str, settings: Settings) -> set[Permission]:
     """What a function's policy lets it do for itself."""
-    document = resolved(policy(function, "dev", mailbox.SENDER), values(settings))
+    document = resolved(policy(function, "dev", SENDER), values(settings))
     return {
         Permission(action, statement["Resource"])
         for statement in document["Statement"]

@@ -16,7 +16,7 @@ from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.upkeep import FIRST_DELAY, Tally
 from chalicelib.settings import Settings
 from chalicelib.telemetry import NAMESPACE
-from local.embedded.backend import TEMPLATE
+from local.embedded.template import TEMPLATE
 from ops.policies import GRANTS, JOBS, name_in_lambda
 from ops.stages import Stage
 from tests.support import ROOT

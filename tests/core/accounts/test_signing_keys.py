@@ -29,7 +29,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.models import signing_keys as form
 from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
-from local.embedded.backend import TEMPLATE
+from local.embedded.template import TEMPLATE
 from ops import rotate_key
 from tests.conftest import Clock
 from tests.support.faults import Faults
