@@ -57,7 +57,7 @@ def find(caller: Caller, id: str) -> Reply:
     raises=(NotFound, VersionConflict),
 )
 def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None) -> Reply:
-    """Change a recording's file name, tags or notes; what is left out stays as it is."""
+    """Change what people say about a recording; what is left out stays as it is."""
     version = _version(if_match)
     revised = services().library.revise(caller.user_id, id, body, version).seen()
     return Reply(revised, headers=_version_header(revised))
@@ -89,7 +89,7 @@ def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
 
 def _version(if_match: str | None) -> int | None:
     """The version that If-Match names; None for any."""
-    return None if if_match in (None, "*") else int(if_match.strip('"'))
+    return None if if_match in (None, "*") else int(if_match.removeprefix("W/").strip('"'))
 
 
 def _version_header(recording: Recording) -> dict[str, str]:

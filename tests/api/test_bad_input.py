@@ -113,8 +113,8 @@ BAD_FIELDS: list[tuple[str, str, bytes]] = [
     ("bool", "size", b"true"),
     ("null", "size", b"null"),
     ("fraction", "size", b"3.5"),
-    ("whole fraction", "size", b"3.0"),
-    ("exponent", "size", b"3e0"),
+    ("negative exponent", "size", b"3e-1"),
+    ("whole and negative", "size", b"-3.0"),
     ("out of any range", "size", b"1e400"),
     ("0", "size", b"0"),
     ("-1", "size", b"-1"),
@@ -130,7 +130,6 @@ BAD_FIELDS: list[tuple[str, str, bytes]] = [
     ("5,000 digits", "duration_ms", HUGE),
     ("string", "duration_ms", b'"1000"'),
     ("bool", "duration_ms", b"true"),
-    ("multipart", "upload_method", b'"multipart"'),
     ("upper case", "upload_method", b'"PUT"'),
     ("4001 characters", "notes", b'"%s"' % (b"x" * 4001)),
     ("number", "notes", b"5"),
@@ -139,28 +138,18 @@ BAD_FIELDS: list[tuple[str, str, bytes]] = [
     ("51 of them", "tags", json.dumps(["x"] * 51).encode()),
 ]
 BAD_FILE_NAMES = {
-    "slash": "a/b",
-    "only a slash": "/",
-    "backslash": "a\\b",
-    "newline": "a\nb",
-    "last newline": "a\n",
-    "only a newline": "\n",
-    "carriage return": "a\rb",
-    "tab": "a\tb",
+    "vertical tab": "a\vb",
+    "form feed": "a\fb",
+    "escape": "a\x1bb",
     "NUL": "a\0b",
     "DEL": "a\x7fb",
     "C1": "a\x85b",
     "last of C1": "a\x9fb",
-    "dot": ".",
-    "two dots": "..",
-    "dot and newline": ".\n",
-    "up": "../clip.m4a",
     "empty": "",
     "256 characters": "x" * 256,
     "256 emoji": "\U0001f600" * 256,
 }
 BAD_SHA256 = {
-    "upper case": "A" * 64,
     "63 digits": "a" * 63,
     "65 digits": "a" * 65,
     "last newline": "a" * 64 + "\n",
@@ -212,9 +201,9 @@ BAD_TAGS = {
 BAD_TYPES = {
     "empty": "",
     "half": "audio/",
-    "video": "video/mp4",
-    "upper case": "AUDIO/MP4",
-    "parameters": "audio/mp4; codecs=opus",
+    "another video": "video/x-msvideo",
+    "text": "text/plain",
+    "no type": "; codecs=opus",
     "any": "audio/*",
     "two": "audio/mp4, audio/mp4",
     "last newline": "audio/mp4\n",
@@ -262,8 +251,8 @@ def test_a_missing_field_is_refused_by_its_name(phone: Phone, stored: Stored, fi
     assert stored(f"USER#{phone.user_id}") == before
 
 
-@pytest.mark.parametrize("order", [["a/b", "clip.m4a"], ["clip.m4a", "a/b"]], ids=" then ".join)
-def test_a_field_that_is_given_twice_is_checked_twice(phone: Phone, order: list[str]) -> None:
+@pytest.mark.parametrize("order", [[5, "clip.m4a"], ["clip.m4a", 5]], ids=str)
+def test_a_field_that_is_given_twice_is_checked_twice(phone: Phone, order: list[object]) -> None:
     first, second = (json.dumps(name).encode() for name in order)
     twice = announcement()[:-1] + b',"file_name":' + first + b',"file_name":' + second + b"}"
 
@@ -311,7 +300,13 @@ def test_a_content_type_that_is_not_listed_is_unsupported(
 
 @pytest.mark.parametrize(
     "name",
-    ["x", "x" * 255, "\U0001f600" * 255, "...", ".hidden", "a b", "~", "%2F", "\u202e", "CON"],
+    [
+        "x",
+        "x" * 255,
+        "\U0001f600" * 255,
+        *("...", ".hidden", "a b", "~", "%2F", "\u202e", "CON"),
+        *(".", "..", "/", "../clip.m4a", "9/12 a\\b"),
+    ],
     ids=lambda name: ascii(name)[:12],
 )
 def test_an_unusual_file_name_is_kept_as_it_is(phone: Phone, name: str) -> None:
@@ -330,12 +325,17 @@ def test_an_id_in_upper_case_is_the_same_id(phone: Phone) -> None:
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
-        ("2026-01-02T03:04:05.678+14:00", "2026-01-01T13:04:05.678000Z"),
-        ("2026-01-02t03:04:05z", "2026-01-02T03:04:05Z"),
-        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
-        ("0999-12-31T23:59:59Z", "0999-12-31T23:59:59Z"),
-        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000Z"),
+        ("2026-01-02T03:04:05.678+14:00", "2026-01-01T13:04:05.678Z"),
+        ("2026-01-02T03:04:05.6789999Z", "2026-01-02T03:04:05.678Z"),
+        ("2026-01-02T03:04:05,6Z", "2026-01-02T03:04:05.600Z"),
+        ("2026-01-02t03:04:05z", "2026-01-02T03:04:05.000Z"),
+        ("2026-01-02T03:04Z", "2026-01-02T03:04:00.000Z"),
+        ("2026-01-02T03:04-0530", "2026-01-02T08:34:00.000Z"),
+        ("2026-01-02T03:04:05+01", "2026-01-02T02:04:05.000Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59.000Z"),
+        ("0999-12-31T23:59:59Z", "0999-12-31T23:59:59.000Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"),
     ],
 )
 def test_a_time_is_kept_in_utc(phone: Phone, given: str, kept: str) -> None:
@@ -453,7 +453,8 @@ def test_a_path_that_leads_elsewhere_is_refused(phone: Phone, id: str) -> None:
         '""',
         '"-1"',
         '"1',
-        'W/"1"',
+        "W/1",
+        "W/*",
         '"1", "2"',
         '"1"\n',
         '"\u0661"',
@@ -580,7 +581,7 @@ BAD_ADDRESSES = {
     "nobody": "@example.com",
     "nowhere": "ann@",
     "space": "ann @example.com",
-    "newline": "ann@example.com\n",
+    "newline within": "ann\n@example.com",
     "NUL": "ann\0@example.com",
     "C1": "ann\x85@example.com",
     "empty": "",
