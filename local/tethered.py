@@ -13,17 +13,12 @@ import os
 import signal
 import sys
 import threading
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 
 from chalice import cli
-from chalice.local import ChaliceRequestHandler, ThreadedHTTPServer
 
 from chalicelib.wiring import services
+from local import gateway
 from local.embedded import schedules
-
-# A path that is none, and a method that a path does not have.
-UNSEEN = {HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED}
 
 
 def main() -> None:
@@ -34,26 +29,13 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(int(tether),), daemon=True).start()
     # botocore says where it found credentials and endpoints, which would stand among the requests.
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    # Headers and body are written one after the other, and without this the body waits for a client
-    # that keeps its connection to acknowledge the headers: 40 ms a request.
-    ChaliceRequestHandler.disable_nagle_algorithm = True
-    ChaliceRequestHandler.log_request = _log_request
-    # Connections that come at one moment wait to be taken: Python has five wait, and resets others.
-    ThreadedHTTPServer.request_queue_size = 256
+    gateway.mend()
     if jobs == "jobs":
         schedules.start(
             deliver_mail=lambda: services().mail.deliver(), upkeep=lambda: services().upkeep.run()
         )
     sys.argv = ["chalice", *arguments]
     cli.main()
-
-
-def _log_request(
-    handler: BaseHTTPRequestHandler, code: int | str = "-", _size: int | str = "-"
-) -> None:
-    """Log what no view of the app's has seen; it has logged the rest itself, and says more."""
-    if handler.command == "OPTIONS" or code in UNSEEN:
-        print(f"{handler.command} {handler.path} {code}", flush=True)
 
 
 def _end_with(tether: int) -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import Export, User
 from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
+from chalicelib.models.fields import rfc3339
 
 # How long the file and the recordings it names can be fetched. S3 honours a signature for no longer
 # than the credentials behind it last, which are a Lambda's: some hours.
@@ -32,12 +33,13 @@ class Exporting(Struct, frozen=True):
         `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
         the recordings. An upload under way is in it too, without a URL.
         """
+        # A signature has whole seconds.
         expires_at = self.clock().replace(microsecond=0) + timedelta(seconds=SECONDS)
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
             self._write(user, file)
             file.seek(0)
             url = self.stores.exports.publish(user.id, file, SECONDS)
-        return Export(url=url, expires_at=expires_at)
+        return Export(url=url, expires_at=rfc3339(expires_at))
 
     def _write(self, user: User, file: IO[bytes]) -> None:
         encode = msgspec.json.encode

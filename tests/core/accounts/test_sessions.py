@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from chalicelib.wiring import Services
 from tests.conftest import Clock
 from tests.support.faults import Faults
 from tests.support.phone import Answer, Phone
+from tests.support.routes import path_of
 
 End = Callable[[Phone], object]
 ROUTES = [
@@ -57,7 +57,7 @@ def close(clients: Clients, settings: Settings) -> End:
 def test_an_access_token_ends_with_its_session(phone: Phone, route: Route) -> None:
     log_out(phone)
 
-    assert_over(phone.call(route.method, re.sub("{.*}", phone.session_id, route.path)))
+    assert_over(phone.call(route.method, path_of(route, phone.session_id)))
 
 
 def test_another_sessions_access_token_goes_on(phone: Phone) -> None:
