@@ -20,11 +20,14 @@ from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
 from tests.support import ROOT
 from tests.support.phone import Answer, Phone
-from tests.support.routes import ENDPOINTS, ROUTES, ask, named, path_of
+from tests.support.routes import ENDPOINTS, GUARDED, OPEN, ROUTES, ask, named, path_of
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 ORIGIN = "https://app.example.com"
+# What clients of browsers send, and what is added by what traces them.
+SENT = {"Authorization", "Content-Type", "If-Match", "Cache-Control", "X-Requested-With"}
+TRACING = {"traceparent", "tracestate", "baggage", "sentry-trace"}
 YEAR = 365 * 24 * 3600
 Patch = pytest.MonkeyPatch
 
@@ -83,6 +86,35 @@ def test_every_answer_has_every_security_header(
 
 @every_answer
 @every_endpoint
+def test_every_answer_with_content_says_its_charset(
+    phone: Phone, endpoint: Endpoint, way: str, monkeypatch: Patch
+) -> None:
+    answer = WAYS[way](phone, endpoint, monkeypatch)
+
+    media_type, _, charset = answer.headers["content-type"].partition("; ")
+    problem = "application/problem+json" if answer.status >= 400 else "application/json"
+    assert media_type in {problem, "text/html"}
+    assert charset == "charset=utf-8"
+
+
+@pytest.mark.parametrize("route", [route for route in OPEN if route.method == "GET"], ids=named)
+def test_what_is_open_answers_head_as_it_answers_get(nobody: Phone, route: Route) -> None:
+    got, head = nobody.get(route.path), nobody.call("HEAD", route.path)
+
+    assert (head.status, head.text) == (200, "")
+    assert head.headers == got.headers
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=named)
+def test_what_is_not_open_does_not(phone: Phone, route: Route) -> None:
+    head = phone.call("HEAD", path_of(route))
+
+    assert (head.status, head.text) == (405, "")
+    assert "HEAD" not in head.headers["allow"]
+
+
+@every_answer
+@every_endpoint
 def test_every_answer_but_a_page_is_nothing_to_a_browser(
     phone: Phone, endpoint: Endpoint, way: str, monkeypatch: Patch
 ) -> None:
@@ -131,15 +163,15 @@ def test_scripts_may_read_the_headers_that_matter(phone: Phone, header: str) -> 
 @pytest.mark.parametrize("path", app.routes)
 def test_a_preflight_allows_what_the_route_takes(path: str) -> None:
     gateway = LocalGateway(app, Config.create())
-    answer = gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
+    answer = gateway.handle_request(
+        "OPTIONS", path.replace("{id}", uuid7()).replace("{number}", "1"), {}, b""
+    )
 
     allowed = answer["headers"]
     assert answer["statusCode"] == 200
     assert allowed["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Credentials" not in allowed
-    assert {"Authorization", "Content-Type", "If-Match"} <= set(
-        allowed["Access-Control-Allow-Headers"].split(",")
-    )
+    assert {*SENT, *TRACING} <= set(allowed["Access-Control-Allow-Headers"].split(","))
     assert set(allowed["Access-Control-Allow-Methods"].split(",")) == {*app.routes[path], "OPTIONS"}
 
 
@@ -150,7 +182,9 @@ IN_A_PREFLIGHT = {name: value for name, value in HEADERS.items() if "'" not in v
 @pytest.mark.parametrize("path", app.routes)
 def test_a_preflight_has_the_security_headers(path: str) -> None:
     gateway = LocalGateway(app, Config.create())
-    answer = gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
+    answer = gateway.handle_request(
+        "OPTIONS", path.replace("{id}", uuid7()).replace("{number}", "1"), {}, b""
+    )
 
     assert len(IN_A_PREFLIGHT) == 4
     assert answer["headers"].items() >= IN_A_PREFLIGHT.items()
