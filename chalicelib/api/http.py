@@ -72,11 +72,19 @@ class Route(Struct, frozen=True, kw_only=True):
     tag: str
     name: str
     text: str
+    operation: str = ""
+    """What clients' generators call it, where that is not the view's name."""
 
     @property
     def parameters(self) -> list[str]:
         """The names in the path; each stands for an id, but for `number`."""
         return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def operation_id(self) -> str:
+        """The name of the method that a generated client has for it."""
+        first, *rest = self.name.split("_")
+        return self.operation or first + "".join(word.capitalize() for word in rest)
 
     @property
     def errors(self) -> tuple[type[RecorderError], ...]:

@@ -16,7 +16,9 @@ from chalicelib.wiring import services
 blueprint = Blueprint(__name__, tag="Recordings")
 
 
-@blueprint.endpoint("GET", "/recordings", RecordingPage, query=ShelfQuery)
+@blueprint.endpoint(
+    "GET", "/recordings", RecordingPage, query=ShelfQuery, operation="listRecordings"
+)
 def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
     """One page of recordings, newest first unless `order` is `asc`.
 
@@ -27,7 +29,12 @@ def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/changes", Changes, query=ChangesQuery, raises=(CursorExpired,)
+    "GET",
+    "/recordings/changes",
+    Changes,
+    query=ChangesQuery,
+    raises=(CursorExpired,),
+    operation="listChanges",
 )
 def changes(caller: Caller, query: ChangesQuery) -> Changes:
     """What changed since the last time, deletions included, oldest first.
@@ -38,7 +45,9 @@ def changes(caller: Caller, query: ChangesQuery) -> Changes:
     return services().feed.changes(caller.user_id, query)
 
 
-@blueprint.endpoint("GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,))
+@blueprint.endpoint(
+    "GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,), operation="getRecording"
+)
 def find(caller: Caller, id: str) -> Reply:
     """A recording, and where it plays when it is ready."""
     library = services().library
@@ -55,6 +64,7 @@ def find(caller: Caller, id: str) -> Reply:
     body=RecordingChange,
     headers={"If-Match": IfMatch},
     raises=(NotFound, VersionConflict),
+    operation="updateRecording",
 )
 def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None) -> Reply:
     """Change what people say about a recording; what is left out stays as it is."""
@@ -64,7 +74,13 @@ def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None)
 
 
 @blueprint.endpoint(
-    "DELETE", "/recordings/{id}", None, 204, query=DeletionQuery, raises=(NotFound,)
+    "DELETE",
+    "/recordings/{id}",
+    None,
+    204,
+    query=DeletionQuery,
+    raises=(NotFound,),
+    operation="deleteRecording",
 )
 def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
     """Move a recording to the trash, or delete it for good; again 204 when repeated.
@@ -80,6 +96,7 @@ def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
     Recording,
     headers={"If-Match": IfMatch},
     raises=(NotFound, NotReady, VersionConflict),
+    operation="restoreRecording",
 )
 def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
     """Bring a recording back from the trash; one that is ready stays as it is."""

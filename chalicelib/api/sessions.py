@@ -20,6 +20,7 @@ blueprint = Blueprint(__name__, tag="Sessions", unconfirmed=True)
     limited=True,
     body=RefreshToken,
     raises=(NotAuthenticated, RefreshTokenReused),
+    operation="refreshTokens",
 )
 def refresh(body: RefreshToken, source: str) -> SignedIn:
     """Get a new access token, and a new refresh token in place of this one.

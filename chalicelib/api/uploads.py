@@ -30,6 +30,7 @@ blueprint = Blueprint(__name__, tag="Uploads")
     200,
     body=NewRecording,
     raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+    operation="beginUpload",
 )
 def begin(caller: Caller, body: NewRecording) -> Reply:
     """Announce a recording, and learn how to send its bytes straight to S3.
@@ -50,6 +51,7 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
     201,
     body=NewRecordings,
     raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+    operation="beginUploads",
 )
 def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
     """Announce up to 25 recordings together: all of them, or none when one cannot be.
@@ -60,7 +62,9 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
     return BegunUploads(recordings=begun)
 
 
-@blueprint.endpoint("GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,))
+@blueprint.endpoint(
+    "GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,), operation="resumeUpload"
+)
 def resume(caller: Caller, id: str) -> BegunUpload:
     """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
 
@@ -71,7 +75,11 @@ def resume(caller: Caller, id: str) -> BegunUpload:
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/{id}/upload/parts/{number}", PartUpload, raises=(NotFound, NotReady)
+    "GET",
+    "/recordings/{id}/upload/parts/{number}",
+    PartUpload,
+    raises=(NotFound, NotReady),
+    operation="getUploadPart",
 )
 def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
     """Where to send one part of a multipart upload, be it again."""
@@ -85,6 +93,7 @@ def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
     body=Completion,
     body_optional=True,
     raises=(NotFound, UploadIncomplete, UploadMismatch, NotReady),
+    operation="completeUpload",
 )
 def complete(caller: Caller, id: str, body: Completion) -> Recording:
     """Say that the bytes were sent. They are checked against what was announced.
@@ -104,6 +113,7 @@ def complete(caller: Caller, id: str, body: Completion) -> Recording:
     query=DirectUpload,
     body_types=media_types.DIRECT,
     raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, UnsupportedMediaType),
+    operation="uploadDirectly",
 )
 def receive(caller: Caller, id: str, query: DirectUpload, body: bytes, content_type: str) -> Reply:
     """Send a small recording whole, at most 4.5 MB; it may have been announced.

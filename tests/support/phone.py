@@ -270,6 +270,8 @@ def check_documented(method: str, path: str, answer: Answer) -> None:
         return
     documented = operation["responses"].get(str(answer.status))
     assert documented, f"{method} {path}: {answer.status} is not documented"
+    if answer.status >= 400:
+        assert f"`{answer.code}`" in documented["description"], f"{answer.code} is not documented"
     for media_type, content in documented.get("content", {}).items():
         assert answer.headers["content-type"].startswith(media_type)
         if media_type.endswith("json"):
