@@ -19,7 +19,6 @@ from app import app
 from chalicelib import jobs, telemetry, wiring
 from chalicelib.api.http import Route
 from chalicelib.core.ids import uuid7
-from chalicelib.models import requests
 from tests.conftest import LAMBDA, Clock
 from tests.support import ROOT
 from tests.support.faults import Faults
@@ -30,11 +29,6 @@ SOUND = b"some sound"
 
 Line = dict[str, Any]
 Lines = Callable[[], list[Line]]
-
-
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
 
 
 def arrival(phone: Phone, id: str) -> Any:

@@ -96,8 +96,7 @@ def test_every_route_refuses_a_body_that_is_no_json_object(
 # Fields
 
 BAD_FILE_NAMES = [
-    *("a/b", "/", "a\\b", "../clip.m4a", ".", "..", ".\n", ""),
-    *("a\nb", "a\n", "\n", "a\rb", "a\tb", "a\0b", "a\x7fb", "a\x85b", "a\x9fb"),
+    *("", "a\vb", "a\fb", "a\x1bb", "a\0b", "a\x7fb", "a\x85b", "a\x9fb"),
     *("x" * 256, "\U0001f600" * 256),
 ]
 BAD_IDS = [
@@ -111,7 +110,7 @@ BAD_TIMES = [
     *("2026-01-02T03:04:05+25:00", "2026-01-02T03:04:05Z\n"),
 ]
 BAD_SHA256 = [
-    *("A" * 64, "a" * 63, "a" * 65, "a" * 64 + "\n", "g" * 64, "", "\u0661" * 64),
+    *("a" * 63, "a" * 65, "a" * 64 + "\n", "g" * 64, "", "\u0661" * 64),
     "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
 ]
 
@@ -130,14 +129,14 @@ BAD_FIELDS: dict[str, list[bytes]] = {
     "user_id": as_json([V7]),
     "file_name": [b"5", b"null", b'["clip.m4a"]', DEEP, *as_json(BAD_FILE_NAMES)],
     "size": [
-        *(b'"3"', b"true", b"null", b"3.5", b"3.0", b"3e0", b"1e400", b"0", b"-1", b"-0"),
-        *(b"-1" + b"0" * 30, b"-" + HUGE, HUGE),
+        *(b'"3"', b"true", b"null", b"3.5", b"3e-1", b"-3.0", b"1e400", b"0", b"-1", b"-0"),
+        *(b"-1" + b"0" * 30, b"-" + HUGE),
     ],
     "content_type": [b"5", b"null"],
     "duration_ms": [
         *(b"-1", b"1.5", b"9007199254740992", b"1" + b"0" * 30, HUGE, b'"1000"', b"true"),
     ],
-    "upload_method": [b'"multipart"', b'"PUT"'],
+    "upload_method": [b'"PUT"'],
     "notes": [b'"%s"' % (b"x" * 4001), b"5"],
     "tags": [b'"work"', b'{"0": "work"}', *as_json([["x"] * 51])],
     "sha256": as_json(BAD_SHA256),
@@ -146,7 +145,7 @@ BAD_FIELDS: dict[str, list[bytes]] = {
 }
 BAD_TAGS = ["", "x" * 101, "a\nb", "a\n", "\0", 5, None, ["x"], json.loads("[" * 500 + "]" * 500)]
 BAD_TYPES = [
-    *("", "audio/", "video/mp4", "AUDIO/MP4", "audio/mp4; codecs=opus", "audio/*"),
+    *("", "audio/", "video/x-msvideo", "text/plain", "; codecs=opus", "audio/*"),
     *("audio/mp4, audio/mp4", "audio/mp4\n", "audio/\u00e9", "audio/" + "x" * 294),
 ]
 UNSUPPORTED: Refusal = (415, "unsupported_media_type", ["content_type"])
@@ -170,8 +169,8 @@ BAD_BODIES: dict[str, list[bytes]] = {
     **{field: [without(field)] for field in ("content_type", "size")},
     "file_name": [
         without("file_name"),
-        announcement()[:-1] + b',"file_name":"a/b","file_name":"clip.m4a"}',
-        announcement()[:-1] + b',"file_name":"clip.m4a","file_name":"a/b"}',
+        announcement()[:-1] + b',"file_name":5,"file_name":"clip.m4a"}',
+        announcement()[:-1] + b',"file_name":"clip.m4a","file_name":5}',
     ],
     "tags[0]": [announcement(tags=DEEP)],
     "tags[1]": [announcement(tags=tags) for tags in as_json(["work", tag] for tag in BAD_TAGS)],
@@ -213,6 +212,7 @@ def test_a_content_type_that_is_not_listed_is_unsupported(
 
 def test_an_unusual_file_name_is_kept_as_it_is(phone: Phone) -> None:
     names = ["x", "x" * 255, "\U0001f600" * 255, "...", ".hidden", "a b", "~", "%2F", "\u202e"]
+    names += ["CON", ".", "..", "/", "../clip.m4a", "9/12 a\\b"]
 
     begun = [phone.post("/recordings", GOOD | {"file_name": name}) for name in names]
 
@@ -227,12 +227,17 @@ def test_an_id_in_upper_case_is_the_same_id(phone: Phone) -> None:
 
 
 KEPT_TIMES = {
-    "2026-01-02T03:04:05Z": "2026-01-02T03:04:05Z",
-    "2026-01-02T03:04:05.678+14:00": "2026-01-01T13:04:05.678000Z",
-    "2026-01-02t03:04:05z": "2026-01-02T03:04:05Z",
-    "9999-12-31T23:59:59Z": "9999-12-31T23:59:59Z",
-    "0999-12-31T23:59:59Z": "0999-12-31T23:59:59Z",
-    "0001-01-01T00:00:00Z": "0001-01-01T00:00:00Z",
+    "2026-01-02T03:04:05Z": "2026-01-02T03:04:05.000Z",
+    "2026-01-02T03:04:05.678+14:00": "2026-01-01T13:04:05.678Z",
+    "2026-01-02T03:04:05.6789999Z": "2026-01-02T03:04:05.678Z",
+    "2026-01-02T03:04:05,6Z": "2026-01-02T03:04:05.600Z",
+    "2026-01-02t03:04:05z": "2026-01-02T03:04:05.000Z",
+    "2026-01-02T03:04Z": "2026-01-02T03:04:00.000Z",
+    "2026-01-02T03:04-0530": "2026-01-02T08:34:00.000Z",
+    "2026-01-02T03:04:05+01": "2026-01-02T02:04:05.000Z",
+    "9999-12-31T23:59:59Z": "9999-12-31T23:59:59.000Z",
+    "0999-12-31T23:59:59Z": "0999-12-31T23:59:59.000Z",
+    "0001-01-01T00:00:00Z": "0001-01-01T00:00:00.000Z",
 }
 
 

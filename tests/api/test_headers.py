@@ -21,9 +21,12 @@ from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
 from tests.support import ROOT
 from tests.support.phone import Answer, Phone
-from tests.support.routes import ENDPOINTS, ask, named
+from tests.support.routes import ENDPOINTS, GUARDED, OPEN, ask, named, path_of
 
 ORIGIN = "https://app.example.com"
+# What clients of browsers send, and what is added by what traces them.
+SENT = {"Authorization", "Content-Type", "If-Match", "Cache-Control", "X-Requested-With"}
+TRACING = {"traceparent", "tracestate", "baggage", "sentry-trace"}
 YEAR = 365 * 24 * 3600
 BY_NAME = {named(endpoint.route): endpoint for endpoint in ENDPOINTS}
 Patch = pytest.MonkeyPatch
@@ -88,6 +91,32 @@ def test_every_answer_has_every_security_header(
 
 
 @every_answer
+def test_every_answer_with_content_says_its_charset(
+    phone: Phone, name: str, way: int, monkeypatch: Patch
+) -> None:
+    answer = WAYS[way](phone, BY_NAME[name], monkeypatch)
+
+    media_type, _, charset = answer.headers["content-type"].partition("; ")
+    problem = "application/problem+json" if answer.status >= 400 else "application/json"
+    assert media_type in {problem, "text/html"}
+    assert charset == "charset=utf-8"
+
+
+def test_what_is_open_answers_head_as_it_answers_get(nobody: Phone) -> None:
+    for route in OPEN:
+        if route.method == "GET":
+            got, head = nobody.get(route.path), nobody.call("HEAD", route.path)
+            assert (head.status, head.text, head.headers) == (200, "", got.headers), route.path
+
+
+def test_what_is_not_open_does_not(phone: Phone) -> None:
+    for route in GUARDED:
+        head = phone.call("HEAD", path_of(route))
+        assert (head.status, head.text) == (405, ""), route.path
+        assert "HEAD" not in head.headers["allow"], route.path
+
+
+@every_answer
 def test_every_answer_but_a_page_is_nothing_to_a_browser(
     phone: Phone, name: str, way: int, monkeypatch: Patch
 ) -> None:
@@ -127,7 +156,9 @@ def preflights() -> dict[str, dict[str, str]]:
     """The headers of the answer to each path's preflight."""
     gateway = LocalGateway(app, Config.create())
     answers: dict[str, Any] = {
-        path: gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
+        path: gateway.handle_request(
+            "OPTIONS", path.replace("{id}", uuid7()).replace("{number}", "1"), {}, b""
+        )
         for path in app.routes
     }
     assert {answer["statusCode"] for answer in answers.values()} == {200}
@@ -142,9 +173,8 @@ def test_a_preflight_allows_what_the_route_takes(preflights: dict[str, dict[str,
     for headers in preflights.values():
         assert headers["Access-Control-Allow-Origin"] == "*"
         assert "Access-Control-Allow-Credentials" not in headers
-        assert {"Authorization", "Content-Type", "If-Match"} <= set(
-            headers["Access-Control-Allow-Headers"].split(",")
-        )
+        allowed = set(headers["Access-Control-Allow-Headers"].split(","))
+        assert {*SENT, *TRACING} <= allowed
 
 
 def test_a_preflight_has_the_security_headers(preflights: dict[str, dict[str, str]]) -> None:

@@ -75,7 +75,7 @@ def test_a_refusal_is_a_problem(phone: Phone, faults: Faults, status: str, answe
     answered = answer(phone, faults)
     problem = answered.json
 
-    assert answered.headers["content-type"] == "application/problem+json"
+    assert answered.headers["content-type"] == "application/problem+json; charset=utf-8"
     assert {"type", "title", "status", "detail", "code", "request_id"} <= set(problem)
     assert set(problem) - {"errors"} <= {"type", "title", "status", "detail", "code", "request_id"}
     assert problem["status"] == answered.status == int(status)

@@ -26,7 +26,12 @@ OPERATIONS: dict[str, dict[str, Any]] = {
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
 }
-ROUTES = {f"{method} {path}" for path, methods in app.routes.items() for method in methods}
+ROUTES = {
+    f"{method} {path}"
+    for path, methods in app.routes.items()
+    for method in methods
+    if method != "HEAD"
+}
 
 
 def rows(name: str) -> dict[str, list[str]]:
@@ -86,6 +91,102 @@ def test_every_parameter_and_every_answer_with_content_has_a_schema() -> None:
             assert answer["description"], (name, status)
             assert all(content["schema"] for content in contents), (name, status)
             assert bool(contents) == (status not in {"202", "204"}), (name, status)
+
+
+# Of the languages that clients are generated in, as method names.
+RESERVED = {"delete", "export", "import", "default", "return", "in", "is", "as", "new", "find"}
+
+
+def test_every_operation_is_called_by_a_verb_and_what_it_is_done_to() -> None:
+    for operation in OPERATIONS.values():
+        name = operation["operationId"]
+        assert re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", name)
+        assert name not in RESERVED
+
+
+def nodes(schema: object, at: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything in the document that may be a schema, and where it is."""
+    if isinstance(schema, dict):
+        yield at, schema
+        for name, inner in schema.items():
+            yield from nodes(inner, f"{at}/{name}")
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from nodes(inner, at)
+
+
+def test_every_integer_has_64_bits_and_every_enumeration_a_type() -> None:
+    found = [(at, node) for at, node in nodes(DOCUMENT) if "/examples" not in at]
+
+    assert len(found) > 500
+    for at, node in found:
+        assert node.get("type") != "integer" or node["format"] == "int64", at
+        assert "enum" not in node or node["type"] == "string", at
+        assert "default" not in node or node["default"] is not None, at
+
+
+def test_no_query_is_null() -> None:
+    for operation in OPERATIONS.values():
+        for parameter in operation["parameters"]:
+            assert "null" not in json.dumps(parameter["schema"])
+
+
+def test_a_way_to_upload_is_a_component_of_its_own_that_tells_its_kinds_apart() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    kinds = ["PutUpload", "PostUpload", "MultipartUpload"]
+    reference = "#/components/schemas/{}".format
+
+    assert schemas["Upload"]["oneOf"] == [{"$ref": reference(kind)} for kind in kinds]
+    assert schemas["Upload"]["discriminator"]["propertyName"] == "method"
+    assert {"$ref": reference("Upload")} in schemas["BegunUpload"]["properties"]["upload"]["anyOf"]
+
+
+def test_every_refusal_is_the_one_problem() -> None:
+    problem = {"$ref": "#/components/schemas/Problem"}
+    refusals = [
+        answer["content"]["application/problem+json"]["schema"]
+        for operation in OPERATIONS.values()
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+    ]
+
+    assert len(refusals) > 100
+    assert all(refusal == problem for refusal in refusals)
+
+
+def test_a_body_of_bytes_is_described_as_such() -> None:
+    contents = OPERATIONS["PUT /recordings/{id}/audio"]["requestBody"]["content"]
+
+    assert len(contents) == 24
+    assert all(each["schema"]["format"] == "binary" for each in contents.values())
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "server"),
+    [("/openapi.json", "/"), ("/api/openapi.json", "/api"), (None, "/")],
+    ids=str,
+)
+def test_the_served_document_knows_the_stage_in_front_of_it(
+    asked_for: str | None, server: str
+) -> None:
+    event = {
+        "requestContext": {
+            "httpMethod": "GET",
+            "resourcePath": "/openapi.json",
+            "identity": {"sourceIp": "192.0.2.1"},
+        },
+        "headers": {},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {},
+        "stageVariables": {},
+        "body": None,
+    }
+    if asked_for:
+        event["requestContext"] |= {"path": asked_for}  # type: ignore[operator]
+
+    answer = json.loads(app(event, None)["body"])
+
+    assert answer["servers"] == [{"url": server}]
 
 
 def test_every_operation_can_fail_as_any_can() -> None:

@@ -17,7 +17,7 @@ from chalicelib.api.http import Endpoint, Route
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import due, recording_item
 from chalicelib.core.ids import uuid7
-from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.models import media_types
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
 from tests.conftest import LAMBDA
@@ -188,7 +188,7 @@ def example(shape: type, phone: Phone) -> Any:
         "password": PASSWORD,
         "current_password": PASSWORD,
         "refresh_token": phone.tokens["refresh_token"],
-        "content_type": AUDIO_TYPES[0],
+        "content_type": media_types.DIRECT[0],
     }
 
     def value(schema: dict[str, Any]) -> Any:

@@ -29,7 +29,6 @@ from chalicelib.aws import clients as clients_module
 from chalicelib.aws.clients import LONGEST_BACK_OFF, Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
-from chalicelib.models import requests
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
@@ -97,7 +96,6 @@ def response(status: int, body: bytes) -> AWSResponse:
 def aws(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """Decides what the app's clients are answered; moto does, unless it is told otherwise."""
     aws = Aws()
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     monkeypatch.setattr(deadline, "monotonic", lambda: aws.seconds)
     backing_off = SimpleNamespace(sleep=lambda _: aws.wait(LONGEST_BACK_OFF))
     monkeypatch.setattr("botocore.endpoint.time", backing_off)

@@ -11,7 +11,6 @@ import pytest
 
 from chalicelib import jobs
 from chalicelib.aws.clients import Clients
-from chalicelib.models import requests
 from chalicelib.settings import Settings
 from local.embedded.backend import SENDER
 from ops.policies import GRANTS, policy, resolved
@@ -149,12 +148,10 @@ def asked(
     clients: Clients,
     clock: Clock,
     configure: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, list[Asked]]:
     """All that each function asks of AWS, with its keys in Secrets Manager as there."""
     if notes:
         return notes
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     clients.secretsmanager.create_secret(Name=SECRET, SecretString=KEYS)
     for function, cases in BY_FUNCTION.items():
         notes[function] = []

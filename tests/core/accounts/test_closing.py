@@ -12,11 +12,11 @@ import pytest
 from app import app
 from chalicelib.api.http import Endpoint, Route
 from chalicelib.aws.dynamodb.items import Item, account_key, identity_key
-from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock, Left
 from tests.support.faults import Faults
 from tests.support.phone import PASSWORD, Answer, Phone
+from tests.support.routes import path_of
 
 SOUND = b"some sound"
 AUTHENTICATED = [
@@ -90,7 +90,7 @@ def test_access_tokens_end_with_the_account_on_every_device(phone: Phone, route:
     close(phone)
 
     for device in (phone, tablet):
-        answer = device.call(route.method, route.path.replace("{id}", uuid7()))
+        answer = device.call(route.method, path_of(route))
         assert (answer.status, answer.code) == (401, "not_authenticated")
 
 

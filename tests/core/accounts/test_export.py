@@ -17,7 +17,6 @@ from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.ports import Stores
-from chalicelib.models import requests
 from chalicelib.models.entities import Account, StoredRecording
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
@@ -102,10 +101,7 @@ def test_what_was_deleted_for_good_is_not_exported(phone: Phone) -> None:
     assert exported(phone)["recordings"] == []
 
 
-def test_an_export_has_nothing_internal(
-    phone: Phone, stored: Callable[..., list[Item]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
+def test_an_export_has_nothing_internal(phone: Phone, stored: Callable[..., list[Item]]) -> None:
     phone.upload(SOUND)
     phone.announce(SOUND, upload_method="multipart")
     text = fetch(phone.export().json["url"]).text
