@@ -6,7 +6,7 @@ from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
 from chalicelib.core.accounts.tokens import Caller
 from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
-from chalicelib.models.answers import Export, SignedIn, User
+from chalicelib.models.answers import DataExport, SignedIn, User
 from chalicelib.models.requests import (
     Confirmation,
     Credentials,
@@ -69,8 +69,8 @@ def me(caller: Caller) -> User:
     return services().accounts.profile(caller.user_id)
 
 
-@blueprint.endpoint("GET", "/me/export", Export, operation="exportData")
-def export(caller: Caller) -> Export:
+@blueprint.endpoint("GET", "/me/export", DataExport, operation="exportData")
+def export(caller: Caller) -> DataExport:
     """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes."""
     return services().exporting.export(services().accounts.profile(caller.user_id))
 

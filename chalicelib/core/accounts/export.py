@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.models.answers import Export, User
+from chalicelib.models.answers import DataExport, User
 from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import rfc3339
 
@@ -27,7 +27,7 @@ class Exporting(Struct, frozen=True):
     stores: Stores
     clock: Clock
 
-    def export(self, user: User) -> Export:
+    def export(self, user: User) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
         `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
@@ -39,7 +39,7 @@ class Exporting(Struct, frozen=True):
             self._write(user, file)
             file.seek(0)
             url = self.stores.exports.publish(user.id, file, SECONDS)
-        return Export(url=url, expires_at=rfc3339(expires_at))
+        return DataExport(url=url, expires_at=rfc3339(expires_at))
 
     def _write(self, user: User, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
