@@ -28,7 +28,11 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
+=======
+.PHONY: help setup run upkeep audit test deep check audit-deps clients fuzz load format openapi deploy package destroy rotate-key clean
+>>>>>>> requests
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -87,6 +91,9 @@ check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability. It needs the network.
 	@$(BIN)/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
 	  -r requirements-uv.txt -r requirements-dev.txt
+
+clients: $(STAMP) ## Generate clients from docs/openapi.json, compile and drive them. Node, Java and Maven if here.
+	@$(BIN)/python -m tests.clients
 
 fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARGS='--seconds 3600'
 	@$(BIN)/python -m tests.fuzz $(ARGS)
