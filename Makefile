@@ -28,11 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
-=======
-.PHONY: help setup run upkeep audit test deep check audit-deps clients fuzz load format openapi deploy package destroy rotate-key clean
->>>>>>> requests
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18

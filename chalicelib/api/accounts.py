@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
-<<<<<<< HEAD
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, TooManyAttempts
-from chalicelib.models.answers import Export, SignedIn, User
-from chalicelib.models.entities import Caller
-=======
-from chalicelib.core.accounts.tokens import Caller
-from chalicelib.errors import EmailTaken, InvalidCredentials, TooManyAttempts
 from chalicelib.models.answers import DataExport, SignedIn, User
->>>>>>> requests
+from chalicelib.models.entities import Caller
 from chalicelib.models.requests import (
     Confirmation,
     Credentials,
@@ -75,28 +69,21 @@ def me(caller: Caller) -> User:
     return services().accounts.profile(caller.account)
 
 
-<<<<<<< HEAD
 @blueprint.endpoint(
     "POST",
     "/me/export",
-    Export,
+    DataExport,
     limited=True,
     body=PasswordProof,
     raises=(InvalidCredentials,),
     operation="exportData",
 )
-def export(caller: Caller, body: PasswordProof, source: str) -> Export:
+def export(caller: Caller, body: PasswordProof, source: str) -> DataExport:
     """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes.
 
     Its URLs are good for some minutes, and end with a changed password and with the account.
     """
     return services().exporting.export(caller.account, body.password, source)
-=======
-@blueprint.endpoint("GET", "/me/export", DataExport, operation="exportData")
-def export(caller: Caller) -> DataExport:
-    """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes."""
-    return services().exporting.export(services().accounts.profile(caller.user_id))
->>>>>>> requests
 
 
 @blueprint.endpoint(

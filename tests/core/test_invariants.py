@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
@@ -16,7 +17,7 @@ from tests.support import shortcut
 from tests.support.faults import LOST, REFUSED, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import Phone
-from tests.support.use_cases import SOUND, STAYING, USE_CASES, UseCase, is_closed, upkeep
+from tests.support.use_cases import SOUND, STAYING, USE_CASES, is_closed, upkeep
 
 
 @pytest.mark.parametrize("use_case", USE_CASES)

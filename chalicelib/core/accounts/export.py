@@ -12,13 +12,8 @@ from msgspec import Struct
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
-<<<<<<< HEAD
-from chalicelib.models.answers import Export
+from chalicelib.models.answers import DataExport
 from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
-=======
-from chalicelib.models.answers import DataExport, User
-from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
->>>>>>> requests
 from chalicelib.models.fields import rfc3339
 from chalicelib.settings import Settings
 
@@ -37,11 +32,7 @@ class Exporting(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-<<<<<<< HEAD
-    def export(self, account: Account, password: str, source: str) -> Export:
-=======
-    def export(self, user: User) -> DataExport:
->>>>>>> requests
+    def export(self, account: Account, password: str, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
         `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
@@ -58,15 +49,10 @@ class Exporting(Struct, frozen=True):
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
             self._write(account, file)
             file.seek(0)
-<<<<<<< HEAD
             url = self.stores.exports.publish(account.id, file, seconds)
         # A signature has whole seconds.
         expires_at = now.replace(microsecond=0) + timedelta(seconds=seconds)
-        return Export(url=url, expires_at=rfc3339(expires_at))
-=======
-            url = self.stores.exports.publish(user.id, file, SECONDS)
         return DataExport(url=url, expires_at=rfc3339(expires_at))
->>>>>>> requests
 
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
