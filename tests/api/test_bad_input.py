@@ -486,7 +486,7 @@ def _json(value: object) -> bytes:
 
 @pytest.mark.parametrize("route", ROUTES, ids=named)
 @hypothesis_settings(
-    max_examples=400 if HAS_TIME else 10,
+    max_examples=400 if HAS_TIME else 5,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
