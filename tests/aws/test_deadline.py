@@ -32,11 +32,11 @@ from chalicelib.errors import Unavailable
 from chalicelib.models import requests
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
+from tests.aws.test_cost import CASES, Ask, somebody
 from tests.conftest import Clock
 from tests.support.faults import Faults
-from tests.support.mail import delivered_to, token_in
-from tests.support.phone import PASSWORD, Answer, Phone
-from tests.support.routes import ROUTES, ask, named
+from tests.support.phone import Answer, Phone
+from tests.support.routes import ROUTES, named
 from tests.support.use_cases import USE_CASES
 
 API_GATEWAY_SECONDS = 29
@@ -113,53 +113,33 @@ def aws(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         events.unregister("before-send", answer)
 
 
-# What the routes are asked for: what makes them call most.
+def resuming_in_parts(phone: Phone) -> Ask:
+    id = phone.announce(SOUND, upload_method="multipart").json["recording"]["id"]
+    return lambda: phone.resume(id)
 
 
-def ready(phone: Phone) -> str:
-    return phone.upload_directly(SOUND)
+def completing_in_parts(phone: Phone) -> Ask:
+    id = phone.deliver(SOUND, upload_method="multipart")
+    return lambda: phone.complete(id)
 
 
-def trashed(phone: Phone) -> str:
-    id = ready(phone)
-    phone.trash(id)
-    return id
+def rolling_back_in_parts(phone: Phone) -> Ask:
+    id = phone.announce(SOUND, upload_method="multipart").json["recording"]["id"]
+    return lambda: phone.trash(id)
 
 
-def announced_in_parts(phone: Phone) -> str:
-    return str(phone.announce(SOUND, upload_method="multipart").json["recording"]["id"])
-
-
-PREPARED: dict[str, Callable[[Phone], str]] = {
-    "POST /recordings/{id}/complete": lambda phone: phone.deliver(SOUND, upload_method="multipart"),
-    "GET /recordings/{id}/upload": announced_in_parts,
-    "DELETE /recordings/{id}": announced_in_parts,
-    "POST /recordings/{id}/restore": trashed,
-    "PUT /recordings/{id}/audio": lambda _: uuid7(),
+# What makes a route call most.
+BUSIEST = {
+    "GET /recordings/{id}/upload": resuming_in_parts,
+    "POST /recordings/{id}/complete": completing_in_parts,
+    "DELETE /recordings/{id}": rolling_back_in_parts,
 }
 
 
 def prepared(route: Route) -> Callable[[], Answer]:
     """A good request to the route, of a user of its own."""
-    phone = Phone().sign_up()
-    id = PREPARED.get(named(route), ready)(phone)
-    if "session" in route.path:
-        id = phone.session_id
-    known = {
-        "password": PASSWORD,
-        "current_password": PASSWORD,
-        "refresh_token": phone.tokens["refresh_token"],
-    }
-    if named(route) == "POST /auth/login":
-        known["email"] = phone.email
-    if named(route) == "POST /auth/email/confirm":
-        known["token"] = token_in(delivered_to(phone.email)[0])
-    if named(route) == "POST /auth/password/reset":
-        phone.post("/auth/password/forgot", {"email": phone.email})
-        known["token"] = token_in(delivered_to(phone.email)[-1])
-    fields = route.body.__struct_fields__ if route.body else ()
-    given = {name: value for name, value in known.items() if name in fields}
-    return lambda: ask(phone, route, id=id, **given)
+    ask: Any = (CASES | BUSIEST)[named(route)](somebody())
+    return ask  # type: ignore[no-any-return]
 
 
 def tries_of(aws: Aws, route: Route) -> int:

@@ -22,9 +22,9 @@ from chalicelib.core.ids import uuid7
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
 from chalicelib.models.requests import Credentials
 from tests.conftest import DEEP, Clock
-from tests.core.accounts.test_passwords import NEW, SOURCE, forgot, link_for, reset
+from tests.core.accounts.test_passwords import NEW, SOURCE, forgot, reset
 from tests.support.faults import Died, Faults
-from tests.support.mail import delivered_to
+from tests.support.mail import delivered_to, link_for
 from tests.support.phone import PASSWORD, Answer, Phone
 
 WRONG = "not my password"

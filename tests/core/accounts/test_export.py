@@ -22,10 +22,11 @@ from chalicelib.models.entities import Account, StoredRecording
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
-from tests.core.accounts.test_passwords import link_for, reset
+from tests.core.accounts.test_passwords import reset
 from tests.support import s3_rules, shortcut
 from tests.support.faults import Faults
 from tests.support.invariants import Held
+from tests.support.mail import link_for
 from tests.support.phone import NO_TLS, PASSWORD, Phone
 
 SOUND = b"some sound"

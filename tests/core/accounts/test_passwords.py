@@ -16,7 +16,7 @@ from chalicelib.models.fields import PASSWORD_CHARACTERS, folded
 from chalicelib.wiring import Services
 from tests.conftest import Clock
 from tests.support.faults import Faults
-from tests.support.mail import delivered_to, token_in
+from tests.support.mail import delivered_to, link_for
 from tests.support.phone import PASSWORD, Answer, Phone
 
 NEW = "a quite different one"
@@ -33,13 +33,6 @@ def forgot(phone: Phone, email: str | None = None) -> Answer:
 
 def reset(phone: Phone, token: str, new: str = NEW) -> Answer:
     return phone.post("/auth/password/reset", {"token": token, "new_password": new})
-
-
-def link_for(phone: Phone) -> str:
-    """The token of a link to a new password, mailed just now."""
-    assert forgot(phone).status == 202
-    mails = delivered_to(phone.email)
-    return token_in([mail for mail in mails if mail["subject"] == "Set a new password"][-1])
 
 
 def assert_over(answer: Answer) -> None:
