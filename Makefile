@@ -6,7 +6,8 @@ PORT ?= 8000
 PUBLIC_HOST ?=
 ARGS ?=
 STAGE ?=
-DATA ?= keep
+PHONE ?=
+DATA ?=
 PYTHON ?=
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -20,14 +21,14 @@ UV := $(BIN)/uv --quiet
 # Says how a requirements.txt is made of its .in; what is pinned there stays, but with ARGS=--upgrade.
 PIN := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make requirements'
-# A worker for each core, up to where starting another costs more than it saves. Those of a
-# file that share a server stay on one.
+# A worker for each core, up to where starting another costs more than it saves. The tests
+# of a file that share something, such as a server, stay on one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
 # Touched when all else is done, so an interrupted setup is done again.
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run upkeep audit test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -54,11 +55,18 @@ requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade,
 	  $(PIN) $(ARGS) $$each.in -o $$each.txt || exit 1; \
 	done
 
-run: $(STAMP) ## Run the API on this machine, data and all. HOST=, PORT= and PUBLIC_HOST= say where.
-	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)'
+run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1 lets phones in; DATA=, PORT= too.
+	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
+	  --data '$(DATA)' $(if $(PHONE),--phone)
+
+reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
+	@$(BIN)/python -m local.reset '$(DATA)'
 
 upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says which; or in AWS.
 	@$(BIN)/python -m local.attach '$(PORT)' local.upkeep
+
+user: $(STAMP) ## Find a user, suspend, lift or close them, there likewise. ARGS='find WHO'
+	@$(BIN)/python -m local.attach '$(PORT)' ops.users $(ARGS)
 
 audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)
@@ -86,6 +94,11 @@ fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARG
 load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 10 --seconds 20'
 	@$(BIN)/python -m tests.load $(ARGS)
 
+bench: package ## Measure the app beside others that answer the same, for docs/performance.md.
+	@$(UV) venv --allow-existing .bench
+	@$(UV) pip install --python .bench/bin/python --require-hashes -r benchmarks/requirements.txt
+	@.bench/bin/python -m benchmarks $(ARGS)
+
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true
 	@$(BIN)/python -m ruff format .
@@ -104,7 +117,7 @@ package: $(STAMP) ## Write a stage as one template and its code to out/, for a p
 	@$(BIN)/python -m ops.package --stage '$(STAGE)'
 
 destroy: $(STAMP) ## Take a stage off AWS. Its data stays, unless DATA=delete, and somebody says so.
-	@$(BIN)/python -m ops.destroy --stage '$(STAGE)' --data '$(DATA)'
+	@$(BIN)/python -m ops.destroy --stage '$(STAGE)' --data '$(or $(DATA),keep)'
 
 rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
 	@$(BIN)/python -m ops.rotate_key --stage '$(STAGE)' $(ARGS)

@@ -237,6 +237,4 @@ def _start_embedded_backend() -> None:
     # Never packaged, so it is there on a developer's machine only.
     from local.embedded import backend
 
-    backend.start_in_process(
-        deliver_mail=lambda: services().mail.deliver(), upkeep=lambda: services().upkeep.run()
-    )
+    backend.start_in_process()

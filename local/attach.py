@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.embedded import backend
+from local.embedded import environment
 
 FOLDER = Path(__file__).resolve().parent.parent / ".recorder"
 
@@ -27,7 +27,7 @@ def main() -> None:
             word = json.loads(_file(port).read_text(encoding="utf-8"))
         except FileNotFoundError:
             sys.exit(f"No `make run PORT={port}` is running, and RECORDER_BACKEND is not aws")
-        backend.apply(word, environ)
+        environment.apply(word, environ)
     command = [sys.executable, "-m", module, *arguments]
     os.execve(sys.executable, command, environ)  # noqa: S606 - our own modules, and no shell
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from local.embedded.backend import reachable
+from local.embedded.environment import reachable
 
 # How long the server may take to end. Requests that are under way are cut: they can be repeated.
 STOP_SECONDS = 3
@@ -21,13 +24,16 @@ class Child:
     def __init__(
         self, root: Path, host: str, port: int, environ: Mapping[str, str], *, jobs: bool
     ) -> None:
-        """Start nothing yet. `root` is the project's folder; `jobs` has it run the schedules."""
+        """Start nothing yet.
+
+        `root` is the project's folder, and `environ` is read when the server starts. `jobs` has it
+        do what AWS does by itself.
+        """
         self._root = root
         self._host = host
         self._port = port
         self._jobs = "jobs" if jobs else "no-jobs"
-        # Unbuffered, so that its log and the supervisor's lines come in order, into a pipe too.
-        self._environ = {**environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
         self._tether: tuple[int, int] | None = None
 
@@ -35,16 +41,26 @@ class Child:
         """Start the server; it inherits our terminal, so breakpoint() works in it."""
         self._tether = os.pipe()
         end = self._tether[0]
-        # A stage of its own: what a deployment wrote for its stage, such as the name of its table,
-        # must not override what the server is given here.
-        arguments = ["local", "--no-autoreload", "--stage", "local"]
-        arguments += ["--host", self._host, "--port", str(self._port)]
+        # A server that reads no events any more holds up nobody.
+        os.set_blocking(self._tether[1], False)
+        arguments = [str(end), self._jobs, self._host, str(self._port)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module, and no shell
-            [sys.executable, "-m", "local.tethered", str(end), self._jobs, *arguments],
+            [sys.executable, "-m", "local.tethered", *arguments],
             cwd=self._root,
-            env=self._environ,
+            # Unbuffered, so that its log and ours come in order, into a pipe too.
+            env={**self._environ, "PYTHONUNBUFFERED": "1"},
             pass_fds=(end,),
         )
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tell the server of an event of S3's.
+
+        What it is not told, since it does not run or does not listen, it is told when it starts
+        again, and upkeep finds it.
+        """
+        with contextlib.suppress(OSError):
+            if self._tether:
+                os.write(self._tether[1], json.dumps(event).encode() + b"\n")
 
     def stop(self) -> None:
         """End the server, at the latest after STOP_SECONDS. Does nothing when it has ended."""

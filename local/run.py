@@ -21,11 +21,15 @@ from textwrap import indent
 from watchfiles import Change, watch
 
 from chalicelib import settings
-from local.attach import word_left
+from local import lan
+from local.attach import FOLDER, word_left
 from local.child import Child
-from local.embedded import backend
+from local.embedded import backend, environment
+from local.embedded.disk import NotUsable
 
 ROOT = Path(__file__).resolve().parent.parent
+# In the place of a folder: nothing is kept.
+MEMORY = "memory"
 # How long the loop waits for an edit before it looks after the child.
 TICK_MS = 200
 LAST_PORT = 65535
@@ -58,16 +62,21 @@ class Stop:
 
 @dataclass(frozen=True)
 class Options:
-    """Where to listen, and the name by which phones know this machine, if it is another one."""
+    """Where to listen, and the name by which phones know this machine, if it is another one.
+
+    `folder` has the data, and None is memory; `phone` shows a QR code.
+    """
 
     host: str
     port: int
     public_host: str | None
+    folder: Path | None
+    phone: bool
 
     @property
     def url(self) -> str:
         """The address to open on this machine."""
-        return f"http://{backend.reachable(self.host)}:{self.port}"
+        return f"http://{environment.reachable(self.host)}:{self.port}"
 
     @property
     def public_url(self) -> str:
@@ -85,14 +94,16 @@ def main() -> int:
         environ = dict(os.environ)
         embedded = _is_embedded(environ)
         _check_address(options)
-    except Refused as refusal:
+        child = Child(ROOT, options.host, options.port, environ, jobs=embedded)
+        data = None
+        if embedded:
+            data = backend.listen(options.host, options.public_host, options.folder)
+    except (Refused, NotUsable) as refusal:
         print(f"make run: {refusal}", file=sys.stderr)
         return 2
-    data = backend.start(options.host, options.public_host) if embedded else None
     if data:
-        backend.apply(data.environment(), environ)
+        environment.apply(data.environment(), environ)
         environ.setdefault("RECORDER_PUBLIC_URL", options.public_url)
-    child = Child(ROOT, options.host, options.port, environ, jobs=embedded)
     try:
         with word_left(options.port, environ):
             return _supervise(child, stop, _banner(options, data), data)
@@ -104,15 +115,20 @@ def main() -> int:
 
 def _supervise(child: Child, stop: Stop, banner: str, data: backend.Backend | None) -> int:
     """Keep the server running and in step with the code; return when there is nothing to keep."""
-    child.start()
     greeted = reported = False
     printed = 0
+    child.start()
+    if data:
+        # It takes as long as the server does to start, which waits for its answers meanwhile.
+        data.serve(child.tell)
+        _tell_of_what_waits(child, data)
     for edited in _edits(stop):
         printed += _print_mails(data, printed)
         if edited:
             print(f"make run: {', '.join(edited)} changed, starting again", flush=True)
             child.stop()
             child.start()
+            _tell_of_what_waits(child, data)
             reported = False
         elif (code := child.ended()) is not None:
             if not greeted:
@@ -125,6 +141,11 @@ def _supervise(child: Child, stop: Stop, banner: str, data: backend.Backend | No
             print(banner, flush=True)
             greeted = True
     return 0
+
+
+def _tell_of_what_waits(child: Child, data: backend.Backend | None) -> None:
+    for event in data.arrivals() if data else []:
+        child.tell(event)
 
 
 def _print_mails(data: backend.Backend | None, already: int) -> int:
@@ -175,6 +196,8 @@ def _options() -> Options:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", default="8000", help="the port to listen on")
     parser.add_argument("--public-host", help="the name by which phones reach this machine")
+    parser.add_argument("--data", help="the folder that has the data, or memory")
+    parser.add_argument("--phone", action="store_true", help="let phones on the LAN reach it")
     given = parser.parse_args()
     # Five digits at most, because int() refuses thousands of them in its own words.
     if not re.fullmatch(r"[0-9]{1,5}", given.port) or not 1 <= int(given.port) <= LAST_PORT:
@@ -184,14 +207,30 @@ def _options() -> Options:
         raise Refused("HOST is empty")
     if given.public_host and not re.fullmatch(r"[A-Za-z0-9._-]+", given.public_host):
         raise Refused(f"PUBLIC_HOST is a name or an address alone, not {given.public_host!r}")
-    return Options(given.host, int(given.port), given.public_host)
+    host, public_host = given.host, given.public_host
+    if given.phone:
+        host, public_host = _for_phones(host, public_host)
+    folder = None if given.data == MEMORY else Path(given.data or FOLDER)
+    return Options(host, int(given.port), public_host, folder, given.phone)
+
+
+def _for_phones(host: str, public_host: str | None) -> tuple[str, str]:
+    """Where to listen and under what name, for phones on the LAN; what was said stands."""
+    if environment.is_loopback(host):
+        host = environment.EVERY_ADDRESS
+    public_host = public_host or (lan.address() if host == environment.EVERY_ADDRESS else host)
+    if not public_host:
+        raise Refused(
+            "this machine is on no network. Say by what name a phone reaches it: PUBLIC_HOST="
+        )
+    return host, public_host
 
 
 def _is_embedded(environ: dict[str, str]) -> bool:
     """Whether the backend is ours to start. Raises Refused naming a setting that is wrong."""
     if environ.get("RECORDER_BACKEND") != "aws":
         # The AWS settings of this machine are then no concern of ours, not even their mistakes.
-        backend.forget_aws(environ)
+        environment.forget_aws(environ)
     try:
         return settings.load(environ).backend == "embedded"
     except settings.SettingsError as error:
@@ -218,11 +257,18 @@ def _banner(options: Options, data: backend.Backend | None) -> str:
     lines = ["", f"  The API       {options.url}", f"  Its docs      {options.url}/docs"]
     if options.public_host:
         lines.append(f"  For phones    {options.public_url}")
+    if options.phone:
+        lines += ["", lan.qr_code(options.public_url)]
     if data:
-        lines.append(f"  Its S3        {data.url} (embedded: the data lasts until this stops)")
+        kept = (
+            f"embedded: the data is in {options.folder}"
+            if options.folder
+            else ("embedded: the data lasts until this stops")
+        )
+        lines.append(f"  Its S3        {data.url} ({kept})")
         lines.append(f"  Its mail      {data.mail_url} (nothing is sent; it is printed here too)")
-        if options.host == backend.EVERY_ADDRESS and not options.public_host:
-            lines.append("                (for phones, say PUBLIC_HOST=<this machine's address>)")
+        if options.host == environment.EVERY_ADDRESS and not options.public_host:
+            lines.append("                (for phones on this network: make run PHONE=1)")
     else:
         lines.append("  Its data      in AWS, because RECORDER_BACKEND is aws")
     return "\n".join([*lines, "", "  Try           " + SIGNUP.format(url=options.url), ""])

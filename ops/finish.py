@@ -1,9 +1,9 @@
 """Sets what Chalice cannot: the last part of `make deploy`, after `chalice deploy`.
 
 API Gateway's own refusals get the app's form and CORS headers; Chalice has just replaced the API,
-and them with it. What a job could not do goes to the dead-letter queue. And the first time, the
-stage's RECORDER_PUBLIC_URL, which links in mails begin with, becomes the address that the API got,
-unless another one is set.
+and them with it. The stage's limits are set. What a job could not do goes to the dead-letter queue.
+And the first time, the stage's RECORDER_PUBLIC_URL, which links in mails begin with, becomes the
+address that the API got, unless another one is set.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def finish(stage: Stage) -> None:
         raise Refused(f"{stage.name} is not deployed: chalice deploy --stage {stage.name}")
     session = boto3.session.Session()
     _answer_refusals(session, stage, api["rest_api_id"])
+    _throttle(session, stage, api["rest_api_id"])
+    _reserve(session, name_in_lambda("notice", stage.name), stage.limits.notice_at_once)
     dead_letters = Stack(session.client("cloudformation"), stage.stack).outputs()["DeadLettersArn"]
     for job in JOBS:
         _keep_failures(session, name_in_lambda(job, stage.name), dead_letters)
@@ -67,6 +69,35 @@ def _answer_refusals(session: boto3.session.Session, stage: Stage, api_id: str) 
         )
     # Traced, as xray in config.json had it from Chalice.
     gateway.create_deployment(restApiId=api_id, stageName=stage.name, tracingEnabled=True)
+
+
+def _throttle(session: boto3.session.Session, stage: Stage, api_id: str) -> None:
+    limits = stage.limits
+    settings = {"rateLimit": limits.requests_per_second, "burstLimit": limits.requests_at_once}
+    session.client("apigateway", config=PATIENT).update_stage(
+        restApiId=api_id,
+        stageName=stage.name,
+        patchOperations=[
+            {"op": "replace", "path": f"/*/*/throttling/{name}", "value": str(number)}
+            for name, number in settings.items()
+        ],
+    )
+
+
+def _reserve(session: boto3.session.Session, function: str, at_once: int) -> None:
+    """Reserve concurrency, where the account has so much that AWS allows it; say so if not.
+
+    Chalice has just taken away what was reserved.
+    """
+    client = session.client("lambda")
+    if not at_once:
+        return
+    try:
+        client.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=at_once)
+    except client.exceptions.InvalidParameterValueException as error:
+        # AWS insists on 100 that nobody has reserved, and a new account has 10 in all.
+        why = error.response["Error"]["Message"]
+        print(f"{function}: {at_once} at once are not reserved, it takes from all there are: {why}")
 
 
 def _keep_failures(session: boto3.session.Session, function: str, queue: str) -> None:

@@ -24,6 +24,7 @@ if __package__ in {None, ""}:  # As `python ops/provision.py` it is no module of
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from chalicelib import settings
+from ops import runtime
 from ops.policies import policy, resolved
 from ops.record import check_api
 from ops.stacks import Stack
@@ -56,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> None:
     """Bring a stage's stack, environment and policies up to date. Refused says why it cannot."""
+    unfit = runtime.complaint()
+    if unfit and not runtime.leads_elsewhere():
+        raise Refused(unfit)
     given, documents = parameters(stage), policies(stage)
     if alarm_email is not None:
         given["AlarmEmail"] = alarm_email
@@ -89,6 +93,7 @@ def parameters(stage: Stage) -> dict[str, str]:
         "CorsOrigin": configured.cors_origin,
         "StagingDays": str(4 * configured.upload_days + 1),
         "LogDays": str(stage.log_days),
+        **stage.limits.parameters(),
     }
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -18,6 +19,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from ops.limits import Limits
 from ops.policies import APP
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +53,16 @@ class Stage:
     def log_days(self) -> int:
         """How long its logs are kept."""
         return int(self._setting("log_retention_in_days"))
+
+    @property
+    def limits(self) -> Limits:
+        """What it may cost. Refused, by the field's name, if they will not do."""
+        try:
+            return msgspec.convert(self._setting("limits"), Limits)
+        except msgspec.ValidationError as error:
+            raise Refused(
+                f"limits of {self.name} in .chalice/{self._file.name}: {error}; see prod's"
+            ) from error
 
     @property
     def functions(self) -> list[str]:

@@ -20,19 +20,16 @@ import pytest
 from chalicelib import settings as settings_module
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import (
-    Item,
-    account_key,
-    recording_key,
-)
+from chalicelib.aws.dynamodb.items import Item, account_key, recording_key
 from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
-from local.embedded import backend
+from local.embedded.environment import REGION
 from tests.support import audits, faster_moto, in_process, leaks, shortcut
 from tests.support.faults import Faults
 from tests.support.forger import Forger
 from tests.support.invariants import Held, Invariants
+from tests.support.moto import backend
 from tests.support.phone import Phone
 
 Left = Callable[[Phone], list[object]]
@@ -166,7 +163,7 @@ def forget(settings: Settings) -> Callable[[], None]:
     from moto.ses.models import ses_backends
 
     def forget() -> None:
-        tables = dynamodb_backends[DEFAULT_ACCOUNT_ID][backend.REGION]
+        tables = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
         tables.get_table(settings.table).items.clear()
         for bucket in s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets.values():
             versions = [version for key in bucket.keys for version in bucket.keys.getlist(key)]
@@ -175,7 +172,7 @@ def forget(settings: Settings) -> Callable[[], None]:
                     kept.dispose()
             bucket.keys.clear()
             bucket.multiparts.clear()
-        ses_backends[DEFAULT_ACCOUNT_ID][backend.REGION].sent_messages.clear()
+        ses_backends[DEFAULT_ACCOUNT_ID][REGION].sent_messages.clear()
 
     return forget
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import boto3
+import msgspec
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -55,6 +56,9 @@ BUSY = {
 }
 
 
+# The calls whose answers have items in them.
+OF_ITEMS = {"BatchGetItem", "GetItem", "Query", "UpdateItem"}
+
 Client = TypeVar("Client", bound=BaseClient)
 
 
@@ -87,8 +91,12 @@ class Clients:
     def dynamodb(self) -> DynamoDBClient:
         """The DynamoDB client."""
         with self._lock:
-            patience = _patience(TABLE_READ_SECONDS, TRIES)
-            return _in_time(self.session.client("dynamodb", config=patience))
+            # What is sent was made from our own types: to validate it again takes half of a large
+            # transaction's time.
+            config = Config(parameter_validation=False).merge(_patience(TABLE_READ_SECONDS, TRIES))
+            client = _in_time(self.session.client("dynamodb", config=config))
+            client.meta.events.register("before-parse.dynamodb", _parse_items)
+            return client
 
     @cached_property
     def ses(self) -> SESV2Client:
@@ -171,6 +179,19 @@ def _in_time(client: Client) -> Client:
     events.register_first("before-send", begin)
     events.register_first(f"needs-retry.{service}", try_again)
     return client
+
+
+def _parse_items(
+    operation_model: Any, response_dict: Any, customized_response_dict: Any, **_: object
+) -> None:
+    """Parse what DynamoDB answers of items, in a fifth of the time that botocore takes for it.
+
+    What comes out is the same, since these answers are plain JSON but for binary values, which the
+    table has none of. Without this event, which botocore does not document, botocore parses them.
+    """
+    if operation_model.name in OF_ITEMS and response_dict["status_code"] == HTTPStatus.OK:
+        customized_response_dict.update(msgspec.json.decode(response_dict["body"]))
+        response_dict["body"] = b"{}"
 
 
 def _note_call(event_name: str, **_: object) -> None:

@@ -112,6 +112,12 @@ class SignedPart(Struct, kw_only=True, frozen=True):
     url: str
 
 
+class PartUpload(SignedPart, kw_only=True, frozen=True):
+    """One part, wherever it is: PUT exactly this many bytes to the URL."""
+
+    expires_at: Instant
+
+
 class UploadedPart(Struct, kw_only=True, frozen=True):
     """A part that S3 has."""
 

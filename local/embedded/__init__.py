@@ -1,1 +1,1 @@
-"""The embedded backend: DynamoDB, S3 and SES on this machine. It knows nothing of the app."""
+"""The embedded backend: S3, DynamoDB and SES on this machine."""

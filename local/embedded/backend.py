@@ -1,6 +1,6 @@
-"""The embedded backend: DynamoDB and S3 on this machine, made from ops/template.yaml.
+"""The embedded backend: DynamoDB, S3 and SES on this machine, made from ops/template.yaml.
 
-moto's server keeps them in the memory of the process that called start(), for as long as it lives.
+They live in the process that called start(). Their data is in a folder, or in memory alone.
 """
 
 from __future__ import annotations
@@ -8,67 +8,55 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import socket
-import warnings
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from local.embedded import dynamodb, mailbox, s3, schedules
+from local.embedded.disk import Disk
+from local.embedded.environment import ISOLATED, LOOPBACK, REGION, apply, reachable
+from local.embedded.server import Server
+from local.embedded.template import resources
 
 if TYPE_CHECKING:
-    from moto.server import ThreadedMotoServer
+    from local.embedded.services import Services
 
-TEMPLATE = Path(__file__).parents[2] / "ops" / "template.yaml"
-REGION = "us-east-1"
-LOOPBACK = "localhost,127.0.0.1,::1"
-# Listening on it means on every address; calling it does not work everywhere.
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  compared with, and bound to only if asked for
-
-# What keeps botocore on this machine, whatever is configured here.
-ISOLATED = {
-    "AWS_ACCESS_KEY_ID": "local",
-    "AWS_SECRET_ACCESS_KEY": "local",
-    "AWS_REGION": REGION,
-    "AWS_DEFAULT_REGION": REGION,
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_EC2_METADATA_DISABLED": "true",
-    # Programs differ in which of the two they read.
-    "NO_PROXY": LOOPBACK,
-    "no_proxy": LOOPBACK,
-}
+SENDER = "recorder@example.com"
+# Where the server shows the mails.
+MAIL = "/_mail"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Backend:
-    """A running embedded backend."""
+    """An embedded backend, which listens, and answers once it serves."""
 
     host: str
-    port: int
     public_host: str | None
-    stack: Mapping[str, str]
+    template: Mapping[str, dict[str, Any]]
+    secret: str
     jwt_key: str
-    server: ThreadedMotoServer
+    server: Server
+    disk: Disk | None
+    services: Services | None = field(default=None, init=False)
 
     @property
     def url(self) -> str:
         """The address at which this machine reaches both S3 and DynamoDB."""
-        return f"http://{self.host}:{self.port}"
+        return f"http://{self.host}:{self.server.server_port}"
 
     def environment(self) -> dict[str, str]:
         """What a process needs to use this backend and nothing else; hand it to apply()."""
         environment = {
             **ISOLATED,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
             # To the app this is AWS, at another address.
             "RECORDER_BACKEND": "aws",
-            "RECORDER_TABLE": self.stack["Table"],
-            "RECORDER_UPLOADS_BUCKET": self.stack["UploadsBucket"],
-            "RECORDER_RECORDINGS_BUCKET": self.stack["RecordingsBucket"],
+            "RECORDER_TABLE": self.template["Table"]["TableName"],
+            "RECORDER_UPLOADS_BUCKET": self.template["UploadsBucket"]["BucketName"],
+            "RECORDER_RECORDINGS_BUCKET": self.template["RecordingsBucket"]["BucketName"],
             "RECORDER_JWT_KEYS": f"local:{self.jwt_key}",
             "RECORDER_JWT_SECRET_ID": "",
-            "RECORDER_MAIL_FROM": mailbox.SENDER,
+            "RECORDER_MAIL_FROM": SENDER,
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ENDPOINT_URL_S3": self.url,
             "AWS_ENDPOINT_URL_DYNAMODB": self.url,
@@ -76,132 +64,107 @@ class Backend:
             "no_proxy": f"{LOOPBACK},{self.host}",
         }
         if self.public_host:
-            environment["RECORDER_S3_PUBLIC_URL"] = f"http://{self.public_host}:{self.port}"
+            environment["RECORDER_S3_PUBLIC_URL"] = (
+                f"http://{self.public_host}:{self.server.server_port}"
+            )
         return environment
 
     @property
     def mail_url(self) -> str:
         """The address at which the mails that were sent can be read."""
-        return f"{self.url}{mailbox.PATH}"
+        return f"{self.url}{MAIL}"
+
+    def serve(self, arrived: Callable[[dict[str, Any]], None]) -> None:
+        """Answer, also what has asked already.
+
+        `arrived` is told of what comes into the uploads bucket, with S3's event as EventBridge
+        hands it on. The process gives up its own AWS settings for it, and can have one such backend
+        at a time.
+        """
+        apply({**ISOLATED, "AWS_SECRET_ACCESS_KEY": self.secret}, os.environ)
+        # Imported here because it takes half a second, and reads the environment.
+        from local.embedded.services import Services
+
+        self.services = Services(self.secret, dict(self.template), self.disk, arrived)
+        self.server.serve(self.services.answer)
 
     def mails(self) -> list[dict[str, str]]:
         """The mails that were sent, oldest first."""
-        return mailbox.mails(REGION)
+        return self.services.mailbox.mails if self.services else []
+
+    def arrivals(self) -> list[dict[str, Any]]:
+        """S3's events of all that waits in the uploads bucket, for who has heard of none yet."""
+        bucket = self.template["UploadsBucket"]["BucketName"]
+        return self.services.s3.events_of(bucket) if self.services else []
 
     def stop(self) -> None:
-        """Stop listening and forget the data."""
-        from moto.moto_api._internal.models import moto_api_backend
-
+        """Stop listening and let go of the data, which stays where it was on a disk."""
         self.server.stop()
-        # What moto keeps belongs to the process, not to the server that showed it.
-        moto_api_backend.reset()
+        if self.services:
+            self.services.forget()
+        if self.disk:
+            self.disk.close()
 
 
-def start(host: str = "127.0.0.1", public_host: str | None = None) -> Backend:
-    """Start a backend on a free port of `host`, with the table and the buckets made.
+def listen(
+    host: str = "127.0.0.1", public_host: str | None = None, folder: Path | None = None
+) -> Backend:
+    """Make a backend that listens on a port of `host`, and does not answer yet.
 
-    `public_host` is the name by which phones reach this machine, where that is another one. The
-    process gives up its own AWS settings for it, and can have one backend at a time. Raises OSError
-    when `host` is not an address of this machine.
+    `public_host` is the name by which phones reach this machine, where that is another one.
+    `folder` has the data; without it there is none before and after. Raises OSError when `host` is
+    not an address of this machine, and NotUsable when the data cannot be used.
     """
-    # moto's thread would die of an address that is not ours, and leave us waiting for it.
-    with socket.create_server((host, 0)):
-        pass
-    # moto makes a botocore session as it is imported, and a profile that is not there breaks that.
-    apply(ISOLATED, os.environ)
-    # Read when moto is imported. Without it, moto takes "my-laptop" in http://my-laptop.local/key
-    # for the name of a bucket.
-    os.environ["S3_IGNORE_SUBDOMAIN_BUCKETNAME"] = "true"
-    # Imported here for the two lines above, and because it takes a second.
-    from moto.server import ThreadedMotoServer
-
-    # A line for every call drowns the app's own log.
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    dynamodb.answer_one_at_a_time()
-    dynamodb.confine_transactions()
-    s3.keep_promises()
-    mailbox.open_mailbox(REGION)
-    server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
+    disk = Disk(folder) if folder else None
     return Backend(
         host=reachable(host),
-        port=port,
         public_host=public_host,
-        stack=_make_stack(),
-        jwt_key=secrets.token_urlsafe(48),
-        server=server,
+        template=resources(REGION),
+        secret=_setting(disk, "secret"),
+        jwt_key=_setting(disk, "jwt_key"),
+        server=_listen(host, disk),
+        disk=disk,
     )
 
 
-def reachable(host: str) -> str:
-    """The address at which this machine reaches what listens on `host`."""
-    return "127.0.0.1" if host == EVERY_ADDRESS else host
-
-
-def start_in_process(deliver_mail: Callable[[], object], upkeep: Callable[[], object]) -> Backend:
+def start_in_process() -> Backend:
     """Start a backend for the app that runs in this very process, and make it use that backend.
 
-    This is what a bare `chalice local` does. The two are what AWS would run by schedule.
+    This is what a bare `chalice local` does. Its data is in memory: Chalice's reloader would take a
+    change of a file in the project's folder for an edit.
     """
-    backend = start()
+    # It imports the app, which a backend beside the app has no need of.
+    from local.embedded.schedules import Jobs
+
+    jobs = Jobs()
+    backend = listen()
+    backend.serve(jobs.arrived)
     apply(backend.environment(), os.environ)
     # Where `chalice local` listens, if it is not told otherwise.
     os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
     logging.getLogger(__name__).warning("mails can be read at %s", backend.mail_url)
-    schedules.start(deliver_mail, upkeep)
+    jobs.start()
     # botocore says where it found credentials and endpoints: always in what we gave it.
     logging.getLogger("botocore").setLevel(logging.WARNING)
     return backend
 
 
-def apply(environment: Mapping[str, str], target: MutableMapping[str, str]) -> None:
-    """Make `target`, which is os.environ or a copy of it, lead to the backend and nowhere else.
-
-    Every AWS_* variable in it goes first: a profile, a session token, an endpoint or a switch of
-    this machine's own must not reach the backend's clients. NO_PROXY is added to.
-    """
-    forget_aws(target)
-    bypass = _hosts(environment, target)
-    target.update(environment)
-    target["NO_PROXY"] = target["no_proxy"] = bypass
+def _setting(disk: Disk | None, name: str) -> str:
+    """A secret that stays as long as the data does: what it signed stays good."""
+    return disk.setting(name, _secret) if disk else _secret()
 
 
-def forget_aws(target: MutableMapping[str, str]) -> None:
-    """Remove what configures AWS's clients from `target`."""
-    for name in [name for name in target if name.startswith("AWS_")]:
-        del target[name]
+def _secret() -> str:
+    return secrets.token_urlsafe(48)
 
 
-def _hosts(*environments: Mapping[str, str]) -> str:
-    """Every host that one of the environments exempts from its proxy."""
-    values = [each.get(name, "") for each in environments for name in ("NO_PROXY", "no_proxy")]
-    hosts = dict.fromkeys(host.strip() for host in ",".join(values).split(",") if host.strip())
-    # It has this meaning only when it stands alone.
-    return "*" if "*" in hosts else ",".join(hosts)
-
-
-def _make_stack() -> dict[str, str]:
-    """Make the template's resources, and return the stack's outputs.
-
-    moto is called, not asked over HTTP: with no client there is no AWS configuration to get wrong.
-    """
-    from moto.cloudformation.models import cloudformation_backends
-    from moto.core.models import DEFAULT_ACCOUNT_ID
-    from moto.s3.models import s3_backends
-
-    stacks = cloudformation_backends[DEFAULT_ACCOUNT_ID][REGION]
-    # It makes neither bucket policies nor secrets nor alarms, and says so twice. Here there is no
-    # TLS to insist on, nobody to alarm, and start() makes the key.
-    logging.getLogger("moto").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        kinds = "S3::BucketPolicy|SecretsManager::Secret|CloudWatch::Alarm|SNS::Subscription"
-        unmade = f"Tried to parse AWS::({kinds}) "
-        warnings.filterwarnings("ignore", unmade, UserWarning)
-        stack = stacks.create_stack("recorder", TEMPLATE.read_text(encoding="utf-8"), parameters={})
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.outputs or []}
-    # The one property that the app can see and that moto does not take from the template.
-    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].put_bucket_versioning(
-        outputs["RecordingsBucket"], "Enabled"
-    )
-    return outputs
+def _listen(host: str, disk: Disk | None) -> Server:
+    """Listen on the port of the last time, so that what was signed then still leads here."""
+    port = int(disk.setting("port", lambda: "0")) if disk else 0
+    try:
+        server = Server(host, port, disk)
+    except OSError:
+        server = Server(host, 0, disk)
+    if disk and server.server_port != port:
+        disk.save("setting", {"port": str(server.server_port)})
+    return server

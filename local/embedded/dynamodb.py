@@ -1,100 +1,84 @@
-"""What is mended of moto's DynamoDB: requests keep out of each other, transactions to their items.
-
-Each is done once per process, and only when the environment is safe to import moto in.
-"""
+"""DynamoDB: ministack's, with what it holds on the disk."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import functools
-import threading
-from collections import defaultdict
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+import json
+from threading import Lock
+from typing import Any
 
-if TYPE_CHECKING:
-    from moto.dynamodb.models import DynamoDBBackend
-    from moto.dynamodb.models.dynamo_type import DynamoType, Item
-    from moto.dynamodb.models.table import Table
-    from moto.dynamodb.responses import DynamoHandler
+from local.embedded import signatures
+from local.embedded.disk import Disk
+from local.embedded.engine import dynamodb as engine
+from local.embedded.http import Answer, Request, finished
 
-    # A table's partition key and, if it has one, its sort key.
-    Key: TypeAlias = tuple[DynamoType, DynamoType | None]
+ORIGINAL = {name: getattr(engine, name) for name in ("_set_item", "_remove_item")}
+TARGET = "x-amz-target"
 
 
-@functools.cache
-def answer_one_at_a_time() -> None:
-    """Keep the threads of moto's server apart.
+class DynamoDB:
+    """The DynamoDB of this process: ministack keeps one."""
 
-    moto reads an item, checks the condition and then writes; another thread's write could come
-    between, which DynamoDB lets none do.
-    """
-    from moto.dynamodb.responses import DynamoHandler
+    def __init__(self, secret: str, disk: Disk | None) -> None:
+        """`disk` None is memory alone."""
+        self._secret = secret
+        self._disk = disk
+        # What has expired is removed by a thread of ministack's, which holds its lock.
+        self._lock: Lock = engine._lock
+        self._touched: dict[tuple[str, str, str], None] = {}
+        for name in ORIGINAL:
+            setattr(engine, name, self._noting(name))
 
-    original = DynamoHandler.call_action
-    lock = threading.Lock()
+    def make_table(self, properties: dict[str, Any]) -> str:
+        """Make a table as the template has it; its name."""
+        name = str(properties["TableName"])
+        engine._create_table(properties)
+        ttl = properties["TimeToLiveSpecification"]
+        engine._update_ttl({"TableName": name, "TimeToLiveSpecification": ttl})
+        return name
 
-    def call_action(handler: DynamoHandler) -> Any:
-        with lock:
-            return original(handler)
+    def load(self) -> None:
+        """Take what is on the disk."""
+        for key, item in self._disk.rows("item") if self._disk else ():
+            table, *keys = json.loads(key)
+            ORIGINAL["_set_item"](engine._tables[table], *keys, item)
 
-    setattr(DynamoHandler, "call_action", call_action)  # noqa: B010 - mypy forbids the assignment
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request."""
+        refusal = signatures.refusal_of_header(request, "dynamodb", self._secret)
+        if refusal:
+            refused: Answer = engine.error_response_json(
+                "UnrecognizedClientException", refusal.message, 400
+            )
+            return refused
+        with self._lock:
+            answer = finished(
+                engine.handle_request("POST", "/", request.headers, request.body, request.query)
+            )
+            self._save()
+        return answer
 
+    def forget(self) -> None:
+        """Forget all that is in memory, and be ministack's as it was."""
+        engine.reset()
+        for name, original in ORIGINAL.items():
+            setattr(engine, name, original)
 
-@functools.cache
-def confine_transactions() -> None:
-    """Make a transaction cost what its own items cost, and undo nobody else's writes.
+    def _noting(self, name: str) -> Any:
+        original = ORIGINAL[name]
 
-    moto copies the whole table for each item that a transaction names, and puts that back when the
-    transaction fails. Here it is given drafts to work on, which hold the named items alone, and
-    what it made of them is kept if it succeeds. No heed is paid to streams; our table has none.
-    """
-    from moto.dynamodb.models import DynamoDBBackend
+        def change(table: dict[str, Any], pk: str, sk: str, *rest: Any) -> Any:
+            self._touched[table["TableName"], pk, sk] = None
+            return original(table, pk, sk, *rest)
 
-    original = DynamoDBBackend.transact_write_items
+        return change
 
-    def transact_write_items(backend: DynamoDBBackend, transact_items: list[Any]) -> None:
-        named = list(_named(backend, transact_items))
-        drafts = DynamoDBBackend(backend.region_name, backend.account_id)
-        drafts.tables = {name: _draft(table) for name, table in backend.tables.items()}
-        for table, key in named:
-            _write(drafts.tables[table.name], key, copy.deepcopy(table.get_item(*key)))
-        original(drafts, transact_items)
-        for table, key in named:
-            _write(table, key, drafts.tables[table.name].get_item(*key))
-
-    setattr(DynamoDBBackend, "transact_write_items", transact_write_items)  # noqa: B010 - as above
-
-
-def _named(backend: DynamoDBBackend, transact_items: list[Any]) -> Iterator[tuple[Table, Key]]:
-    """The items that a transaction names, there or not; moto refuses what is no table or key."""
-    from moto.core.exceptions import JsonRESTError
-
-    for operation in (operation for each in transact_items for operation in each.values()):
-        with contextlib.suppress(JsonRESTError, KeyError):
-            table = backend.get_table(operation["TableName"])
-            attributes = operation["Item"] if "Item" in operation else operation["Key"]
-            yield table, backend.get_keys_value(table, attributes)
-
-
-def _draft(table: Table) -> Table:
-    """A table like this one, with no items yet."""
-    draft = copy.copy(table)
-    draft.items = defaultdict(dict)
-    # moto would copy the draft as well, to put it back; a draft that failed is just dropped.
-    vars(draft)["__deepcopy__"] = lambda _: draft
-    return draft
-
-
-def _write(table: Table, key: Key, item: Item | None) -> None:
-    """Make `item` what the table has under the key; None removes what is there."""
-    hash_key, range_key = key
-    # moto declares those of a table that has a sort key.
-    items: dict[Any, Any] = table.items
-    if item is None:
-        table.delete_item(hash_key, range_key)
-    elif range_key is None:
-        items[hash_key] = item
-    else:
-        items[hash_key][range_key] = item
+    def _save(self) -> None:
+        touched, self._touched = self._touched, {}
+        if self._disk:
+            self._disk.save(
+                "item",
+                {
+                    json.dumps(key): engine._tables[key[0]]["items"].get(key[1], {}).get(key[2])
+                    for key in touched
+                },
+            )

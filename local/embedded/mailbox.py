@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-PATH = "/moto-api/mail"
-SENDER = "recorder@example.com"
+from local.embedded import signatures
+from local.embedded.http import Answer, Request
 
-
-def open_mailbox(region: str) -> None:
-    """Let SENDER send, and show what it sent at PATH of moto's server."""
-    from moto.core.models import DEFAULT_ACCOUNT_ID
-    from moto.moto_api._internal.urls import url_paths
-    from moto.ses.models import ses_backends
-
-    ses = ses_backends[DEFAULT_ACCOUNT_ID][region]
-    ses.verify_email_identity(SENDER)
-
-    def show(*_: Any) -> tuple[int, dict[str, str], str]:
-        text = json.dumps(mails(region), indent=2, ensure_ascii=False)
-        return 200, {"Content-Type": "application/json; charset=utf-8"}, text + "\n"
-
-    paths: dict[str, Any] = url_paths
-    paths["{0}" + PATH + "$"] = show
+# Where SES takes a mail.
+SEND = "/v2/email/outbound-emails"
 
 
-def mails(region: str) -> list[dict[str, str]]:
-    """The mails that were sent, oldest first."""
-    from moto.core.models import DEFAULT_ACCOUNT_ID
-    from moto.ses.models import Message, ses_backends
+class Mailbox:
+    """Takes mails as SES does, and keeps them for as long as it lives."""
 
-    sent = ses_backends[DEFAULT_ACCOUNT_ID][region].sent_messages
-    return [
-        {"to": mail.destinations["ToAddresses"][0], "subject": mail.subject, "text": mail.body}
-        for mail in sent
-        if isinstance(mail, Message)
-    ]
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self.mails: list[dict[str, str]] = []
+
+    def answer(self, request: Request) -> Answer:
+        """Take a mail."""
+        refusal = signatures.refusal_of_header(request, "ses", self._secret)
+        if refusal:
+            return 403, {"Content-Type": "application/json"}, _json({"message": refusal.message})
+        mail = json.loads(bytes(request.body))
+        content = mail["Content"]["Simple"]
+        self.mails.append(
+            {
+                "to": mail["Destination"]["ToAddresses"][0],
+                "subject": content["Subject"]["Data"],
+                "text": content["Body"]["Text"]["Data"],
+            }
+        )
+        return 200, {"Content-Type": "application/json"}, _json({"MessageId": str(len(self.mails))})
+
+    def show(self) -> Answer:
+        """All mails, for people to read."""
+        text = json.dumps(self.mails, indent=2, ensure_ascii=False)
+        return 200, {"Content-Type": "application/json; charset=utf-8"}, f"{text}\n".encode()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()

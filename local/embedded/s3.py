@@ -1,66 +1,357 @@
-"""What is mended of moto's S3: requests keep out of each other, and conditions of copies hold.
+"""S3: ministack's, mended where it is not as S3 is, and with what it holds on the disk.
 
-Done once per process, and only when the environment is safe to import moto in.
+tests/local/test_embedded_s3.py says what S3 refuses and answers, rule by rule.
 """
 
 from __future__ import annotations
 
-import functools
-import threading
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+import json
+from collections.abc import Callable
+from contextvars import ContextVar
+from http import HTTPStatus
+from threading import Lock
+from typing import Any, TypeAlias
+from xml.etree.ElementTree import Element, SubElement, fromstring
 
-if TYPE_CHECKING:
-    from moto.s3.responses import S3Response
+from local.embedded import signatures
+from local.embedded.disk import Blob, Disk
+from local.embedded.engine import s3 as engine
+from local.embedded.http import Answer, Request, finished
+from local.embedded.signatures import Refusal
+
+Object: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[str, str]
+
+# What S3 asks of every part but the last.
+LEAST_PART_BYTES = 5 * 1024 * 1024
+NO_PARTS = Refusal(
+    400,
+    "MalformedXML",
+    "The XML you provided was not well-formed or did not validate against our published schema",
+)
+NOT_IN_ORDER = Refusal(
+    400,
+    "InvalidPartOrder",
+    "The list of parts was not in ascending order. Parts must be ordered by part number.",
+)
+TOO_SMALL = Refusal(
+    400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
+)
+# The names under which ministack has an object's bytes, and a version's.
+BYTES = ("body", "data")
+
+ORIGINAL = {
+    name: getattr(engine, name)
+    for name in (
+        "_build_object_record",
+        "_complete_multipart_upload",
+        "_copy_object",
+        "_dispatch",
+        "_fire_s3_event_async",
+        "_post_object",
+        "_read_body",
+        "_version_body",
+    )
+}
+# The fields of the form that is being read.
+_form: ContextVar[dict[str, str] | None] = ContextVar("form", default=None)
 
 
-@functools.cache
-def keep_promises() -> None:
-    """Have moto's server do what S3 does where completions meet: see _check.
+class Refused(Exception):
+    """A request is refused amid ministack's work on it, which has changed nothing yet."""
 
-    One request at a time, because moto checks and then writes, and reads objects that another
-    thread may be disposing of. As they do, nothing has to be copied for a list of versions: moto
-    would copy each object of the bucket, bytes and all.
-    """
-    from moto.s3.models import FakeKey
-    from moto.s3.responses import S3Response
-
-    FakeKey.__deepcopy__ = lambda key, _memo: key  # type: ignore[attr-defined]
-
-    lock = threading.Lock()
-
-    def one_at_a_time(name: str, checked: bool) -> None:
-        original = getattr(S3Response, name)
-
-        def answer(response: S3Response, request: Any, full_url: str) -> Any:
-            with lock:
-                if checked:
-                    _check(response, request, full_url)
-                return original(response, request, full_url)
-
-        setattr(S3Response, name, answer)
-
-    one_at_a_time("_key_response", checked=True)
-    one_at_a_time("_bucket_response", checked=False)
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.answer = answer
 
 
-def _check(response: S3Response, request: Any, full_url: str) -> None:
-    """Refuse a copy whose conditions do not hold, and parts of an upload that is gone."""
-    from moto.s3.exceptions import NoSuchUpload, PreconditionFailed
+class Part(dict[str, Any]):
+    """A part whose bytes are on the disk; ministack asks for them by item alone."""
 
-    bucket = response.parse_bucket_name_from_url(request, full_url)
-    query = parse_qs(urlsplit(full_url).query)
-    upload_id = query.get("uploadId", [""])[0]
-    if upload_id and request.method in {"PUT", "POST"}:
-        if upload_id not in response.backend.get_bucket(bucket).multiparts:
-            raise NoSuchUpload(upload_id=upload_id)
-    elif source := request.headers.get("x-amz-copy-source"):
-        from_bucket, _, from_key = unquote(source).lstrip("/").partition("/")
-        found = response.backend.get_object(from_bucket, from_key)
-        expected = request.headers.get("x-amz-copy-source-if-match", "")
-        # A source that is missing is moto's own 404.
-        if found and expected and found.etag.strip('"') != expected.strip('"'):
-            raise PreconditionFailed("x-amz-copy-source-If-Match")
-        there = response.backend.get_object(bucket, response.parse_key_name())
-        if found and there and request.headers.get("If-None-Match") == "*":
-            raise PreconditionFailed("If-None-Match")
+    disk: Disk
+
+    def __missing__(self, name: str) -> bytes | Blob:
+        if name != "body":
+            raise KeyError(name)
+        return self.disk.read(self["blob"])
+
+
+class S3:
+    """The S3 of this process: ministack keeps one."""
+
+    def __init__(self, secret: str, disk: Disk | None, arrived: Callable[[Object], None]) -> None:
+        """`disk` None is memory alone; `arrived` is told of each object that was created."""
+        self._secret = secret
+        self._disk = disk
+        self._arrived = arrived
+        self._lock = Lock()
+        self._touched: dict[Key, None] = {}
+        self._events: list[Object] = []
+        for name, mended in self._mended().items():
+            setattr(engine, name, mended)
+
+    def make_bucket(self, properties: dict[str, Any]) -> str:
+        """Make a bucket as the template has it; its name."""
+        name = str(properties["BucketName"])
+        engine._create_bucket(name, b"", {})
+        if versioning := properties.get("VersioningConfiguration"):
+            engine._put_bucket_versioning(name, _xml("VersioningConfiguration", versioning))
+        rules = Element("CORSConfiguration")
+        for rule in properties["CorsConfiguration"]["CorsRules"]:
+            made = SubElement(rules, "CORSRule")
+            for field, of_rule in CORS_FIELDS.items():
+                values = rule.get(field, [])
+                for value in values if isinstance(values, list) else [values]:
+                    SubElement(made, of_rule).text = str(value)
+        engine._put_bucket_cors(name, engine._xml_body(rules))
+        return name
+
+    def load(self) -> None:
+        """Take what is on the disk."""
+        for key, row in self._disk.rows("object") if self._disk else ():
+            bucket, name = json.loads(key)
+            if row["current"]:
+                engine._buckets[bucket]["objects"][name] = row["current"]
+            if row["versions"]:
+                engine._object_versions[bucket, name] = row["versions"]
+            for upload_id, upload in row["uploads"].items():
+                parts = upload["parts"].items()
+                upload["parts"] = {int(number): self._part(part) for number, part in parts}
+                engine._multipart_uploads[upload_id] = upload
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request."""
+        bucket, _, key = request.path.lstrip("/").partition("/")
+        if request.method == "OPTIONS":
+            preflight: Answer = engine.cors_preflight(bucket, key, request.headers)
+            return preflight
+        refusal = signatures.refusal_of_s3(request, self._secret)
+        if refusal:
+            answer: Answer = engine._error(
+                refusal.code, refusal.message, refusal.status, request.path
+            )
+        else:
+            answer = self._do(request)
+        status, headers, body = answer
+        return status, {**headers, **self._cors(bucket, request)}, body
+
+    def events_of(self, bucket: str) -> list[Object]:
+        """The events of all that is in a bucket, as if it came now."""
+        with self._lock:
+            objects = list(engine._buckets[bucket]["objects"].items())
+        return [_created(bucket, key, each["etag"]) for key, each in objects]
+
+    def forget(self) -> None:
+        """Forget all that is in memory, and be ministack's as it was."""
+        engine.reset()
+        for name, original in ORIGINAL.items():
+            setattr(engine, name, original)
+
+    def _do(self, request: Request) -> Answer:
+        with self._lock:
+            answer = finished(
+                engine.handle_request(
+                    request.method,
+                    request.path,
+                    dict(request.headers),
+                    request.body,
+                    request.query,
+                    internal=True,
+                )
+            )
+            self._save()
+            events, self._events = self._events, []
+        for event in events:
+            self._arrived(event)
+        return answer
+
+    def _cors(self, bucket: str, request: Request) -> dict[str, str]:
+        headers: dict[str, str] = engine.cors_response_headers(
+            bucket, request.method, request.headers
+        )
+        return headers
+
+    # On the disk
+
+    def _save(self) -> None:
+        touched, self._touched = self._touched, {}
+        if not self._disk:
+            return
+        kept: dict[int, str] = {}
+        self._disk.save(
+            "object", {json.dumps(key): self._row(key, self._disk, kept) for key in touched}
+        )
+
+    def _row(self, key: Key, disk: Disk, kept: dict[int, str]) -> Object | None:
+        """All there is under a key, with its bytes on the disk rather than in memory."""
+        bucket, name = key
+        current = engine._buckets[bucket]["objects"].get(name)
+        versions = engine._object_versions.get(key, [])
+        uploads = {
+            upload_id: upload
+            for upload_id, upload in engine._multipart_uploads.items()
+            if (upload["bucket"], upload["key"]) == key
+        }
+        for upload in uploads.values():
+            upload["parts"] = {
+                number: part if isinstance(part, Part) else self._part(_put_down(part, disk, kept))
+                for number, part in upload["parts"].items()
+            }
+        for each in [current, *versions]:
+            if each:
+                _put_down(each, disk, kept)
+        if not current and not versions and not uploads:
+            return None
+        return {"current": current, "versions": versions, "uploads": uploads}
+
+    def _part(self, part: Object) -> Part:
+        """A part whose bytes are read when they are asked for."""
+        lazy = Part({name: value for name, value in part.items() if name != "body"})
+        if self._disk:
+            lazy.disk = self._disk
+        return lazy
+
+    # What is mended
+
+    def _mended(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "_build_object_record": _build_object_record,
+            "_complete_multipart_upload": _complete_multipart_upload,
+            "_copy_object": _copy_object,
+            "_dispatch": self._dispatch,
+            "_fire_s3_event_async": self._note_event,
+            "_post_object": _post_object,
+            "_read_body": lambda *of: self._bytes_of(of[-1], "body"),
+            "_version_body": lambda *of: self._bytes_of(of[-1], "data"),
+        }
+
+    def _dispatch(self, method: str, bucket: str, key: str, *rest: Any) -> Answer:
+        if key and method not in {"GET", "HEAD"} and bucket in engine._buckets:
+            self._touched[bucket, key] = None
+        answer: Answer = ORIGINAL["_dispatch"](method, bucket, key, *rest)
+        return answer
+
+    def _note_event(self, bucket: str, key: str, name: str, **about: Any) -> None:
+        """Whatever creates or removes an object says so."""
+        self._touched[bucket, key] = None
+        if name.startswith("s3:ObjectCreated:"):
+            self._events.append(_created(bucket, key, about["etag"]))
+
+    def _bytes_of(self, each: Object, name: str) -> bytes | Blob:
+        held: bytes | Blob | None = each.get(name)
+        if held is None and self._disk and "blob" in each:
+            return self._disk.read(each["blob"])
+        return held or b""
+
+
+def _created(bucket: str, key: str, etag: str) -> Object:
+    """S3's event as EventBridge hands it on, as far as the app looks at it."""
+    detail = {"bucket": {"name": bucket}, "object": {"key": key, "etag": etag.strip('"')}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
+def _put_down(each: Object, disk: Disk, kept: dict[int, str]) -> Object:
+    """Move the bytes of an object, a version or a part to the disk, the same ones once."""
+    for name in BYTES:
+        data = each.get(name)
+        if data is not None:
+            if id(data) not in kept:
+                kept[id(data)] = disk.keep(data)
+            each |= {"blob": kept[id(data)], name: None}
+    return each
+
+
+def _build_object_record(
+    body: bytes, headers: dict[str, str], etag: str | None = None, checksums: Any = None
+) -> Object:
+    """An object that comes by a form has the checksum that the form names."""
+    form = _form.get()
+    if form is not None:
+        checksums, refused = engine._resolve_object_checksums(body, form)
+        if refused:
+            raise Refused(refused)
+    record: Object = ORIGINAL["_build_object_record"](body, headers, etag, checksums)
+    return record
+
+
+def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
+    """A form is signed, or refused."""
+    parts = engine._parse_multipart_form(headers.get("content-type", ""), body)
+    fields = {name.lower(): value for name, _, _, value in parts if name != "file"}
+    if parts and "x-amz-signature" not in fields:
+        return _error(signatures.NOBODY, f"/{bucket}")
+    token = _form.set({name: value.decode("utf-8", "replace") for name, value in fields.items()})
+    try:
+        answer: Answer = ORIGINAL["_post_object"](bucket, body, headers)
+    except Refused as refused:
+        answer = refused.answer
+    finally:
+        _form.reset(token)
+    return answer
+
+
+def _copy_object(bucket: str, key: str, headers: dict[str, str]) -> Answer:
+    """A copy goes nowhere where If-None-Match forbids it, and is hashed as it was asked to be."""
+    objects = engine._buckets[bucket]["objects"]
+    if refused := engine._check_put_preconditions(headers, objects.get(key)):
+        answer: Answer = refused
+        return answer
+    if algorithm := headers.get("x-amz-checksum-algorithm"):
+        headers = {**headers, "x-amz-sdk-checksum-algorithm": algorithm}
+    status, answered, body = ORIGINAL["_copy_object"](bucket, key, headers)
+    if status == HTTPStatus.OK:
+        result = fromstring(body)  # noqa: S314 - it is ministack's own
+        for name, value in objects[key]["checksums"].items():
+            SubElement(result, f"Checksum{name}").text = value
+        body = engine._xml_body(result)
+    return status, answered, body
+
+
+def _complete_multipart_upload(
+    bucket: str, key: str, body: bytes, query: dict[str, list[str]], headers: dict[str, str]
+) -> Answer:
+    """Parts are named in their order, and each but the last has the least size."""
+    upload = engine._multipart_uploads.get(query["uploadId"][0], {"parts": {}})
+    named = _parts_named(body)
+    found = [upload["parts"][number] for number in named if number in upload["parts"]]
+    where = f"/{bucket}/{key}"
+    if not named:
+        return _error(NO_PARTS, where)
+    if named != sorted(set(named)):
+        return _error(NOT_IN_ORDER, where)
+    if any(part["size"] < LEAST_PART_BYTES for part in found[:-1]):
+        return _error(TOO_SMALL, where)
+    answer: Answer = ORIGINAL["_complete_multipart_upload"](bucket, key, body, query, headers)
+    return answer
+
+
+def _parts_named(body: bytes) -> list[int]:
+    """The numbers of the parts that a request to complete names; none of what is no XML."""
+    try:
+        root = engine.fromstring(bytes(body))
+        return [int(each.text or "") for each in root.iter() if each.tag.endswith("PartNumber")]
+    except (engine.ParseError, ValueError):
+        return []
+
+
+def _error(refusal: Refusal, resource: str) -> Answer:
+    answer: Answer = engine._error(refusal.code, refusal.message, refusal.status, resource)
+    return answer
+
+
+def _xml(name: str, values: dict[str, str]) -> bytes:
+    root = Element(name)
+    for field, value in values.items():
+        SubElement(root, field).text = value
+    text: bytes = engine._xml_body(root)
+    return text
+
+
+# CloudFormation's names, and S3's.
+CORS_FIELDS = {
+    "AllowedOrigins": "AllowedOrigin",
+    "AllowedMethods": "AllowedMethod",
+    "AllowedHeaders": "AllowedHeader",
+    "ExposedHeaders": "ExposeHeader",
+    "MaxAge": "MaxAgeSeconds",
+}

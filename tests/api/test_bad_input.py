@@ -1,9 +1,12 @@
-"""Bad input: refused by the name of what is wrong, with nothing stored, and never a 500."""
+"""Bad input: refused by the name of what is wrong, with nothing stored, and never a 500.
+
+Each table has what is refused of one field; all of a table is sent in one test.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,12 +19,16 @@ from chalicelib.api.http import Route
 from chalicelib.aws.dynamodb.items import Item
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
+from tests.conftest import DEEP as HAS_TIME
 from tests.support.phone import Answer, Phone
-from tests.support.routes import ROUTES, path_of
+from tests.support.routes import ROUTES, named, path_of
 
 Stored = Callable[..., list[Item]]
+Refusal = tuple[int, str, list[str]]
+Refused = Callable[[Callable[[Any], Answer], Iterable[Any], str | Refusal], None]
 GOOD: dict[str, Any] = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": 3}
 DEEP = b"[" * 100_000 + b"]" * 100_000
+HUGE = b"9" * 5000
 V4 = "019a8f3e-7c1d-4f00-8a3b-5c6d7e8f9a0b"
 V7 = "019a8f3e-7c1d-7f00-8a3b-5c6d7e8f9a0b"
 
@@ -32,290 +39,184 @@ def announcement(**fields: bytes) -> bytes:
     return b"{" + b",".join(b'"%s":%s' % (k.encode(), v) for k, v in whole.items()) + b"}"
 
 
-def assert_refused(answer: Answer, field: str) -> None:
-    assert (answer.status, answer.code, answer.fields) == (400, "invalid_request", [field])
+def refusal(answer: Answer) -> Refusal:
+    return answer.status, answer.code if answer.status >= 400 else "", answer.fields
+
+
+@pytest.fixture
+def refused(phone: Phone, stored: Stored) -> Refused:
+    """Sends each of `values`: all have to be refused, and nothing of the user's may change.
+
+    `expected` is the field that is blamed, unless it is the whole refusal.
+    """
+
+    def check(
+        send: Callable[[Any], Answer], values: Iterable[Any], expected: str | Refusal
+    ) -> None:
+        if isinstance(expected, str):
+            expected = (400, "invalid_request", [expected])
+        before = stored(f"USER#{phone.user_id}")
+        answers = [(ascii(value)[:50], refusal(send(value))) for value in values]
+        assert [(value, answer) for value, answer in answers if answer != expected] == []
+        assert stored(f"USER#{phone.user_id}") == before
+
+    return check
 
 
 # Bodies that are no object in JSON
 
-NOT_AN_OBJECT = {
-    "empty": b"",
-    "blank": b"  \n",
-    "not JSON": b"file_name=clip.m4a",
-    "cut short": announcement()[:-1],
-    "something behind": announcement() + b"x",
-    "list": b"[]",
-    "string": b'"clip.m4a"',
-    "number": b"3",
-    "null": b"null",
-    "true": b"true",
-    "byte-order mark": b"\xef\xbb\xbf" + announcement(),
-    "UTF-16": announcement().decode().encode("utf-16"),
-    "invalid UTF-8": announcement(file_name=b'"\xff"'),
-    "surrogate in UTF-8": announcement(file_name=b'"\xed\xa0\x80"'),
-    "overlong UTF-8": announcement(file_name=b'"\xc0\xaf"'),
-    "lone high surrogate": announcement(file_name=rb'"\ud800"'),
-    "lone low surrogate": announcement(file_name=rb'"\udc00x"'),
-    "raw newline in a string": announcement(file_name=b'"a\nb"'),
-    "NaN": announcement(size=b"NaN"),
-    "Infinity": announcement(size=b"Infinity"),
-    "leading zero": announcement(size=b"03"),
-    "single quotes": b"{'size': 3}",
-    "trailing comma": b'{"size": 3,}',
-    "comment": announcement() + b" // nothing",
-    "100,000 brackets": DEEP,
-    "100,000 brackets left open": b"[" * 100_000,
-}
+NOT_AN_OBJECT = [
+    *(b"", b"  \n", b"file_name=clip.m4a", b"[]", b'"clip.m4a"', b"3", b"null", b"true"),
+    *(announcement()[:-1], announcement() + b"x", announcement() + b" // nothing"),
+    b"\xef\xbb\xbf" + announcement(),
+    announcement().decode().encode("utf-16"),
+    # What is not UTF-8: a stray byte, a surrogate, an overlong slash.
+    *(announcement(file_name=name) for name in (b'"\xff"', b'"\xed\xa0\x80"', b'"\xc0\xaf"')),
+    *(announcement(file_name=name) for name in (rb'"\ud800"', rb'"\udc00x"', b'"a\nb"')),
+    *(announcement(size=size) for size in (b"NaN", b"Infinity", b"03")),
+    *(b"{'size': 3}", b'{"size": 3,}', DEEP, b"[" * 100_000),
+]
 
 
-@pytest.mark.parametrize("body", NOT_AN_OBJECT.values(), ids=NOT_AN_OBJECT)
-def test_a_body_that_is_no_json_object_is_refused(
-    phone: Phone, stored: Stored, body: bytes
-) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    assert_refused(phone.post("/recordings", body), "body")
-    assert stored(f"USER#{phone.user_id}") == before
+def test_a_body_that_is_no_json_object_is_refused(phone: Phone, refused: Refused) -> None:
+    refused(lambda body: phone.post("/recordings", body), NOT_AN_OBJECT, "body")
 
 
-@pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.body], ids=lambda route: route.name
-)
-@pytest.mark.parametrize("body", [b"{nope", b"[]", b"null", DEEP], ids=len)
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.body], ids=named)
 def test_every_route_refuses_a_body_that_is_no_json_object(
-    phone: Phone, route: Route, body: bytes
+    phone: Phone, route: Route, refused: Refused
 ) -> None:
-    assert_refused(phone.call(route.method, path_of(route, uuid7()), body), "body")
+    path = path_of(route, uuid7())
 
-
-def test_an_object_nested_too_deep_is_refused_by_its_first_name(phone: Phone) -> None:
-    assert_refused(phone.post("/recordings", b'{"a":' * 100_000), "a")
+    refused(
+        lambda body: phone.call(route.method, path, body), [b"{nope", b"[]", b"null", DEEP], "body"
+    )
 
 
 # Fields
 
-HUGE = b"9" * 5000
-BAD_FIELDS: list[tuple[str, str, bytes]] = [
-    ("unknown", "colour", b'"red"'),
-    ("unknown, nested deep", "colour", DEEP),
-    ("unknown, huge", "colour", HUGE),
-    ("unknown, in another case", "File_Name", b'"clip.m4a"'),
-    ("a prototype", "__proto__", b"{}"),
-    ("what the server says", "status", b'"ready"'),
-    ("whose it is", "user_id", json.dumps(V7).encode()),
-    ("number", "file_name", b"5"),
-    ("null", "file_name", b"null"),
-    ("list", "file_name", b'["clip.m4a"]'),
-    ("nested deep", "file_name", DEEP),
-    ("string", "size", b'"3"'),
-    ("bool", "size", b"true"),
-    ("null", "size", b"null"),
-    ("fraction", "size", b"3.5"),
-    ("whole fraction", "size", b"3.0"),
-    ("exponent", "size", b"3e0"),
-    ("out of any range", "size", b"1e400"),
-    ("0", "size", b"0"),
-    ("-1", "size", b"-1"),
-    ("-0", "size", b"-0"),
-    ("-10**30", "size", b"-1" + b"0" * 30),
-    ("minus 5,000 digits", "size", b"-" + HUGE),
-    ("number", "content_type", b"5"),
-    ("null", "content_type", b"null"),
-    ("-1", "duration_ms", b"-1"),
-    ("fraction", "duration_ms", b"1.5"),
-    ("2**53", "duration_ms", b"9007199254740992"),
-    ("10**30", "duration_ms", b"1" + b"0" * 30),
-    ("5,000 digits", "duration_ms", HUGE),
-    ("string", "duration_ms", b'"1000"'),
-    ("bool", "duration_ms", b"true"),
-    ("multipart", "upload_method", b'"multipart"'),
-    ("upper case", "upload_method", b'"PUT"'),
-    ("4001 characters", "notes", b'"%s"' % (b"x" * 4001)),
-    ("number", "notes", b"5"),
-    ("string", "tags", b'"work"'),
-    ("object", "tags", b'{"0": "work"}'),
-    ("51 of them", "tags", json.dumps(["x"] * 51).encode()),
+BAD_FILE_NAMES = [
+    *("", "a\vb", "a\fb", "a\x1bb", "a\0b", "a\x7fb", "a\x85b", "a\x9fb"),
+    *("x" * 256, "\U0001f600" * 256),
 ]
-BAD_FILE_NAMES = {
-    "slash": "a/b",
-    "only a slash": "/",
-    "backslash": "a\\b",
-    "newline": "a\nb",
-    "last newline": "a\n",
-    "only a newline": "\n",
-    "carriage return": "a\rb",
-    "tab": "a\tb",
-    "NUL": "a\0b",
-    "DEL": "a\x7fb",
-    "C1": "a\x85b",
-    "last of C1": "a\x9fb",
-    "dot": ".",
-    "two dots": "..",
-    "dot and newline": ".\n",
-    "up": "../clip.m4a",
-    "empty": "",
-    "256 characters": "x" * 256,
-    "256 emoji": "\U0001f600" * 256,
-}
-BAD_SHA256 = {
-    "upper case": "A" * 64,
-    "63 digits": "a" * 63,
-    "65 digits": "a" * 65,
-    "last newline": "a" * 64 + "\n",
-    "no digits": "g" * 64,
-    "base64": "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
-    "empty": "",
-    "Arabic digits": "\u0661" * 64,
-}
-BAD_TIMES = {
-    "no zone": "2026-01-02T03:04:05",
-    "no time": "2026-01-02",
-    "garbage": "yesterday",
-    "empty": "",
-    "number": 1767322800,
-    "before year 1": "0001-01-01T00:00:00+14:00",
-    "after year 9999": "9999-12-31T23:59:59-14:00",
-    "year 0": "0000-01-01T00:00:00Z",
-    "year 10000": "10000-01-01T00:00:00Z",
-    "February 30": "2026-02-30T00:00:00Z",
-    "24 o'clock": "2026-01-02T24:00:00Z",
-    "zone beyond a day": "2026-01-02T03:04:05+25:00",
-    "last newline": "2026-01-02T03:04:05Z\n",
-}
-BAD_IDS = {
-    "garbage": "garbage",
-    "empty": "",
-    "number": 5,
-    "version 4": V4,
-    "another variant": "019a8f3e-7c1d-7f00-ca3b-5c6d7e8f9a0b",
-    "no hyphens": V7.replace("-", ""),
-    "braces": f"{{{V7}}}",
-    "URN": f"urn:uuid:{V7}",
-    "last newline": f"{V7}\n",
-    "space": f" {V7}",
-    "Arabic digits": V7.replace("0", "\u0660"),
-    "key of another item": "PROFILE",
-}
-BAD_TAGS = {
-    "empty": "",
-    "101 characters": "x" * 101,
-    "newline": "a\nb",
-    "last newline": "a\n",
-    "NUL": "\0",
-    "number": 5,
-    "null": None,
-    "list": ["work"],
-    "nested deep": json.loads("[" * 500 + "]" * 500),
-}
-BAD_TYPES = {
-    "empty": "",
-    "half": "audio/",
-    "video": "video/mp4",
-    "upper case": "AUDIO/MP4",
-    "parameters": "audio/mp4; codecs=opus",
-    "any": "audio/*",
-    "two": "audio/mp4, audio/mp4",
-    "last newline": "audio/mp4\n",
-    "not ASCII": "audio/\u00e9",
-    "300 characters": "audio/" + "x" * 294,
-}
-for values, named in (
-    (BAD_FILE_NAMES, "file_name"),
-    (BAD_SHA256, "sha256"),
-    (BAD_TIMES, "recorded_at"),
-    (BAD_IDS, "id"),
-):
-    BAD_FIELDS += [(what, named, json.dumps(value).encode()) for what, value in values.items()]
+BAD_IDS = [
+    *("garbage", V4, V7.replace("-", ""), f"{{{V7}}}", f"urn:uuid:{V7}", f"{V7}\n", f" {V7}"),
+    *("019a8f3e-7c1d-7f00-ca3b-5c6d7e8f9a0b", V7.replace("0", "\u0660"), "PROFILE"),
+]
+BAD_TIMES = [
+    *("2026-01-02T03:04:05", "2026-01-02", "yesterday", "", 1767322800),
+    *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0000-01-01T00:00:00Z"),
+    *("10000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-02T24:00:00Z"),
+    *("2026-01-02T03:04:05+25:00", "2026-01-02T03:04:05Z\n"),
+]
+BAD_SHA256 = [
+    *("a" * 63, "a" * 65, "a" * 64 + "\n", "g" * 64, "", "\u0661" * 64),
+    "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [bad[1:] for bad in BAD_FIELDS],
-    ids=[f"{field} {what}" for what, field, _ in BAD_FIELDS],
-)
-def test_a_bad_field_is_refused_by_its_name(
-    phone: Phone, stored: Stored, field: str, value: bytes
+def as_json(values: Iterable[object]) -> list[bytes]:
+    return [json.dumps(value).encode() for value in values]
+
+
+# What is refused of each field of an announcement, as JSON.
+BAD_FIELDS: dict[str, list[bytes]] = {
+    # Names that it has not, some of which other things have.
+    "colour": [b'"red"', DEEP, HUGE],
+    "File_Name": [b'"clip.m4a"'],
+    "__proto__": [b"{}"],
+    "status": [b'"ready"'],
+    "user_id": as_json([V7]),
+    "file_name": [b"5", b"null", b'["clip.m4a"]', DEEP, *as_json(BAD_FILE_NAMES)],
+    "size": [
+        *(b'"3"', b"true", b"null", b"3.5", b"3e-1", b"-3.0", b"1e400", b"0", b"-1", b"-0"),
+        *(b"-1" + b"0" * 30, b"-" + HUGE),
+    ],
+    "content_type": [b"5", b"null"],
+    "duration_ms": [
+        *(b"-1", b"1.5", b"9007199254740992", b"1" + b"0" * 30, HUGE, b'"1000"', b"true"),
+    ],
+    "upload_method": [b'"PUT"'],
+    "notes": [b'"%s"' % (b"x" * 4001), b"5"],
+    "tags": [b'"work"', b'{"0": "work"}', *as_json([["x"] * 51])],
+    "sha256": as_json(BAD_SHA256),
+    "recorded_at": as_json(BAD_TIMES),
+    "id": as_json([*BAD_IDS, "", 5]),
+}
+BAD_TAGS = ["", "x" * 101, "a\nb", "a\n", "\0", 5, None, ["x"], json.loads("[" * 500 + "]" * 500)]
+BAD_TYPES = [
+    *("", "audio/", "video/x-msvideo", "text/plain", "; codecs=opus", "audio/*"),
+    *("audio/mp4, audio/mp4", "audio/mp4\n", "audio/\u00e9", "audio/" + "x" * 294),
+]
+UNSUPPORTED: Refusal = (415, "unsupported_media_type", ["content_type"])
+
+
+@pytest.mark.parametrize("field", BAD_FIELDS)
+def test_a_bad_field_is_refused_by_its_name(phone: Phone, field: str, refused: Refused) -> None:
+    refused(
+        lambda value: phone.post("/recordings", announcement(**{field: value})),
+        BAD_FIELDS[field],
+        field,
+    )
+
+
+def without(field: str) -> bytes:
+    return json.dumps({name: value for name, value in GOOD.items() if name != field}).encode()
+
+
+# What is refused of the whole, by what is blamed.
+BAD_BODIES: dict[str, list[bytes]] = {
+    **{field: [without(field)] for field in ("content_type", "size")},
+    "file_name": [
+        without("file_name"),
+        announcement()[:-1] + b',"file_name":5,"file_name":"clip.m4a"}',
+        announcement()[:-1] + b',"file_name":"clip.m4a","file_name":5}',
+    ],
+    "tags[0]": [announcement(tags=DEEP)],
+    "tags[1]": [announcement(tags=tags) for tags in as_json(["work", tag] for tag in BAD_TAGS)],
+    "a": [b'{"a":' * 100_000],
+}
+
+
+@pytest.mark.parametrize("blamed", BAD_BODIES)
+def test_what_is_missing_or_there_twice_or_nested_is_refused_by_its_place(
+    phone: Phone, blamed: str, refused: Refused
 ) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    assert_refused(phone.post("/recordings", announcement(**{field: value})), field)
-    assert stored(f"USER#{phone.user_id}") == before
+    refused(lambda body: phone.post("/recordings", body), BAD_BODIES[blamed], blamed)
 
 
-@pytest.mark.parametrize("tag", BAD_TAGS.values(), ids=BAD_TAGS)
-def test_a_bad_tag_is_refused_by_its_place(phone: Phone, tag: object) -> None:
-    assert_refused(phone.post("/recordings", GOOD | {"tags": ["work", tag]}), "tags[1]")
+def test_a_size_beyond_the_limit_is_too_large(phone: Phone, refused: Refused) -> None:
+    sizes = [2 * 1024**3 + 1, 5_000_000_001, 2**63, 2**64, 10**30, 10**4000]
+
+    refused(
+        lambda size: phone.post("/recordings", announcement(size=str(size).encode())),
+        sizes,
+        (413, "too_large", ["size"]),
+    )
 
 
-def test_tags_nested_deep_are_refused(phone: Phone) -> None:
-    assert_refused(phone.post("/recordings", announcement(tags=DEEP)), "tags[0]")
-
-
-@pytest.mark.parametrize("field", GOOD)
-def test_a_missing_field_is_refused_by_its_name(phone: Phone, stored: Stored, field: str) -> None:
-    before = stored(f"USER#{phone.user_id}")
-    rest = {name: value for name, value in GOOD.items() if name != field}
-
-    assert_refused(phone.post("/recordings", rest), field)
-    assert stored(f"USER#{phone.user_id}") == before
-
-
-@pytest.mark.parametrize("order", [["a/b", "clip.m4a"], ["clip.m4a", "a/b"]], ids=" then ".join)
-def test_a_field_that_is_given_twice_is_checked_twice(phone: Phone, order: list[str]) -> None:
-    first, second = (json.dumps(name).encode() for name in order)
-    twice = announcement()[:-1] + b',"file_name":' + first + b',"file_name":' + second + b"}"
-
-    assert_refused(phone.post("/recordings", twice), "file_name")
-
-
-@pytest.mark.parametrize(
-    "size",
-    [2 * 1024**3 + 1, 5_000_000_001, 2**63, 2**64, 10**30, 10**4000],
-    ids=["by one byte", "5 GB", "2**63", "2**64", "10**30", "10**4000"],
-)
-def test_a_size_beyond_the_limit_is_too_large(phone: Phone, stored: Stored, size: int) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    answer = phone.post("/recordings", announcement(size=str(size).encode()))
-
-    assert (answer.status, answer.code, answer.fields) == (413, "too_large", ["size"])
-    assert stored(f"USER#{phone.user_id}") == before
-
-
-def test_a_size_that_no_number_holds_is_not_stored(phone: Phone, stored: Stored) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    answer = phone.post("/recordings", announcement(size=HUGE))
-
-    assert answer.status in {400, 413}
-    assert answer.fields == ["size"]
-    assert stored(f"USER#{phone.user_id}") == before
-
-
-@pytest.mark.parametrize("content_type", BAD_TYPES.values(), ids=BAD_TYPES)
+@pytest.mark.parametrize("how", ["announced", "direct"])
 def test_a_content_type_that_is_not_listed_is_unsupported(
-    phone: Phone, stored: Stored, content_type: str
+    phone: Phone, how: str, refused: Refused
 ) -> None:
-    before = stored(f"USER#{phone.user_id}")
+    def send(kind: str) -> Answer:
+        if how == "direct":
+            return phone.put_audio(V7, b"some sound", content_type=kind)
+        return phone.post("/recordings", GOOD | {"content_type": kind})
 
-    answer = phone.post("/recordings", GOOD | {"content_type": content_type})
-
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
-    assert stored(f"USER#{phone.user_id}") == before
+    refused(send, BAD_TYPES, UNSUPPORTED)
 
 
 # What is not bad
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["x", "x" * 255, "\U0001f600" * 255, "...", ".hidden", "a b", "~", "%2F", "\u202e", "CON"],
-    ids=lambda name: ascii(name)[:12],
-)
-def test_an_unusual_file_name_is_kept_as_it_is(phone: Phone, name: str) -> None:
-    begun = phone.post("/recordings", GOOD | {"file_name": name})
+def test_an_unusual_file_name_is_kept_as_it_is(phone: Phone) -> None:
+    names = ["x", "x" * 255, "\U0001f600" * 255, "...", ".hidden", "a b", "~", "%2F", "\u202e"]
+    names += ["CON", ".", "..", "/", "../clip.m4a", "9/12 a\\b"]
 
-    assert (begun.status, begun.json["recording"]["file_name"]) == (201, name)
+    begun = [phone.post("/recordings", GOOD | {"file_name": name}) for name in names]
+
+    assert [each.json["recording"]["file_name"] for each in begun] == names
 
 
 def test_an_id_in_upper_case_is_the_same_id(phone: Phone) -> None:
@@ -325,22 +226,27 @@ def test_an_id_in_upper_case_is_the_same_id(phone: Phone) -> None:
     assert phone.get(f"/recordings/{V7.upper()}").json["id"] == V7
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [
-        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
-        ("2026-01-02T03:04:05.678+14:00", "2026-01-01T13:04:05.678000Z"),
-        ("2026-01-02t03:04:05z", "2026-01-02T03:04:05Z"),
-        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
-        ("0999-12-31T23:59:59Z", "0999-12-31T23:59:59Z"),
-        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
-    ],
-)
-def test_a_time_is_kept_in_utc(phone: Phone, given: str, kept: str) -> None:
+KEPT_TIMES = {
+    "2026-01-02T03:04:05Z": "2026-01-02T03:04:05.000Z",
+    "2026-01-02T03:04:05.678+14:00": "2026-01-01T13:04:05.678Z",
+    "2026-01-02T03:04:05.6789999Z": "2026-01-02T03:04:05.678Z",
+    "2026-01-02T03:04:05,6Z": "2026-01-02T03:04:05.600Z",
+    "2026-01-02t03:04:05z": "2026-01-02T03:04:05.000Z",
+    "2026-01-02T03:04Z": "2026-01-02T03:04:00.000Z",
+    "2026-01-02T03:04-0530": "2026-01-02T08:34:00.000Z",
+    "2026-01-02T03:04:05+01": "2026-01-02T02:04:05.000Z",
+    "9999-12-31T23:59:59Z": "9999-12-31T23:59:59.000Z",
+    "0999-12-31T23:59:59Z": "0999-12-31T23:59:59.000Z",
+    "0001-01-01T00:00:00Z": "0001-01-01T00:00:00.000Z",
+}
+
+
+@pytest.mark.parametrize("given", KEPT_TIMES)
+def test_a_time_is_kept_in_utc(phone: Phone, given: str) -> None:
     begun = phone.post("/recordings", GOOD | {"recorded_at": given}).json["recording"]
 
-    assert begun["recorded_at"] == kept
-    assert phone.get(f"/recordings/{begun['id']}").json["recorded_at"] == kept
+    assert begun["recorded_at"] == KEPT_TIMES[given]
+    assert phone.get(f"/recordings/{begun['id']}").json["recorded_at"] == KEPT_TIMES[given]
 
 
 @pytest.mark.parametrize("duration", [0, 2**53 - 1])
@@ -348,166 +254,6 @@ def test_a_duration_at_its_bound_is_kept(phone: Phone, duration: int) -> None:
     begun = phone.post("/recordings", GOOD | {"duration_ms": duration})
 
     assert begun.json["recording"]["duration_ms"] == duration
-
-
-# Queries
-
-BAD_QUERIES = {
-    "limit=0": "limit",
-    "limit=101": "limit",
-    "limit=x": "limit",
-    "limit=-1": "limit",
-    "limit=": "limit",
-    "limit=1.5": "limit",
-    "limit=%201": "limit",
-    "limit=%2B1": "limit",
-    "limit=0x1": "limit",
-    "limit=1_0": "limit",
-    "limit=%D9%A1": "limit",
-    "limit=%FF": "limit",
-    "limit=true": "limit",
-    "limit=null": "limit",
-    "limit=1%00": "limit",
-    f"limit={'9' * 30}": "limit",
-    f"limit={'9' * 5000}": "limit",
-    "limit=1&limit=2": "limit",
-    "limit=1&limit=1": "limit",
-    "limit[]=1": "limit[]",
-    "Limit=1": "Limit",
-    "after=": "after",
-    "after=garbage": "after",
-    f"after={V4}": "after",
-    f"after={V7}%0A": "after",
-    f"after={V7}&after={V7}": "after",
-    "after=null": "after",
-    "order=": "order",
-    "order=up": "order",
-    "order=DESC": "order",
-    "order=asc&order=desc": "order",
-    "status=": "status",
-    "status=deleted": "status",
-    "status=READY": "status",
-    "status=ready%23": "status",
-    "status=ready&status=ready": "status",
-    "colour=red": "colour",
-    "colour": "colour",
-    "user_id=1": "user_id",
-    "%24.x=1": "$.x",
-    "a%60b=1": "a`b",
-    "%00=1": "\0",
-}
-
-
-@pytest.mark.parametrize(("query", "field"), BAD_QUERIES.items(), ids=lambda text: text[:40])
-def test_a_bad_query_is_refused_by_its_name(phone: Phone, query: str, field: str) -> None:
-    assert_refused(phone.get(f"/recordings?{query}"), field)
-
-
-@pytest.mark.parametrize(
-    "query", [{}, {"limit": 1}, {"limit": 100}, {"after": V7.upper()}, {"order": "asc"}]
-)
-def test_a_good_query_is_answered(phone: Phone, query: dict[str, object]) -> None:
-    assert phone.get("/recordings", query=query).json == {"recordings": [], "next": None}
-
-
-@pytest.mark.parametrize("value", ["", "yes", "2", "null", "TRU"])
-def test_a_deletion_that_is_not_clear_deletes_nothing(phone: Phone, value: str) -> None:
-    kept = phone.upload_directly(b"some sound")
-
-    answer = phone.delete(f"/recordings/{kept}", query={"permanent": value})
-
-    assert_refused(answer, "permanent")
-    assert phone.listed() == [kept]
-
-
-# Paths
-
-
-@pytest.mark.parametrize("what", [what for what in BAD_IDS if what != "empty"])
-@pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.parameters], ids=lambda route: route.name
-)
-def test_a_bad_id_in_the_path_is_refused_by_its_name(phone: Phone, route: Route, what: str) -> None:
-    path = path_of(route, quote(str(BAD_IDS[what]), safe=""))
-
-    assert_refused(phone.call(route.method, path), route.parameters[0])
-
-
-@pytest.mark.parametrize("id", ["..", "%2E%2E%2F", "a%2Fb", "%00", "{id}", "%", "\u20ac", "%FF"])
-def test_a_path_that_leads_elsewhere_is_refused(phone: Phone, id: str) -> None:
-    assert_refused(phone.get(f"/recordings/{id}"), "id")
-
-
-# Headers
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "",
-        "1",
-        "x",
-        '"x"',
-        '""',
-        '"-1"',
-        '"1',
-        'W/"1"',
-        '"1", "2"',
-        '"1"\n',
-        '"\u0661"',
-        HUGE.decode(),
-    ],
-    ids=lambda value: ascii(value)[:12],
-)
-def test_an_if_match_that_names_no_version_changes_nothing(phone: Phone, value: str) -> None:
-    kept = phone.upload_directly(b"some sound")
-
-    answer = phone.patch(f"/recordings/{kept}", {"notes": "x"}, headers={"If-Match": value})
-
-    assert_refused(answer, "If-Match")
-    assert "notes" not in phone.get(f"/recordings/{kept}").json
-
-
-# Changes
-
-BAD_CHANGES: list[tuple[str, object]] = [
-    *(("file_name", name) for name in BAD_FILE_NAMES.values()),
-    ("file_name", None),
-    ("tags", None),
-    ("tags", "work"),
-    ("notes", "x" * 4001),
-    ("size", 5),
-    ("status", "ready"),
-    ("version", 7),
-]
-
-
-@pytest.mark.parametrize(("field", "value"), BAD_CHANGES, ids=lambda value: ascii(value)[:12])
-def test_a_bad_change_changes_nothing(phone: Phone, field: str, value: object) -> None:
-    begun = phone.announce(b"some sound").json["recording"]
-
-    answer = phone.patch(f"/recordings/{begun['id']}", {"notes": "x", field: value})
-
-    assert_refused(answer, field)
-    assert phone.get(f"/recordings/{begun['id']}").json == begun
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({"size": 3}, "size"),
-        ({"parts": {}}, "parts"),
-        ({"parts": [{"number": 0, "etag": "x"}]}, "parts[0].number"),
-        ({"parts": [{"number": 1}]}, "parts[0].etag"),
-    ],
-    ids=str,
-)
-def test_a_completion_takes_nothing_but_parts(
-    phone: Phone, body: dict[str, object], field: str
-) -> None:
-    begun = phone.announce(b"some sound").json["recording"]
-
-    assert_refused(phone.post(f"/recordings/{begun['id']}/complete", body), field)
 
 
 def test_what_does_not_apply_may_be_null(phone: Phone) -> None:
@@ -520,94 +266,183 @@ def test_what_does_not_apply_may_be_null(phone: Phone) -> None:
     assert announced.json["upload"]["method"] == "put"
 
 
+# Queries
+
+BAD_QUERIES = {
+    "limit": [
+        *("limit=0", "limit=101", "limit=x", "limit=-1", "limit=", "limit=1.5", "limit=%201"),
+        *("limit=%2B1", "limit=0x1", "limit=1_0", "limit=%D9%A1", "limit=%FF", "limit=true"),
+        *("limit=null", "limit=1%00", f"limit={'9' * 30}", f"limit={'9' * 5000}"),
+        *("limit=1&limit=2", "limit=1&limit=1"),
+    ],
+    "after": [
+        *("after=", "after=garbage", "after=null", f"after={V4}", f"after={V7}%0A"),
+        f"after={V7}&after={V7}",
+    ],
+    "order": ["order=", "order=up", "order=DESC", "order=asc&order=desc"],
+    "status": [
+        *("status=", "status=deleted", "status=READY", "status=ready%23"),
+        "status=ready&status=ready",
+    ],
+    # Names that it has not.
+    "colour": ["colour=red", "colour"],
+    "user_id": ["user_id=1"],
+    "limit[]": ["limit[]=1"],
+    "Limit": ["Limit=1"],
+    "$.x": ["%24.x=1"],
+    "a`b": ["a%60b=1"],
+    "\0": ["%00=1"],
+}
+
+
+@pytest.mark.parametrize("field", BAD_QUERIES, ids=ascii)
+def test_a_bad_query_is_refused_by_its_name(phone: Phone, field: str, refused: Refused) -> None:
+    refused(lambda query: phone.get(f"/recordings?{query}"), BAD_QUERIES[field], field)
+
+
+def test_a_good_query_is_answered(phone: Phone) -> None:
+    for query in ("", "limit=1", "limit=100", f"after={V7.upper()}", "order=asc"):
+        assert phone.get(f"/recordings?{query}").json == {"recordings": [], "next": None}
+
+
+def test_a_deletion_that_is_not_clear_deletes_nothing(phone: Phone, refused: Refused) -> None:
+    kept = phone.upload_directly(b"some sound")
+
+    refused(
+        lambda value: phone.delete(f"/recordings/{kept}", query={"permanent": value}),
+        ["", "yes", "2", "null", "TRU"],
+        "permanent",
+    )
+    assert phone.listed() == [kept]
+
+
+# Paths and headers
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.parameters], ids=named)
+def test_a_bad_id_in_the_path_is_refused_by_its_name(
+    phone: Phone, route: Route, refused: Refused
+) -> None:
+    refused(
+        lambda id: phone.call(route.method, path_of(route, quote(id, safe=""))),
+        BAD_IDS,
+        route.parameters[0],
+    )
+
+
+def test_a_path_that_leads_elsewhere_is_refused(phone: Phone, refused: Refused) -> None:
+    refused(
+        lambda id: phone.get(f"/recordings/{id}"),
+        ["..", "%2E%2E%2F", "a%2Fb", "%00", "{id}", "%", "\u20ac", "%FF"],
+        "id",
+    )
+
+
+BAD_VERSIONS = [
+    *("", "1", "x", '"x"', '""', '"-1"', '"1', 'W/"1"', '"1", "2"', '"1"\n', '"\u0661"'),
+    HUGE.decode(),
+]
+
+
+def test_an_if_match_that_names_no_version_changes_nothing(phone: Phone, refused: Refused) -> None:
+    path = f"/recordings/{phone.upload_directly(b'some sound')}"
+
+    refused(
+        lambda value: phone.patch(path, {"notes": "x"}, headers={"If-Match": value}),
+        BAD_VERSIONS,
+        "If-Match",
+    )
+
+
+# Changes and completions
+
+BAD_CHANGES: dict[str, list[object]] = {
+    "file_name": [*BAD_FILE_NAMES, None],
+    "tags": [None, "work"],
+    "notes": ["x" * 4001],
+    "size": [5],
+    "status": ["ready"],
+    "version": [7],
+}
+
+
+@pytest.mark.parametrize("field", BAD_CHANGES)
+def test_a_bad_change_changes_nothing(phone: Phone, field: str, refused: Refused) -> None:
+    path = f"/recordings/{phone.announce(b'some sound').json['recording']['id']}"
+
+    refused(
+        lambda value: phone.patch(path, {"notes": "x", field: value}), BAD_CHANGES[field], field
+    )
+
+
+BAD_COMPLETIONS: dict[str, object] = {
+    "size": {"size": 3},
+    "parts": {"parts": {}},
+    "parts[0].number": {"parts": [{"number": 0, "etag": "x"}]},
+    "parts[0].etag": {"parts": [{"number": 1}]},
+}
+
+
+@pytest.mark.parametrize("blamed", BAD_COMPLETIONS)
+def test_a_completion_takes_nothing_but_parts(phone: Phone, blamed: str, refused: Refused) -> None:
+    id = phone.announce(b"some sound").json["recording"]["id"]
+
+    refused(lambda body: phone.complete(id, body), [BAD_COMPLETIONS[blamed]], blamed)
+
+
 # Direct uploads
 
 
-@pytest.mark.parametrize("name", BAD_FILE_NAMES.values(), ids=BAD_FILE_NAMES)
-def test_a_direct_upload_with_a_bad_name_is_not_stored(
-    phone: Phone, stored: Stored, name: str
+def test_a_direct_upload_without_a_good_name_or_bytes_is_not_stored(
+    phone: Phone, refused: Refused
 ) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    assert_refused(phone.put_audio(V7, b"some sound", file_name=name), "file_name")
-    assert stored(f"USER#{phone.user_id}") == before
-
-
-def test_a_direct_upload_without_a_name_is_refused(phone: Phone) -> None:
-    answer = phone.call("PUT", f"/recordings/{V7}/audio", b"x")
-
-    assert_refused(answer, "file_name")
-
-
-def test_a_direct_upload_without_bytes_is_refused(phone: Phone, stored: Stored) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    assert_refused(phone.put_audio(V7, b""), "body")
-    assert stored(f"USER#{phone.user_id}") == before
+    refused(
+        lambda name: phone.put_audio(V7, b"some sound", file_name=name), BAD_FILE_NAMES, "file_name"
+    )
+    refused(lambda data: phone.put_audio(V7, data), [b""], "body")
+    refused(
+        lambda query: phone.call("PUT", f"/recordings/{V7}/audio{query}", b"x"), [""], "file_name"
+    )
 
 
 def test_a_direct_upload_of_too_many_bytes_is_not_stored(
-    phone: Phone, stored: Stored, settings: Settings
+    phone: Phone, settings: Settings, refused: Refused
 ) -> None:
-    before = stored(f"USER#{phone.user_id}")
+    data = bytes(settings.direct_upload_bytes + 1)
 
-    answer = phone.put_audio(V7, bytes(settings.direct_upload_bytes + 1))
-
-    assert (answer.status, answer.code) == (413, "too_large")
-    assert "POST /recordings" in answer.json["detail"]
-    assert stored(f"USER#{phone.user_id}") == before
-
-
-@pytest.mark.parametrize("content_type", BAD_TYPES.values(), ids=BAD_TYPES)
-def test_a_direct_upload_of_another_type_is_not_stored(
-    phone: Phone, stored: Stored, content_type: str
-) -> None:
-    before = stored(f"USER#{phone.user_id}")
-
-    answer = phone.put_audio(V7, b"some sound", content_type=content_type)
-
-    assert (answer.status, answer.code) == (415, "unsupported_media_type")
-    assert stored(f"USER#{phone.user_id}") == before
+    refused(lambda data: phone.put_audio(V7, data), [data], (413, "too_large", ["body"]))
+    assert "POST /recordings" in phone.put_audio(V7, data).json["detail"]
 
 
 # Accounts
 
-BAD_ADDRESSES = {
-    "no at": "ann",
-    "two ats": "ann@example@com",
-    "nobody": "@example.com",
-    "nowhere": "ann@",
-    "space": "ann @example.com",
-    "newline": "ann@example.com\n",
-    "NUL": "ann\0@example.com",
-    "C1": "ann\x85@example.com",
-    "empty": "",
-    "255 characters": "a" * 243 + "@example.com",
+BAD_ADDRESSES = [
+    *("ann", "ann@example@com", "@example.com", "ann@", "ann @example.com", "", 5, None),
+    *("ann@example.com\n", "ann\0@example.com", "ann\x85@example.com", ["ann@example.com"]),
+    "a" * 243 + "@example.com",
     # Each of these is 33 bytes in NFKC.
-    "52 characters, 1332 bytes": "\ufdfa" * 40 + "@example.com",
-    "number": 5,
-    "null": None,
-    "list": ["ann@example.com"],
-}
+    "\ufdfa" * 40 + "@example.com",
+]
 
 
-@pytest.mark.parametrize("path", ["/auth/signup", "/auth/login"])
-@pytest.mark.parametrize("email", BAD_ADDRESSES.values(), ids=BAD_ADDRESSES)
-def test_what_is_no_address_is_refused_by_its_name(nobody: Phone, path: str, email: object) -> None:
-    answer = nobody.post(path, {"email": email, "password": "correct horse"})
+@pytest.mark.parametrize("path", ["/auth/signup", "/auth/login", "/auth/password/forgot"])
+def test_what_is_no_address_is_refused_by_its_name(
+    nobody: Phone, path: str, refused: Refused
+) -> None:
+    proof = {} if "forgot" in path else {"password": "correct horse"}
 
-    assert_refused(answer, "email")
-    assert_refused(nobody.post("/auth/password/forgot", {"email": email}), "email")
+    refused(lambda email: nobody.post(path, {"email": email} | proof), BAD_ADDRESSES, "email")
 
 
 @pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
-@pytest.mark.parametrize(
-    "token", ["", "x" * 1001, 5, None, [], {}], ids=lambda token: str(token)[:9]
-)
 def test_what_is_no_refresh_token_is_refused_by_its_name(
-    nobody: Phone, path: str, token: object
+    nobody: Phone, path: str, refused: Refused
 ) -> None:
-    assert_refused(nobody.post(path, {"refresh_token": token}), "refresh_token")
+    refused(
+        lambda token: nobody.post(path, {"refresh_token": token}),
+        ["", "x" * 1001, 5, None, [], {}],
+        "refresh_token",
+    )
 
 
 def test_a_refusal_does_not_repeat_a_password(nobody: Phone) -> None:
@@ -621,31 +456,27 @@ def test_a_refusal_does_not_repeat_a_password(nobody: Phone) -> None:
 
 # Anything at all
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(
-    LEAVES,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
 # What a header can hold; the rest no HTTP server lets through.
 HEADER_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"))
+HEADERS = st.sampled_from(["If-Match", "Content-Type", "Accept", "Origin", "X-Amz-Date"])
 IDS = st.sampled_from([V7, V7.upper(), V4]) | st.text(min_size=1)
+NEARLY_GOOD: dict[str, Any] = {
+    **GOOD,
+    **{"id": V7, "after": V7, "limit": 50, "tags": ["work"], "name": "Ann"},
+    **{"email": "ann@example.com", "password": "correct horse"},
+    "recorded_at": "2026-01-02T03:04:05Z",
+}
 
 
-def objects(fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects of some of the fields that a struct has, and perhaps of some that it has not."""
-    good: dict[str, Any] = {
-        **GOOD,
-        "id": V7,
-        "email": "ann@example.com",
-        "password": "correct horse",
-        "name": "Ann",
-        "recorded_at": "2026-01-02T03:04:05Z",
-        "tags": ["work"],
-        "limit": 50,
-        "after": V7,
-    }
-    known = {name: VALUES | st.just(good.get(name, "")) for name in fields}
+def objects(struct: type | None) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects of some of the fields that a struct has, and perhaps of one that it has not."""
+    fields = getattr(struct, "__struct_fields__", ())
+    known = {name: VALUES | st.just(NEARLY_GOOD.get(name, "")) for name in fields}
     return st.builds(
         lambda given, more: given | more,
         st.fixed_dictionaries({}, optional=known),
@@ -653,24 +484,23 @@ def objects(fields: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def fields_of(struct: type | None) -> tuple[str, ...]:
-    return getattr(struct, "__struct_fields__", ())
+def _json(value: object) -> bytes:
+    # With NaN and lone surrogates, which Python writes and JSON does not have.
+    return json.dumps(value).encode()
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("route", ROUTES, ids=named)
 @hypothesis_settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
+    max_examples=400 if HAS_TIME else 10,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 def test_no_input_whatever_gets_a_500(phone: Phone, route: Route, data: st.DataObject) -> None:
-    body = data.draw(objects(fields_of(route.body)).map(_json) | VALUES.map(_json) | st.binary())
-    query = data.draw(objects(fields_of(route.query)) | st.just({}))
-    names = st.sampled_from(["If-Match", "Content-Type", "Accept", "Origin", "X-Amz-Date"])
-    headers = data.draw(st.dictionaries(names, HEADER_TEXT | st.just("audio/mp4"), max_size=3))
+    body = data.draw(objects(route.body).map(_json) | VALUES.map(_json) | st.binary())
+    query = data.draw(objects(route.query) | st.just({}))
+    texts = HEADER_TEXT | st.just("audio/mp4")
+    headers = data.draw(st.dictionaries(HEADERS, texts, max_size=3))
     path = path_of(route, quote(data.draw(IDS), safe=""))
 
     # The phone itself fails for an answer that is not documented.
@@ -678,8 +508,3 @@ def test_no_input_whatever_gets_a_500(phone: Phone, route: Route, data: st.DataO
     answer = phone.call(route.method, f"{path}?{sent}", body, headers=headers)
 
     assert answer.status < 500, answer.text
-
-
-def _json(value: object) -> bytes:
-    # With NaN and lone surrogates, which Python writes and JSON does not have.
-    return json.dumps(value).encode()

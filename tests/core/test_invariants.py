@@ -13,7 +13,6 @@ from chalicelib import wiring
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
-from chalicelib.models import requests
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.support import shortcut
@@ -107,13 +106,12 @@ def still_there(user_id: str, recording_id: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def _hundreds_of_failures(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Makes them cheap: no log, and uploads in parts that have few bytes.
 
     The last part of an upload, which may be the only one, has as few as it likes.
     """
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     caplog.set_level(logging.CRITICAL)
 
 

@@ -39,7 +39,7 @@ def load(clients: int, seconds: int) -> int:
             "make", "run", f"PORT={port}", log=Path(folder, "log"), port=port, environ=ENVIRON
         ) as server,
     ):
-        command = [str(BIN / "locust"), "--locustfile", str(ROOT / "tests" / "load_user.py")]
+        command = [str(BIN / "locust"), "--locustfile", str(Path(__file__).with_name("user.py"))]
         loaded = subprocess.run(
             [*command, "--host", server.url, *options],
             cwd=folder,

@@ -14,11 +14,12 @@ import pytest
 from app import app
 from chalicelib import settings
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION
-from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.models import media_types
 from ops import finish, stages
 from ops.gateway import REFUSALS
 from ops.package import NOT_RUN
 from ops.policies import GRANTS, JOBS, name_in_lambda
+from ops.stages import Stage
 from tests.ops.test_package import MOST_BYTES
 from tests.support import projects
 from tests.support.iam import ACCOUNT
@@ -287,13 +288,46 @@ def test_every_route_is_the_apps(deployed: Deployed) -> None:
 
 
 def test_audio_comes_as_the_bytes_it_is(deployed: Deployed) -> None:
-    assert deployed.now["api"]["binaryMediaTypes"] == list(AUDIO_TYPES)
+    assert deployed.now["api"]["binaryMediaTypes"] == list(media_types.DIRECT)
 
 
 def test_the_api_is_deployed_under_the_stages_name(deployed: Deployed) -> None:
     (stage,) = client("apigateway").get_stages(restApiId=deployed.now["api"]["id"])["item"]
 
     assert stage["stageName"] == "prod"
+
+
+def test_the_stage_is_throttled_as_its_limits_say(deployed: Deployed) -> None:
+    (stage,) = client("apigateway").get_stages(restApiId=deployed.now["api"]["id"])["item"]
+
+    limits = Stage("prod").limits
+    every = stage["methodSettings"]["*/*"]
+    assert every["throttlingRateLimit"] == limits.requests_per_second
+    assert every["throttlingBurstLimit"] == limits.requests_at_once
+
+
+def reserved_for_notice() -> int | None:
+    found = client("lambda").get_function_concurrency(FunctionName=NAMES["notice"])
+    number: int | None = found.get("ReservedConcurrentExecutions")
+    return number
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_part_of_the_accounts_concurrency_is_the_jobs_own() -> None:
+    assert reserved_for_notice() == Stage("prod").limits.notice_at_once
+
+
+def test_where_an_account_has_too_little_of_it_that_is_said(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stages, "ROOT", deployed.folder)
+    client("lambda").delete_function_concurrency(FunctionName=NAMES["notice"])
+    monkeypatch.setenv("MOTO_LAMBDA_CONCURRENCY_QUOTA", "10")
+
+    assert finish.main(["--stage", "prod"]) == 0
+
+    assert "recorder-prod-notice: 20 at once are not reserved" in capsys.readouterr().out
+    assert reserved_for_notice() is None
 
 
 def test_a_preflight_is_answered_for_the_stages_own_origin(deployed: Deployed) -> None:

@@ -42,8 +42,9 @@ DEPENDENCIES = {"bcrypt", "dns", "email_validator", "idna", "jwt", "msgspec", "z
 class Packaged:
     """What `make package` wrote for a stage."""
 
-    def __init__(self, stage: str, folder: Path) -> None:
+    def __init__(self, stage: str, folder: Path, printed: str) -> None:
         self.stage = stage
+        self.printed = printed
         self.text = (folder / "out" / "sam.json").read_text()
         self.code = (folder / "out" / "deployment.zip").read_bytes()
 
@@ -85,7 +86,7 @@ def all_packaged(project: Path) -> dict[str, Packaged]:
     for stage in STAGES:
         ran = projects.make(project, "package", stage)
         assert ran.returncode == 0, ran.stderr
-        packaged[stage] = Packaged(stage, project)
+        packaged[stage] = Packaged(stage, project, ran.stdout + ran.stderr)
     return packaged
 
 
@@ -115,8 +116,12 @@ def test_the_code_is_the_app_what_it_needs_and_nothing_else(unzipped: Path) -> N
     assert there == {"app.py", "chalicelib", "chalice", *DEPENDENCIES}
 
 
-def test_of_our_own_it_has_the_modules(unzipped: Path) -> None:
-    ours = {each.relative_to(ROOT) for each in (ROOT / "chalicelib").rglob("*.py")}
+def test_of_our_own_it_has_the_modules_and_the_pages(unzipped: Path) -> None:
+    ours = {
+        each.relative_to(ROOT)
+        for each in (ROOT / "chalicelib").rglob("*")
+        if each.is_file() and each.suffix != ".pyc"
+    }
     there = (each.relative_to(unzipped) for each in (unzipped / "chalicelib").rglob("*"))
 
     assert {each for each in there if (unzipped / each).is_file()} == ours
@@ -336,6 +341,34 @@ def test_the_api_has_one_stage_which_is_traced(packaged: Packaged) -> None:
     # It would make one of its own.
     assert "StageName" not in deployment["Properties"]
     assert stage["Properties"]["TracingEnabled"] is True
+
+
+def test_the_stage_is_throttled_as_its_limits_say(packaged: Packaged) -> None:
+    made = packaged.translated().values()
+    (stage,) = [each for each in made if each["Type"] == "AWS::ApiGateway::Stage"]
+
+    limits = Stage(packaged.stage).limits
+    (setting,) = stage["Properties"]["MethodSettings"]
+    assert (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")
+    assert setting["ThrottlingRateLimit"] == limits.requests_per_second
+    assert setting["ThrottlingBurstLimit"] == limits.requests_at_once
+
+
+def test_nothing_is_reserved_unless_it_is_asked_for(packaged: Packaged) -> None:
+    # An account without that much would have the whole stack fail.
+    notice = packaged.translated()["Notice"]["Properties"]
+
+    reserved = ["ReservesNotice", {"Ref": "NoticeAtOnce"}, {"Ref": "AWS::NoValue"}]
+    assert notice["ReservedConcurrentExecutions"] == {"Fn::If": reserved}
+    assert json.loads(packaged.text)["Parameters"]["NoticeAtOnce"]["Default"] == 0
+
+
+def test_its_output_says_how_to_reserve_and_what_this_python_does(
+    all_packaged: dict[str, Packaged],
+) -> None:
+    for packaged in all_packaged.values():
+        assert "--parameter-overrides NoticeAtOnce=20" in packaged.printed
+        assert ("warning: Python 3." in packaged.printed) == (sys.version_info < (3, 12))
 
 
 def test_each_function_has_its_log_kept_as_long_as_the_stage_says(packaged: Packaged) -> None:

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from ops import provision, stacks, stages
+from ops import provision, runtime, stacks, stages
 from ops.policies import APP, GRANTS
 from ops.stages import ROOT
 from tests.support.iam import ACCOUNT
@@ -117,6 +117,67 @@ def test_what_the_stage_is_set_to_is_what_its_stack_is_made_with(
     assert made_with["Stage"] == "prod"
     assert made_with["StagingDays"] == "41"
     assert made_with["CorsOrigin"] == "https://app.example.com"
+
+
+def set_limits(folder: Path, **limits: object) -> None:
+    changed = config(folder)
+    changed["stages"]["prod"]["limits"] |= limits
+    (folder / "config.json").write_text(json.dumps(changed))
+
+
+def test_what_a_stage_may_cost_is_what_its_stack_is_made_with(
+    folder: Path, cloudformation: Any
+) -> None:
+    set_limits(folder, dollars_a_month=0, downloaded_bytes=1_000, mails_an_hour=50)
+
+    provisioned()
+
+    made_with = parameters(cloudformation)
+    assert made_with["DollarsAMonth"] == "0"
+    assert made_with["DownloadedBytes"] == "1000"
+    assert made_with["MailsAnHour"] == "50"
+
+
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        ({"requests_per_second": 0}, "requests_per_second"),
+        ({"dollars_a_month": "20"}, "dollars_a_month"),
+        ({"notice": 3}, "notice"),
+    ],
+)
+def test_a_limit_that_will_not_do_is_refused_by_its_name(
+    folder: Path, capsys: Capsys, limits: dict[str, object], named: str
+) -> None:
+    set_limits(folder, **limits)
+
+    assert provisioned() == 1
+
+    said = capsys.readouterr().err
+    assert "limits of prod in .chalice/config.json" in said
+    assert named in said
+
+
+def test_a_python_that_lambda_would_spoil_answers_with_is_refused_on_aws(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    monkeypatch.setattr(runtime.complaint, "__defaults__", ((3, 11, 9),))
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+
+    assert provisioned() == 1
+
+    assert "setup PYTHON=python3.12" in capsys.readouterr().err
+
+
+def test_it_will_do_elsewhere_than_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.complaint, "__defaults__", ((3, 11, 9),))
+
+    assert provisioned() == 0
+
+
+@pytest.mark.parametrize("version", [(3, 12), (3, 12, 1), (3, 14, 0)])
+def test_a_python_that_is_lambdas_own_is_nothing_to_complain_of(version: tuple[int, ...]) -> None:
+    assert runtime.complaint(version) is None
 
 
 def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any) -> None:
@@ -455,7 +516,7 @@ def test_a_stage_that_is_not_there_is_asked_for_wrongly(capsys: Capsys) -> None:
     assert "STAGE is one of dev, staging, prod" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("lacking", ["log_retention_in_days", "lambda_functions"])
+@pytest.mark.parametrize("lacking", ["log_retention_in_days", "lambda_functions", "limits"])
 def test_what_a_stage_lacks_is_named_before_anything_is_made(
     folder: Path, cloudformation: Any, capsys: Capsys, lacking: str
 ) -> None:

@@ -16,8 +16,9 @@ from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.upkeep import FIRST_DELAY, Tally
 from chalicelib.settings import Settings
 from chalicelib.telemetry import NAMESPACE
-from local.embedded.backend import TEMPLATE
+from local.embedded.template import TEMPLATE
 from ops.policies import GRANTS, JOBS, name_in_lambda
+from ops.stages import Stage
 from tests.support import ROOT
 
 MINUTE = timedelta(minutes=1)
@@ -244,17 +245,25 @@ class Watched(NamedTuple):
     metrics: list[str]
     dimensions: list[dict[str, str]]
     comparison: str
-    threshold: int
+    threshold: float
     missing: str
 
 
+SES, S3 = "AWS/SES", "AWS/S3"
 AT_LEAST, ABOVE = "GreaterThanOrEqualToThreshold", "GreaterThanThreshold"
-QUIET, ALARMING = "notBreaching", "breaching"
+QUIET, ALARMING, AS_BEFORE = "notBreaching", "breaching", "ignore"
 API = {"ApiName": app.app_name, "Stage": "prod"}
 STAGE = {"stage": "prod"}
 JOB_NAMES = [{"FunctionName": name_in_lambda(job, "prod")} for job in JOBS]
 THROTTLED = ["ReadThrottleEvents", "WriteThrottleEvents"]
 QUEUE, WAITING = {"QueueName": "recorder-prod-dead-letters"}, "ApproximateNumberOfMessagesVisible"
+RECORDINGS_OF_PROD = {"BucketName": "recorder-prod-recordings-1-r", "FilterId": "all"}
+IN_PROD = {
+    "Stage": "prod",
+    "AWS::AccountId": "1",
+    "AWS::Region": "r",
+    **Stage("prod").limits.parameters(),
+}
 
 WATCHED = {
     "api-errors": Watched("AWS/ApiGateway", "Sum", ["5XXError"], [API], AT_LEAST, 5, QUIET),
@@ -269,20 +278,34 @@ WATCHED = {
     "table-throttled": Watched(
         "AWS/DynamoDB", "Sum", THROTTLED, [{"TableName": "recorder-prod"}] * 2, AT_LEAST, 10, QUIET
     ),
+    "mails-failing": Watched(NAMESPACE, "Sum", ["mails_failed"], [STAGE], AT_LEAST, 5, QUIET),
+    "mails-many": Watched(NAMESPACE, "Sum", ["mails_sent"], [STAGE], ABOVE, 1000, QUIET),
+    # Where SES begins to look into an account. It says nothing while nothing is sent.
+    "mails-bouncing": Watched(
+        SES, "Maximum", ["Reputation.BounceRate"], [{}], AT_LEAST, 0.05, AS_BEFORE
+    ),
+    "mails-complained": Watched(
+        SES, "Maximum", ["Reputation.ComplaintRate"], [{}], AT_LEAST, 0.001, AS_BEFORE
+    ),
+    "downloads": Watched(
+        S3, "Sum", ["BytesDownloaded"], [RECORDINGS_OF_PROD], ABOVE, 25_000_000_000, QUIET
+    ),
 }
 
 
 def in_prod(value: Any) -> Any:
     """What a value of the template is in prod."""
     match value:
-        case {"Ref": "Stage"}:
-            return "prod"
         case {"Ref": "Table"}:
             return in_prod(properties("Table")["TableName"])
+        case {"Ref": "RecordingsBucket"}:
+            return in_prod(properties("RecordingsBucket")["BucketName"])
+        case {"Ref": name}:
+            return IN_PROD[name]
         case {"Fn::GetAtt": ["DeadLetters", "QueueName"]}:
             return in_prod(properties("DeadLetters")["QueueName"])
         case {"Fn::Sub": text}:
-            return text.replace("${Stage}", "prod")
+            return re.sub(r"\$\{([\w:]+)}", lambda name: IN_PROD.get(name[1], "x"), text)
     return value
 
 
@@ -298,9 +321,12 @@ def watched(alarm: Any) -> Watched:
         namespace,
         statistic,
         [each["MetricName"] for each in found],
-        [{pair["Name"]: in_prod(pair["Value"]) for pair in each["Dimensions"]} for each in found],
+        [
+            {pair["Name"]: in_prod(pair["Value"]) for pair in each.get("Dimensions", [])}
+            for each in found
+        ],
         alarm["ComparisonOperator"],
-        alarm["Threshold"],
+        float(in_prod(alarm["Threshold"])),
         alarm["TreatMissingData"],
     )
 
@@ -368,6 +394,63 @@ def test_upkeep_is_overdue_after_an_hour() -> None:
     assert alarm["Threshold"] == alarm["Period"] * alarm["EvaluationPeriods"] == 3600
 
 
+def delay(tries: int) -> int:
+    """In which minute a mail that cannot be sent is tried for so many times, from the first on."""
+    at = 0
+    for _ in range(tries - 1):
+        at += 1 + at
+    return at
+
+
+def test_one_mail_that_cannot_be_sent_is_not_mails_failing() -> None:
+    alarm = alarms()["mails-failing"]
+
+    assert delay(tries=int(alarm["Threshold"])) >= alarm["Period"] // 60
+
+
+@pytest.mark.parametrize("resource", ["Budget", "AlarmsPolicy"])
+def test_a_budget_of_nothing_is_none(resource: str) -> None:
+    nothing = {"Fn::Not": [{"Fn::Equals": [{"Ref": "DollarsAMonth"}, 0]}]}
+
+    assert template["Parameters"]["DollarsAMonth"]["Default"] == 0
+    assert resources[resource]["Condition"] == "HasBudget"
+    assert template["Conditions"]["HasBudget"] == nothing
+
+
+def test_the_budget_tells_at_half_of_it_and_at_all_of_it_and_when_it_will_be() -> None:
+    found = properties("Budget")
+    told = [each["Notification"] for each in found["NotificationsWithSubscribers"]]
+    to = [each["Subscribers"] for each in found["NotificationsWithSubscribers"]]
+
+    limit = {"Amount": {"Ref": "DollarsAMonth"}, "Unit": "USD"}
+    assert found["Budget"]["BudgetLimit"] == limit
+    assert found["Budget"]["TimeUnit"] == "MONTHLY"
+    assert [(each["NotificationType"], each["Threshold"]) for each in told] == [
+        ("ACTUAL", 50),
+        ("ACTUAL", 100),
+        ("FORECASTED", 100),
+    ]
+    assert to == [[{"SubscriptionType": "SNS", "Address": {"Ref": "Alarms"}}]] * 3
+
+
+def test_the_alarms_topic_takes_word_from_this_accounts_alarms_and_budgets_only() -> None:
+    (statement,) = properties("AlarmsPolicy")["PolicyDocument"]["Statement"]
+
+    services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
+    assert statement["Principal"] == {"Service": services}
+    account = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert statement["Condition"] == {"StringEquals": account}
+
+
+def test_downloads_are_counted_only_where_somebody_wants_to_know() -> None:
+    counted = properties("RecordingsBucket")["MetricsConfigurations"]
+
+    of_none = {"Ref": "AWS::NoValue"}
+    (name,) = [d["Value"] for d in properties("Downloads")["Dimensions"] if d["Name"] == "FilterId"]
+    assert counted == {"Fn::If": ["CountsDownloads", [{"Id": name}], of_none]}
+    assert template["Parameters"]["DownloadedBytes"]["Default"] == 0
+
+
 def test_the_apis_log_is_where_its_function_writes() -> None:
     log = properties("ApiLog")
 
@@ -390,7 +473,7 @@ def test_nobody_is_mailed_unless_an_address_is_given() -> None:
 def widgets() -> Any:
     """What the dashboard of prod shows."""
     text = in_prod(properties("Dashboard")["DashboardBody"])
-    return json.loads(re.sub(r"\$\{[\w:]+}", "x", text))["widgets"]
+    return json.loads(text)["widgets"]
 
 
 def shown() -> set[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.aws.dynamodb.items import Item, account_key, from_attributes
 from chalicelib.settings import Settings
-from local.embedded.backend import REGION
+from local.embedded.environment import REGION
 from tests.stateful.model import Arrived, Library, Recording, Sound, facts
 from tests.support.invariants import Invariants
 

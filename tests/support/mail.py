@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 from chalicelib import wiring
-from local.embedded import backend
-from local.embedded.mailbox import mails
+from local.embedded.environment import REGION
 from tests.support import leaks
+from tests.support.moto.mailbox import mails
 from tests.support.phone import Phone
 
 
 def delivered_to(address: str) -> list[dict[str, str]]:
     """The mails that an address has got, once the post has been round; oldest first."""
     wiring.services().mail.deliver()
-    return [mail for mail in mails(backend.REGION) if mail["to"] == address]
+    return [mail for mail in mails(REGION) if mail["to"] == address]
 
 
 def token_in(mail: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local.embedded.backend import ISOLATED, REGION
+from local.embedded.environment import ISOLATED, REGION
 
 CREDENTIALS = Credentials(ISOLATED["AWS_ACCESS_KEY_ID"], ISOLATED["AWS_SECRET_ACCESS_KEY"])
 

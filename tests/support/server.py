@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
+from botocore.config import Config
 
 from chalicelib.core.ids import uuid7
 from tests.support import ROOT, leaks
@@ -42,12 +45,12 @@ OTHERS_SETTINGS = {
 
 
 def _learn_request(request: httpx.Request) -> None:
-    if request.headers.get("content-type") == "application/json":
+    if request.headers.get("content-type", "").startswith("application/json"):
         leaks.learn(request.read())
 
 
 def _learn_answer(response: httpx.Response) -> None:
-    if response.headers.get("content-type") == "application/json":
+    if response.headers.get("content-type", "").startswith("application/json"):
         leaks.learn(response.read())
 
 
@@ -83,6 +86,16 @@ class Server:
 
     def sign_up(self) -> User:
         return User(self.url)
+
+    def s3(self) -> Any:
+        """A client of its embedded S3, as `make audit` has one."""
+        port = self.url.rpartition(":")[2]
+        word = json.loads((ROOT / ".recorder" / f"{port}.json").read_text())
+        session = boto3.session.Session(
+            word["AWS_ACCESS_KEY_ID"], word["AWS_SECRET_ACCESS_KEY"], region_name=word["AWS_REGION"]
+        )
+        config = Config(s3={"addressing_style": "path"})
+        return session.client("s3", endpoint_url=word["AWS_ENDPOINT_URL"], config=config)
 
 
 class User:
@@ -154,7 +167,7 @@ def running(
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=_plain_environment() | (environ or {}),
+            env=_plain_environment() | {"DATA": "memory"} | (environ or {}),
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,7 +11,7 @@ from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import Status
-from local.embedded.backend import REGION
+from local.embedded.environment import REGION
 
 
 def items(table: str, pk: str | None = None) -> list[Item]:

@@ -13,10 +13,12 @@ from chalicelib.aws.dynamodb.items import (
     account_key,
     change,
     read_recording,
+    read_seen,
     recording_key,
     shelf,
 )
 from chalicelib.aws.dynamodb.table import Table
+from chalicelib.models.answers import Recording
 from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import Status
 
@@ -28,7 +30,7 @@ class Shelves(Struct, frozen=True):
 
     def page(
         self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
-    ) -> list[StoredRecording]:
+    ) -> list[Recording]:
         start: Key | None = None
         if after:
             start = recording_key(user_id, after) | {"shelf": shelf(status, after)}
@@ -38,11 +40,12 @@ class Shelves(Struct, frozen=True):
             page=limit,
             forward=not newest_first,
             start=start,
+            fields=("pk", "sk", *Recording.__struct_fields__),
             pk=account_key(user_id)["pk"],
             prefix=shelf(status, ""),
         )
-        read = map(read_recording, items)
-        return list(islice((each for each in read if isinstance(each, StoredRecording)), limit))
+        read = (read_seen(item) for item in items)
+        return list(islice((each for each in read if each), limit))
 
     def changed(
         self, user_id: str, limit: int, after: tuple[datetime, str]

@@ -7,7 +7,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,7 @@ from chalicelib.aws.clients import (
     our_errors,
 )
 from chalicelib.aws.dynamodb.items import Item, Key, from_attributes, to_attributes
-from chalicelib.errors import Unavailable
+from chalicelib.errors import QuotaExceeded, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -38,6 +38,10 @@ CONFLICT_SECONDS = 0.02, 0.6
 # The conditions that an item is there, and that it is not: every item has a partition key.
 THERE = "attribute_exists(#pk)"
 NOT_THERE = "attribute_not_exists(#pk)"
+
+# What DynamoDB says, of a write alone and of one in a transaction, when one user's items and their
+# copies in the local indexes have 10 GB: docs/decisions/43-ten-gigabytes-a-user.md.
+FULL = {"ItemCollectionSizeLimitExceededException", "ItemCollectionSizeLimitExceeded"}
 
 # Of the table's indexes those that cannot be read consistently.
 GLOBAL_INDEXES = {"due"}
@@ -175,7 +179,8 @@ class Table(Struct, frozen=True):
         condition: str,
         *,
         index: str | None = None,
-        only: str | None = None,
+        only: str = "",
+        fields: Sequence[str] = (),
         limit: int | None = None,
         page: int | None = None,
         forward: bool = True,
@@ -186,33 +191,35 @@ class Table(Struct, frozen=True):
 
         Or for each `page` items, whichever comes first; none is made before its items are wanted.
         As last written, but for a global index, which lags behind. `only` is a condition that the
-        items must meet besides; those that do not count for `limit` too.
+        items must meet besides; those that do not count for `limit` too. With `fields`, of each
+        item just these.
         """
-        arguments: Any = {
+        projection = ", ".join(f"#{field}" for field in fields)
+        optional = {
+            "IndexName": index,
+            "FilterExpression": only,
+            "ProjectionExpression": projection,
+            "ExclusiveStartKey": to_attributes(start or {}),
+        }
+        arguments: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": condition,
             "ScanIndexForward": forward,
             "ConsistentRead": index not in GLOBAL_INDEXES,
-            **_placeholders(f"{condition} {only or ''}", values),
+            **{name: value for name, value in optional.items() if value},
+            **_placeholders(f"{condition} {only} {projection}", values),
         }
-        if index:
-            arguments["IndexName"] = index
-        if only:
-            arguments["FilterExpression"] = only
-        after = to_attributes(start or {})
-        while True:
-            if after:
-                arguments["ExclusiveStartKey"] = after
+        while limit is None or limit > 0:
             if most := limit or page:
                 arguments["Limit"] = most
             with our_errors():
                 answer = self.client().query(**arguments)
             yield from (from_attributes(item) for item in answer["Items"])
-            after = answer.get("LastEvaluatedKey", {})
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
             if limit is not None:
                 limit -= answer["ScannedCount"]
-            if not after or (limit is not None and limit <= 0):
-                return
 
     def _update(self, key: Key, changes: Item, condition: str, values: Item) -> Any:
         expression, changed = _update_expression(changes)
@@ -281,6 +288,8 @@ def _check_refused(error: ClientError) -> None:
         there: Any = error.response.get("Item", {})
         raise ConditionFailed(item=from_attributes(there) or None) from error
     reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+    if FULL.intersection([error_code(error), *reasons]):
+        raise QuotaExceeded("There is no room for more; delete some for good") from error
     if "ConditionalCheckFailed" in reasons:
         raise ConditionFailed(reasons.index("ConditionalCheckFailed")) from error
     if not BUSY.intersection(reasons):

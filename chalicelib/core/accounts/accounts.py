@@ -48,7 +48,7 @@ class Accounts(Struct, frozen=True):
         """Begin a session on a device.
 
         InvalidCredentials for an unknown address as for a wrong password, after the same work;
-        TooManyAttempts.
+        TooManyAttempts. NotAuthenticated, after the right password alone, while it is suspended.
         """
         user_id = self.store.owner_of(credentials.email)
         account = self.store.find(user_id or NOBODY)

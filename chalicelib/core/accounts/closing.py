@@ -24,6 +24,10 @@ class Closing(Struct, frozen=True):
         another call meanwhile is no error.
         """
         self.passwords.check(account, password, source)
+        self.end(account)
+
+    def end(self, account: Account) -> None:
+        """The same without its password, as operators do it; Unavailable."""
         closed = self.stores.accounts.close(account, self.clock())
         if not closed and self.stores.accounts.find(account.id):
             raise Unavailable("The account keeps changing")

@@ -14,6 +14,7 @@ from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import Export
 from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.fields import rfc3339
 from chalicelib.settings import Settings
 
 # How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
@@ -50,7 +51,8 @@ class Exporting(Struct, frozen=True):
             file.seek(0)
             url = self.stores.exports.publish(account.id, file, seconds)
         # A signature has whole seconds.
-        return Export(url=url, expires_at=now.replace(microsecond=0) + timedelta(seconds=seconds))
+        expires_at = now.replace(microsecond=0) + timedelta(seconds=seconds)
+        return Export(url=url, expires_at=rfc3339(expires_at))
 
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode

@@ -73,8 +73,6 @@ class Completion(Struct, frozen=True):
         kept = self._kept(uploading, named, discards)
         # Not the one that was announced, if the store computes none: nobody has compared it.
         recording, _ = self._mark_ready(uploading, kept.sha256)
-        if recording.status == "uploading":
-            raise Unavailable("Another upload has taken the place of this one")
         self._tidy(recording)
         return recording
 
@@ -111,7 +109,10 @@ class Completion(Struct, frozen=True):
             telemetry.count(uploads_completed=1, bytes_completed=ready.size)
             return ready, True
         # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
-        return live(self.stores.recordings, recording.user_id, recording.id), False
+        standing = live(self.stores.recordings, recording.user_id, recording.id)
+        if standing.status == "uploading":
+            raise Unavailable("Another upload has taken the place of this one")
+        return standing, False
 
     def _tidy(self, recording: StoredRecording) -> None:
         user_id, id = recording.user_id, recording.id

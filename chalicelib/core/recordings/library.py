@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
 from chalicelib.errors import NotFound, Unavailable, VersionConflict
-from chalicelib.models.answers import Audio
+from chalicelib.models.answers import Audio, RecordingPage
 from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import Told, rfc3339
 from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
 
@@ -29,14 +30,15 @@ class Library(Struct, frozen=True):
         """A recording of this user's; NotFound, also once it is deleted."""
         return live(self.stores.recordings, user_id, recording_id)
 
-    def shelf(self, user_id: str, query: ShelfQuery) -> tuple[list[StoredRecording], str | None]:
-        """A page of one shelf, and the id after which the next one begins, if there is one."""
+    def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
+        """A page of one shelf."""
         after = None if query.after is UNSET else query.after
         found = self.stores.shelves.page(
             user_id, query.status, query.limit + 1, after, query.order == "desc"
         )
         page = found[: query.limit]
-        return page, page[-1].id if len(found) > query.limit else None
+        following = page[-1].id if len(found) > query.limit else None
+        return RecordingPage(recordings=page, next=following)
 
     def audio(self, recording: StoredRecording) -> Audio | None:
         """Where the recording plays from now on; None unless it is ready."""
@@ -45,8 +47,7 @@ class Library(Struct, frozen=True):
         seconds = self.settings.download_url_seconds
         return Audio(
             url=self.stores.audio.sign_get(recording, seconds),
-            # A signature has whole seconds.
-            expires_at=self.clock().replace(microsecond=0) + timedelta(seconds=seconds),
+            expires_at=end_of_url(self.clock(), seconds),
         )
 
     def revise(
@@ -57,7 +58,7 @@ class Library(Struct, frozen=True):
         VersionConflict when `version` is given and the recording has another by now.
         """
         changes = {
-            field: cast(str | list[str] | None, value)
+            field: cast(Told, value)
             for field in change.__struct_fields__
             if (value := getattr(change, field)) is not UNSET
         }
@@ -75,6 +76,11 @@ class Library(Struct, frozen=True):
             if not changes:
                 return recording
         raise Unavailable("The recording keeps changing")
+
+
+def end_of_url(now: datetime, seconds: int) -> str:
+    """When a URL that is signed now is good no more: a signature has whole seconds."""
+    return rfc3339(now.replace(microsecond=0) + timedelta(seconds=seconds))
 
 
 def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:

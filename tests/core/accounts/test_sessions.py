@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.api import http
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
 from chalicelib.core.ids import uuid7
@@ -108,7 +109,10 @@ def test_the_gate_asks_once_for_what_was_last_written(phone: Phone, faults: Faul
     assert all(table["ConsistentRead"] for table in tables["RequestItems"].values())
 
 
-def test_a_gate_that_cannot_tell_lets_nobody_in(phone: Phone, faults: Faults) -> None:
+def test_a_gate_that_cannot_tell_lets_nobody_in(
+    phone: Phone, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "SECONDS", 6)  # There is time for one try.
     faults.refuse("dynamodb", "BatchGetItem", status=200, Responses={}, UnprocessedKeys={"t": {}})
 
     answer = phone.get("/me")
@@ -228,7 +232,8 @@ def test_a_session_that_could_not_be_ended_can_be_tried_again(phone: Phone, faul
     assert_over(tablet.get("/me"))
 
 
-def test_the_store_forgets_a_session_a_month_after_it_expires(phone: Phone, stored: Stored) -> None:
+@pytest.mark.usefixtures("phone")
+def test_the_store_forgets_a_session_a_month_after_it_expires(stored: Stored) -> None:
     (ttl,) = [item["ttl"] for item in stored() if item["sk"].startswith("SESSION#")]
 
     assert abs(ttl - time.time() - (60 + 30) * 86_400) < 60
@@ -284,7 +289,7 @@ def test_once_its_key_is_gone_a_refresh_cannot_be_repeated(
 
 def test_reuse_ends_the_session_for_everybody(phone: Phone, clock: Clock) -> None:
     tablet = phone.on_another_device()
-    replacement = refreshed(phone, token_of(phone))
+    replacement = refreshed(phone, refreshed(phone, token_of(phone)))
     clock.advance(seconds=61)
 
     answer = phone.refresh()
@@ -293,17 +298,6 @@ def test_reuse_ends_the_session_for_everybody(phone: Phone, clock: Clock) -> Non
     for token in (replacement, token_of(phone)):
         assert refresh(phone, token).code == "not_authenticated"
     assert tablet.refresh().status == 200
-
-
-def test_reuse_of_a_token_from_two_refreshes_ago_ends_the_session_too(
-    phone: Phone, clock: Clock
-) -> None:
-    # A thief who refreshes twice before the phone wakes up must not keep the session.
-    stolen = refreshed(phone, refreshed(phone, token_of(phone)))
-    clock.advance(seconds=61)
-
-    assert phone.refresh().code == "refresh_token_reused"
-    assert refresh(phone, stolen).status == 401
 
 
 def test_ten_refreshes_at_once_leave_one_session_that_all_can_use(
@@ -362,7 +356,7 @@ def test_a_refresh_that_the_table_refuses_changes_nothing(
     [
         lambda _: "garbage",
         lambda token: token[:-1],
-        lambda token: token + "\n",
+        lambda token: token[:50] + "\n" + token[50:],
         lambda token: token[:-43] + ("A" if token[-43] != "A" else "B") + token[-42:],
         lambda token: token[:-1] + ("A" if token[-1] != "A" else "E"),
         lambda token: f"{uuid7()}{token[36:]}",
@@ -431,7 +425,7 @@ def test_a_refresh_is_one_read_and_one_conditional_write(phone: Phone, faults: F
 def test_theft_is_logged_at_warning_and_without_the_token(
     phone: Phone, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    phone.refresh()
+    refreshed(phone, refreshed(phone, token_of(phone)))
     clock.advance(seconds=61)
     phone.refresh()
 
@@ -440,15 +434,16 @@ def test_theft_is_logged_at_warning_and_without_the_token(
     ]
     assert record.levelname == "WARNING"
     assert phone.session_id in record.getMessage()
-    assert phone.tokens["refresh_token"] not in caplog.text
+    assert token_of(phone) not in caplog.text
 
 
 def test_theft_ends_the_access_token_too(phone: Phone, clock: Clock) -> None:
-    stolen = phone.refresh().json
+    stolen = {"Authorization": f"Bearer {phone.refresh().json['access_token']}"}
+    assert phone.get("/me", headers=stolen).status == 200
     clock.advance(seconds=61)
     phone.refresh()
 
-    assert_over(phone.get("/me", headers={"Authorization": f"Bearer {stolen['access_token']}"}))
+    assert_over(phone.get("/me", headers=stolen))
 
 
 # Logging out

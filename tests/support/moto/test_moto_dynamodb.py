@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, to_attributes
 from chalicelib.settings import Settings
-from local.embedded import backend
+from local.embedded.environment import REGION
 from tests.support.phone import Phone
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def dynamodb(settings: Settings) -> DynamoDBBackend:
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.dynamodb.models import dynamodb_backends
 
-    keeper = dynamodb_backends[DEFAULT_ACCOUNT_ID][backend.REGION]
+    keeper = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
     assert settings.table in keeper.tables
     return keeper
 
@@ -223,7 +223,10 @@ def test_simultaneous_transactions_lose_nothing_of_each_other(
     assert [item["hits"] for item in stored("A")] == [24]
 
 
-def test_simultaneous_transactions_undo_nothing_of_each_other(phone: Phone) -> None:
+def test_simultaneous_transactions_undo_nothing_of_each_other(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    configure(signups_per_source=0)
     taken = {"email": phone.email, "password": "correct horse battery"}
 
     def sign_up(number: int) -> Phone | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.embedded import backend
+from local.embedded import environment as ours
 
 OURS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
@@ -13,7 +13,7 @@ OURS = {
 
 def test_no_aws_setting_of_the_machine_survives() -> None:
     environ = {"AWS_PROFILE": "work", "AWS_SESSION_TOKEN": "t", "AWS_ENDPOINT_URL_S3": "http://far"}
-    backend.apply(OURS, environ)
+    ours.apply(OURS, environ)
     assert {name: value for name, value in environ.items() if name.startswith("AWS_")} == {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_REGION": "us-east-1",
@@ -22,18 +22,18 @@ def test_no_aws_setting_of_the_machine_survives() -> None:
 
 def test_what_is_not_of_aws_survives() -> None:
     environ = {"RECORDER_S3_PUBLIC_URL": "http://10.0.2.2:9000", "HTTP_PROXY": "http://proxy:3128"}
-    backend.apply(OURS, environ)
+    ours.apply(OURS, environ)
     assert environ["RECORDER_S3_PUBLIC_URL"] == "http://10.0.2.2:9000"
     assert environ["HTTP_PROXY"] == "http://proxy:3128"
 
 
 def test_hosts_that_bypassed_the_proxy_still_do() -> None:
     environ = {"NO_PROXY": "corp.example, localhost", "no_proxy": "git.example"}
-    backend.apply(OURS, environ)
+    ours.apply(OURS, environ)
     assert environ["NO_PROXY"] == environ["no_proxy"] == "localhost,corp.example,git.example"
 
 
 def test_a_star_still_bypasses_the_proxy_for_every_host() -> None:
     environ = {"no_proxy": "*"}
-    backend.apply(OURS, environ)
+    ours.apply(OURS, environ)
     assert environ["NO_PROXY"] == environ["no_proxy"] == "*"
