@@ -16,8 +16,6 @@ from tests.support.faults import Faults
 from tests.support.forger import decoded
 from tests.support.phone import Answer, Phone
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 Tokens = dict[str, Any]
 
 
