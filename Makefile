@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load format openapi deploy package destroy rotate-key clean
+.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load engines format openapi deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -81,6 +81,9 @@ fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARG
 
 load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 10 --seconds 20'
 	@$(BIN)/python -m tests.load $(ARGS)
+
+engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
+	@$(BIN)/python -m tests.engines $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true

@@ -132,9 +132,7 @@ def test_only_aws_knows_boto() -> None:
 def test_only_wiring_knows_the_embedded_backend_and_late() -> None:
     of_local = [each for each in IMPORTS if package(each.of) == "local"]
 
-    assert [(each.by, each.of) for each in of_local] == [
-        ("chalicelib.wiring", "local.embedded.backend")
-    ]
+    assert [(each.by, each.of) for each in of_local] == [("chalicelib.wiring", "local.in_process")]
     assert all(each.inside_a_function for each in of_local)
 
 
