@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients fuzz load format openapi bench deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -101,6 +101,9 @@ bench: package ## Measure the app beside others that answer the same, for docs/p
 	@$(UV) venv --allow-existing .bench
 	@$(UV) pip install --python .bench/bin/python --require-hashes -r benchmarks/requirements.txt
 	@.bench/bin/python -m benchmarks $(ARGS)
+
+engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
+	@$(BIN)/python -m tests.engines $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true

@@ -175,7 +175,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def test_only_wiring_knows_the_embedded_backend_and_late() -> None:
     of_local = [each for each in OF_WHAT_IS_PACKAGED if package(each.of) == "local"]
 
-    assert [str(each) for each in of_local] == ["chalicelib.wiring imports local.embedded.backend"]
+    assert [str(each) for each in of_local] == ["chalicelib.wiring imports local.in_process"]
     assert all(each.inside_a_function for each in of_local)
 
 
