@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps fuzz load format openapi bench deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -88,6 +88,9 @@ audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability.
 	@$(BIN)/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
 	  -r requirements-uv.txt -r requirements-dev.txt
 
+clients: $(STAMP) ## Generate clients from docs/openapi.json, compile and drive them. Node, Java and Maven if here.
+	@$(BIN)/python -m tests.clients
+
 fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARGS='--seconds 3600'
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
@@ -98,6 +101,9 @@ bench: package ## Measure the app beside others that answer the same, for docs/p
 	@$(UV) venv --allow-existing .bench
 	@$(UV) pip install --python .bench/bin/python --require-hashes -r benchmarks/requirements.txt
 	@.bench/bin/python -m benchmarks $(ARGS)
+
+engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
+	@$(BIN)/python -m tests.engines $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true

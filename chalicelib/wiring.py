@@ -235,6 +235,6 @@ def _start_embedded_backend() -> None:
     # writes one already.
     sys.dont_write_bytecode = True
     # Never packaged, so it is there on a developer's machine only.
-    from local.embedded import backend
+    from local import in_process
 
-    backend.start_in_process()
+    in_process.start()

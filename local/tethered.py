@@ -20,7 +20,7 @@ from chalice.config import Config
 from chalice.local import create_local_server
 
 from local import gateway
-from local.embedded.schedules import Jobs
+from local.schedules import Jobs
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
 from local.embedded.environment import REGION
-from tests.support import audits, faster_moto, in_process, leaks, shortcut
+from tests.support import audits, engines, faster_moto, in_process, leaks, shortcut
 from tests.support.faults import Faults
 from tests.support.forger import Forger
 from tests.support.invariants import Held, Invariants
@@ -63,7 +63,7 @@ def settings() -> Iterator[Settings]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("AWS_", "RECORDER_"))]:
             patch.delenv(name)
-        for name, value in embedded.environment().items():
+        for name, value in (embedded.environment() | engines.environment()).items():
             patch.setenv(name, value)
         patch.setenv("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
         # The lowest that bcrypt has: the tests are not about its strength.
@@ -156,6 +156,8 @@ def services(
 @pytest.fixture(scope="session")
 def forget(settings: Settings) -> Callable[[], None]:
     """Empties table, buckets and mailbox."""
+    if engines.environment():
+        return engines.Engines(settings).forget
     # Not before backend.start() has made the environment safe to import it in.
     from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.dynamodb.models import dynamodb_backends

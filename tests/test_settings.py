@@ -86,24 +86,18 @@ def test_settings_do_not_change() -> None:
 # Where the data is
 
 
-def test_outside_lambda_the_backend_is_embedded() -> None:
-    assert settings.load({"AWS_PROFILE": "prod", "AWS_REGION": "eu-west-1"}).backend == "embedded"
+def test_the_backend_is_aws_in_lambda_alone_unless_it_is_told() -> None:
+    lambda_ = {"AWS_LAMBDA_FUNCTION_NAME": "recorder-prod"}
+    untold = {name: value for name, value in ON_AWS.items() if name != "RECORDER_BACKEND"}
+    somewhere = {"AWS_PROFILE": "prod", "AWS_REGION": "eu-west-1"}
 
-
-def test_in_lambda_the_backend_is_aws_and_the_log_json() -> None:
-    environ = {**ON_AWS, "AWS_LAMBDA_FUNCTION_NAME": "recorder-prod"}
-    del environ["RECORDER_BACKEND"]
-
-    loaded = settings.load(environ)
-
-    assert (loaded.backend, loaded.log) == ("aws", "json")
-
-
-def test_the_backend_can_be_told() -> None:
-    in_lambda = {"AWS_LAMBDA_FUNCTION_NAME": "recorder-prod"}
-
+    in_lambda = settings.load(untold | lambda_)
+    assert (in_lambda.backend, in_lambda.log) == ("aws", "json")
+    assert settings.load(somewhere).backend == "embedded"
     assert settings.load(ON_AWS).backend == "aws"
-    assert settings.load(in_lambda | {"RECORDER_BACKEND": "embedded"}).backend == "embedded"
+    assert settings.load(lambda_ | {"RECORDER_BACKEND": "embedded"}).backend == "embedded"
+    with pytest.raises(SettingsError, match=r"^RECORDER_TABLE: "):
+        settings.load(lambda_)
 
 
 @pytest.mark.parametrize("fields", NEEDED_ON_AWS)
@@ -128,11 +122,6 @@ def test_keys_are_set_or_named(given: str, other: str) -> None:
     loaded = settings.load(environ)
 
     assert (getattr(loaded, f"jwt_{given}"), getattr(loaded, f"jwt_{other}")) == (value, None)
-
-
-def test_lambda_does_not_start_without_settings() -> None:
-    with pytest.raises(SettingsError, match=r"^RECORDER_TABLE: "):
-        settings.load({"AWS_LAMBDA_FUNCTION_NAME": "recorder-prod"})
 
 
 def test_where_s3_is_follows_botocores_own_variables() -> None:

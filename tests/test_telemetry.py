@@ -183,26 +183,21 @@ JOBS: dict[str, Callable[[Phone], object]] = {
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_each_run_of_a_job_is_one_line(phone: Phone, lines: Lines, name: str) -> None:
+def test_each_run_of_a_job_is_one_line_and_one_that_fails_says_why(
+    phone: Phone, lines: Lines, faults: Faults, name: str
+) -> None:
     JOBS[name](phone)
     *_, line = lines()
 
-    assert line["job"] == name
+    assert (line["job"], line["level"]) == (name, "INFO")
     assert line["request_id"] == LAMBDA.aws_request_id
     assert line["aws"]
-    assert line["level"] == "INFO"
 
-
-@pytest.mark.parametrize("name", JOBS)
-def test_a_job_that_fails_says_why_and_fails(
-    phone: Phone, lines: Lines, faults: Faults, name: str
-) -> None:
     faults.meanwhile("dynamodb", "GetItem", lambda: 1 / 0)
     faults.meanwhile("dynamodb", "Query", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         JOBS[name](phone)
     *_, line = lines()
-
     assert (line["job"], line["level"]) == (name, "ERROR")
     assert "ZeroDivisionError" in line["error"]
 
@@ -227,11 +222,7 @@ def test_a_line_with_metrics_is_as_cloudwatch_wants_it(phone: Phone, lines: Line
         "uploads_completed": (1, "Count"),
         "bytes_completed": (len(SOUND), "Bytes"),
     }
-
-
-def test_a_line_without_numbers_makes_no_metrics(phone: Phone, lines: Lines) -> None:
     phone.get("/me")
-
     assert "_aws" not in lines()[0]
 
 
@@ -260,25 +251,23 @@ def test_the_same_bytes_again_are_not_counted_again(phone: Phone, lines: Lines) 
 
 
 def test_an_upload_that_its_event_completes_is_counted(phone: Phone, lines: Lines) -> None:
-    id = phone.deliver(SOUND)
+    event = arrival(phone, phone.deliver(SOUND))
     lines()
-    jobs.notice(arrival(phone, id), LAMBDA)
+    jobs.notice(event, LAMBDA)
 
     assert counted(lines) == {"uploads_completed": 1, "bytes_completed": len(SOUND)}
 
 
-def test_each_of_a_batch_is_counted(phone: Phone, lines: Lines) -> None:
+def test_each_of_a_batch_and_each_log_in_that_fails_is_counted(
+    phone: Phone, nobody: Phone, lines: Lines
+) -> None:
     announced = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": 1}
     phone.post("/recordings/batch", {"recordings": [announced] * 3})
-
     assert counted(lines) == {"uploads_begun": 3}
 
-
-def test_a_log_in_that_fails_is_counted(phone: Phone, nobody: Phone, lines: Lines) -> None:
     phone.log_in(password="a wrong one, surely")
     nobody.log_in()
     phone.log_in()
-
     assert counted(lines) == {"log_ins_failed": 2}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, TooManyAttempts
-from chalicelib.models.answers import Export, SignedIn, User
+from chalicelib.models.answers import DataExport, SignedIn, User
 from chalicelib.models.entities import Caller
 from chalicelib.models.requests import (
     Confirmation,
@@ -72,13 +72,13 @@ def me(caller: Caller) -> User:
 @blueprint.endpoint(
     "POST",
     "/me/export",
-    Export,
+    DataExport,
     limited=True,
     body=PasswordProof,
     raises=(InvalidCredentials,),
     operation="exportData",
 )
-def export(caller: Caller, body: PasswordProof, source: str) -> Export:
+def export(caller: Caller, body: PasswordProof, source: str) -> DataExport:
     """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes.
 
     Its URLs are good for some minutes, and end with a changed password and with the account.

@@ -13,7 +13,7 @@ from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web.pages import page
 from chalicelib.models.answers import Health
 
-blueprint = Blueprint(__name__, tag="Open")
+blueprint = Blueprint(__name__, tag="Service")
 
 
 @blueprint.endpoint("GET", "/health", Health, auth=False, operation="getHealth")

@@ -212,7 +212,7 @@ class DirectUpload(Request):
     tag: Tags | None = None
 
 
-class Part(Request):
+class CompletedPart(Request):
     """A part of an upload, as S3 named it when it arrived."""
 
     number: PartNumber
@@ -225,7 +225,7 @@ class Completion(Request):
     The parts of a multipart upload may be named all the same, to have them compared.
     """
 
-    parts: Annotated[list[Part], Meta(max_length=10_000)] | None = None
+    parts: Annotated[list[CompletedPart], Meta(max_length=10_000)] | None = None
 
 
 class RecordingChange(Request):

@@ -5,7 +5,6 @@ They live in the process that called start(). Their data is in a folder, or in m
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -125,28 +124,6 @@ def listen(
         server=_listen(host, disk),
         disk=disk,
     )
-
-
-def start_in_process() -> Backend:
-    """Start a backend for the app that runs in this very process, and make it use that backend.
-
-    This is what a bare `chalice local` does. Its data is in memory: Chalice's reloader would take a
-    change of a file in the project's folder for an edit.
-    """
-    # It imports the app, which a backend beside the app has no need of.
-    from local.embedded.schedules import Jobs
-
-    jobs = Jobs()
-    backend = listen()
-    backend.serve(jobs.arrived)
-    apply(backend.environment(), os.environ)
-    # Where `chalice local` listens, if it is not told otherwise.
-    os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
-    logging.getLogger(__name__).warning("mails can be read at %s", backend.mail_url)
-    jobs.start()
-    # botocore says where it found credentials and endpoints: always in what we gave it.
-    logging.getLogger("botocore").setLevel(logging.WARNING)
-    return backend
 
 
 def _setting(disk: Disk | None, name: str) -> str:

@@ -12,8 +12,6 @@ from chalicelib.core.ids import uuid7
 from tests.support.phone import Answer, Phone
 from tests.support.routes import ROUTES, ask, named
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 SOUND = b"some sound"
 WITH_BODY = [route for route in ROUTES if route.body or route.body_types]
 

@@ -10,8 +10,6 @@ import pytest
 from chalicelib.core.ids import uuid7
 from tests.support.phone import PASSWORD, Phone
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 GOOD: dict[str, Any] = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": 3}
 SHA256 = "0123456789abcdef" * 4
 # As they are copied and pasted: Unicode's spaces, and marks that nobody sees.

@@ -252,7 +252,7 @@ def ask_in_bytes(server: Server, *requests: bytes) -> list[bytes]:
         connection.sendall(b"".join(requests))
         connection.shutdown(socket.SHUT_WR)
         answered = b"".join(iter(lambda: connection.recv(65536), b""))
-    return re.findall(rb"^HTTP/1.1 (\d+)", answered, re.MULTILINE)
+    return re.findall(rb"HTTP/1.1 (\d+)", answered)
 
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -24,11 +24,10 @@ class Embedded:
     """A backend that runs, and who may ask it."""
 
     environment: dict[str, str]
-    process: subprocess.Popen[str]
 
     @property
     def url(self) -> str:
-        return self.environment["AWS_ENDPOINT_URL"]
+        return self.environment["AWS_ENDPOINT_URL_S3"]
 
     @property
     def uploads(self) -> str:
@@ -72,4 +71,4 @@ def embedded(data: Path | str = "memory") -> Iterator[Embedded]:
     )
     assert process.stdout
     with process:
-        yield Embedded(json.loads(process.stdout.readline()), process)
+        yield Embedded(json.loads(process.stdout.readline()))

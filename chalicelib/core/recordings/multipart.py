@@ -11,7 +11,7 @@ from chalicelib.errors import FieldError, NotFound, ObjectChanged, Unavailable, 
 from chalicelib.models.answers import SignedPart, UploadedPart
 from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import MIB
-from chalicelib.models.requests import Part
+from chalicelib.models.requests import CompletedPart
 
 # What a lost connection costs, and what is worth a request of its own. S3 wants 5 MiB at least, but
 # of the last part, which may be the only one.
@@ -68,7 +68,7 @@ class Multipart(Struct, frozen=True):
         url = self.stores.parts.sign(recording, number, size, seconds)
         return SignedPart(number=number, size=size, url=url)
 
-    def assemble(self, recording: StoredRecording, named: Sequence[Part] = ()) -> None:
+    def assemble(self, recording: StoredRecording, named: Sequence[CompletedPart] = ()) -> None:
         """Make an object of the parts.
 
         UploadIncomplete names those that have not arrived. If any are `named`, it names all that
@@ -95,7 +95,7 @@ def part_sizes(recording: StoredRecording) -> dict[int, int]:
 
 
 def _wrong(
-    recording: StoredRecording, arrived: Sequence[UploadedPart], named: Sequence[Part]
+    recording: StoredRecording, arrived: Sequence[UploadedPart], named: Sequence[CompletedPart]
 ) -> list[FieldError]:
     expected = {part.number: part.etag.strip('"') for part in named}
     there = {part.number: part.etag.strip('"') for part in arrived}

@@ -1,0 +1,27 @@
+"""The embedded backend in the app's own process, as a bare `chalice local` has it."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from local.embedded import backend
+from local.embedded.environment import apply
+from local.schedules import Jobs
+
+
+def start() -> None:
+    """Start a backend for the app that runs in this very process, and make it use that backend.
+
+    Its data is in memory: Chalice's reloader would take a change of a file in the project's folder
+    for an edit.
+    """
+    jobs, data = Jobs(), backend.listen()
+    data.serve(jobs.arrived)
+    apply(data.environment(), os.environ)
+    # Where `chalice local` listens, if it is not told otherwise.
+    os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
+    logging.getLogger(__name__).warning("mails can be read at %s", data.mail_url)
+    jobs.start()
+    # botocore says where it found credentials and endpoints: always in what we gave it.
+    logging.getLogger("botocore").setLevel(logging.WARNING)

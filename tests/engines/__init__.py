@@ -1,0 +1,1 @@
+"""The suite on real engines, beside the gate: `make engines`."""

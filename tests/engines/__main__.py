@@ -1,0 +1,116 @@
+"""`make engines`: the suite on DynamoDB Local and the embedded S3, and what S3 does on versitygw.
+
+It says what was run, and what was not since this machine lacks something.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import boto3
+
+from local.embedded.environment import REGION
+from local.embedded.template import resources
+from tests.engines import dynamodb_local, versitygw
+from tests.support import ROOT, engines
+from tests.support.embedded import embedded
+
+# What is of the product and of what it stands on. The rest looks at documents, deployments, servers
+# of its own, or many times as long at the same calls.
+SUITE = ["tests/aws", "tests/core", "tests/api", "tests/engines"]
+S3 = ["tests/local/test_embedded_s3.py"]
+# Where versitygw differs from S3; docs/decisions/61-real-engines-beside-the-gate.md says how.
+NOT_AS_S3 = "not happens_once and not by_one and not may_not_send and not with_its_type"
+OF_S3 = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_SECRET_ACCESS_KEY",
+    "RECORDER_UPLOADS_BUCKET",
+    "RECORDER_RECORDINGS_BUCKET",
+)
+TABLE_FIELDS = (
+    "TableName",
+    "BillingMode",
+    "AttributeDefinitions",
+    "KeySchema",
+    "LocalSecondaryIndexes",
+    "GlobalSecondaryIndexes",
+)
+
+
+def main() -> int:
+    """Run what can be run; 1 if a test failed, and 0 if none did."""
+    codes = [
+        _on("DynamoDB Local and the embedded S3", dynamodb_local.missing(), _suite),
+        _on("versitygw", versitygw.missing(), _rules_of_s3),
+    ]
+    return max(codes)
+
+
+def _on(name: str, missing: list[str], run: Any) -> int:
+    if missing:
+        _say(f"not run on {name}: there is no {' and no '.join(missing)}")
+        return 0
+    code = int(run())
+    _say(f"on {name}: {'passed' if code == 0 else 'FAILED'}")
+    return code
+
+
+def _say(what: str) -> None:
+    sys.stdout.write(f"engines: {what}\n")
+    sys.stdout.flush()
+
+
+def _suite() -> int:
+    with dynamodb_local.running() as dynamodb, embedded() as s3:
+        table = resources(REGION)["Table"]
+        made = {name: value for name, value in table.items() if name in TABLE_FIELDS}
+        s3.session.client("dynamodb", endpoint_url=dynamodb).create_table(**made)
+        environment = {name: s3.environment[name] for name in OF_S3}
+        environment |= {"AWS_ENDPOINT_URL_DYNAMODB": dynamodb, "RECORDER_TABLE": table["TableName"]}
+        return _pytest(environment, [*SUITE, "-m", "not emulator and not deep", *sys.argv[1:]])
+
+
+def _rules_of_s3() -> int:
+    with versitygw.running() as url:
+        session = boto3.session.Session(versitygw.KEY, versitygw.SECRET, region_name=REGION)
+        environment = {
+            "AWS_ENDPOINT_URL_S3": url,
+            "AWS_SECRET_ACCESS_KEY": versitygw.SECRET,
+            "AWS_REGION": REGION,
+            **_make_buckets(session.client("s3", endpoint_url=url)),
+        }
+        return _pytest(environment, [*S3, "-k", NOT_AS_S3])
+
+
+def _make_buckets(s3: Any) -> dict[str, str]:
+    names = {}
+    for variable, resource in (("UPLOADS", "UploadsBucket"), ("RECORDINGS", "RecordingsBucket")):
+        properties = resources(REGION)[resource]
+        name = names[f"RECORDER_{variable}_BUCKET"] = str(properties["BucketName"])
+        s3.create_bucket(Bucket=name)
+        if versioning := properties.get("VersioningConfiguration"):
+            s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=versioning)
+        rules = [
+            {S3_FIELDS.get(field, field): value for field, value in rule.items()}
+            for rule in properties["CorsConfiguration"]["CorsRules"]
+        ]
+        s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": rules})
+    return names
+
+
+# What S3 calls otherwise than CloudFormation does.
+S3_FIELDS = {"ExposedHeaders": "ExposeHeaders", "MaxAge": "MaxAgeSeconds"}
+
+
+def _pytest(environment: dict[str, str], arguments: list[str]) -> int:
+    environ = os.environ | {engines.NAME: json.dumps(environment)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
