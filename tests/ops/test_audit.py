@@ -8,7 +8,7 @@ import pytest
 
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, account_key
-from chalicelib.core.accounts import closing
+from chalicelib.core import upkeep
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
@@ -29,13 +29,6 @@ from tests.support.audits import (
 )
 from tests.support.faults import Faults
 from tests.support.phone import Phone
-
-
-@pytest.fixture
-def key(phone: Phone, clock: Clock) -> str:
-    """The key of a recording of long ago."""
-    return kept(phone, clock)
-
 
 # Nothing is found where nothing is wrong.
 
@@ -73,8 +66,8 @@ def every_state(
         phone.upload(SOUND)
         close(phone)
     # Time for one recording of one of them.
-    monkeypatch.setattr(closing, "PAGE", 1)
-    time_left = iter([True, True, True])
+    monkeypatch.setattr(upkeep, "BATCH", 1)
+    time_left = iter([True, True])
     services.upkeep.run(lambda: next(time_left, False))
 
     states = {(item["status"], bool(item.get("owes"))) for item in stored() if "status" in item}

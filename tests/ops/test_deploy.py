@@ -17,13 +17,14 @@ from chalicelib.core.recordings.deletion import LONGEST_FUNCTION
 from chalicelib.models import media_types
 from ops import finish, stages
 from ops.gateway import REFUSALS
-from ops.package import NOT_RUN
 from ops.policies import GRANTS, JOBS, name_in_lambda
 from ops.stages import Stage
 from tests.ops.test_package import MOST_BYTES
 from tests.support import projects
 from tests.support.iam import ACCOUNT
 from tests.support.stacks import REGION, place
+
+pytestmark = pytest.mark.deep
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
 OWN_ADDRESS = "https://recorder.example.com"
@@ -105,13 +106,12 @@ def test_a_second_deployment_changes_nothing(deployed: Deployed) -> None:
 # Functions
 
 
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_is_told_what_the_stage_is_set_to(deployed: Deployed, function: str) -> None:
-    variables = deployed.now["functions"][function]["Environment"]["Variables"]
-
-    assert variables == deployed.environment
-    assert variables["RECORDER_TABLE"] == "recorder-prod"
-    assert not {"RECORDER_BACKEND", "RECORDER_JWT_KEYS"} & {*variables}
+def test_a_function_is_told_what_the_stage_is_set_to(deployed: Deployed) -> None:
+    assert deployed.environment["RECORDER_TABLE"] == "recorder-prod"
+    assert not {"RECORDER_BACKEND", "RECORDER_JWT_KEYS"} & {*deployed.environment}
+    for function in deployed.now["functions"].values():
+        assert function["Environment"]["Variables"] == deployed.environment
+        assert function["TracingConfig"] == {"Mode": "Active"}
 
 
 def test_the_functions_settings_are_ones_that_the_app_starts_with(deployed: Deployed) -> None:
@@ -127,34 +127,29 @@ def test_links_in_mails_begin_with_the_address_that_the_api_got(deployed: Deploy
     assert f"recorder-prod: {address}/" in deployed.printed
 
 
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_may_do_what_its_policy_says(deployed: Deployed, function: str) -> None:
-    file = deployed.folder / ".chalice" / f"policy-prod-{function}.json"
+def test_a_function_may_do_what_its_policy_says_and_write_the_log_that_there_is(
+    deployed: Deployed,
+) -> None:
+    for function, policy in deployed.now["policies"].items():
+        file = deployed.folder / ".chalice" / f"policy-prod-{function}.json"
+        assert policy == json.loads(file.read_text())
 
-    assert deployed.now["policies"][function] == json.loads(file.read_text())
-
-
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_may_write_the_log_that_there_is(deployed: Deployed, function: str) -> None:
-    log = f"/aws/lambda/{deployed.now['functions'][function]['FunctionName']}"
-    groups = client("logs").describe_log_groups(logGroupNamePrefix=log)["logGroups"]
-
-    assert {each["logGroupName"]: each["retentionInDays"] for each in groups}[log] == 90
-    assert any(
-        statement["Resource"].endswith(f":log-group:{log}:log-stream:*")
-        for statement in deployed.now["policies"][function]["Statement"]
-    )
+        log = f"/aws/lambda/{NAMES[function]}"
+        groups = client("logs").describe_log_groups(logGroupNamePrefix=log)["logGroups"]
+        assert {each["logGroupName"]: each["retentionInDays"] for each in groups}[log] == 90
+        resources = [statement["Resource"] for statement in policy["Statement"]]
+        assert any(each.endswith(f":log-group:{log}:log-stream:*") for each in resources)
 
 
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_has_the_slim_code(deployed: Deployed, function: str) -> None:
+def test_a_function_has_the_slim_code(deployed: Deployed) -> None:
     (made,) = (deployed.folder / ".chalice" / "deployments").glob("*.zip")
 
-    code = deployed.now["functions"][function]["CodeSize"]
-    assert code == made.stat().st_size < MOST_BYTES
+    assert made.stat().st_size < MOST_BYTES
+    for function in deployed.now["functions"].values():
+        assert function["CodeSize"] == made.stat().st_size
     with zipfile.ZipFile(made) as zipped:
         # What Chalice makes by itself has them.
-        assert not [name for name in zipped.namelist() if any(part in name for part in NOT_RUN)]
+        assert not [name for name in zipped.namelist() if ".dist-info/" in name]
 
 
 def test_the_api_has_a_whole_processor_and_as_long_as_api_gateway_waits(
@@ -165,29 +160,20 @@ def test_the_api_has_a_whole_processor_and_as_long_as_api_gateway_waits(
     assert (api["Handler"], api["MemorySize"], api["Timeout"]) == ("app.app", 1769, 29)
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_a_job_runs_by_itself(deployed: Deployed, job: str) -> None:
-    assert deployed.now["functions"][job]["Handler"] == f"chalicelib.jobs.{job}"
+def test_a_job_runs_by_itself_and_what_it_fails_at_for_good_is_a_dead_letter(
+    deployed: Deployed,
+) -> None:
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:recorder-prod-dead-letters"
+    for job in JOBS:
+        asked = client("lambda").get_function_event_invoke_config(FunctionName=NAMES[job])
+        assert asked["DestinationConfig"]["OnFailure"] == {"Destination": queue}
+        assert deployed.now["functions"][job]["Handler"] == f"chalicelib.jobs.{job}"
 
 
 def test_upkeep_has_as_long_as_a_deletion_waits_for_what_is_under_way(deployed: Deployed) -> None:
     timeouts = {name: each["Timeout"] for name, each in deployed.now["functions"].items()}
 
     assert max(timeouts.values()) == timeouts["upkeep"] == LONGEST_FUNCTION.total_seconds()
-
-
-@pytest.mark.parametrize("function", GRANTS)
-def test_every_function_is_traced(deployed: Deployed, function: str) -> None:
-    assert deployed.now["functions"][function]["TracingConfig"] == {"Mode": "Active"}
-
-
-@pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize("job", JOBS)
-def test_what_a_job_fails_at_for_good_is_a_dead_letter(job: str) -> None:
-    asked = client("lambda").get_function_event_invoke_config(FunctionName=NAMES[job])
-
-    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:recorder-prod-dead-letters"
-    assert asked["DestinationConfig"]["OnFailure"] == {"Destination": queue}
 
 
 def test_a_role_that_iam_does_not_know_yet_is_waited_for(
@@ -267,41 +253,27 @@ def methods(deployed: Deployed) -> dict[str, Any]:
     }
 
 
-def test_the_api_has_every_route_and_no_other(deployed: Deployed) -> None:
+def test_the_api_has_every_route_and_no_other_and_each_is_the_apps(deployed: Deployed) -> None:
     declared = {path: {*methods, "OPTIONS"} for path, methods in app.routes.items()}
-
-    assert {path: set(there) for path, there in methods(deployed).items()} == declared
-
-
-def test_every_route_is_the_apps(deployed: Deployed) -> None:
     function = deployed.now["functions"]["api_handler"]["FunctionArn"]
-    addresses = {
-        method["methodIntegration"]["uri"]
-        for there in methods(deployed).values()
-        for name, method in there.items()
-        if name != "OPTIONS"
-    }
+    there = methods(deployed)
 
-    assert [address.partition("/functions/")[2] for address in addresses] == [
-        f"{function}/invocations"
-    ]
+    assert {path: set(by_name) for path, by_name in there.items()} == declared
+    for by_name in there.values():
+        for name in by_name.keys() - {"OPTIONS"}:
+            address = by_name[name]["methodIntegration"]["uri"]
+            assert address.partition("/functions/")[2] == f"{function}/invocations"
 
 
 def test_audio_comes_as_the_bytes_it_is(deployed: Deployed) -> None:
     assert deployed.now["api"]["binaryMediaTypes"] == list(media_types.DIRECT)
 
 
-def test_the_api_is_deployed_under_the_stages_name(deployed: Deployed) -> None:
+def test_the_stage_has_its_name_and_is_throttled_as_its_limits_say(deployed: Deployed) -> None:
     (stage,) = client("apigateway").get_stages(restApiId=deployed.now["api"]["id"])["item"]
+    limits, every = Stage("prod").limits, stage["methodSettings"]["*/*"]
 
     assert stage["stageName"] == "prod"
-
-
-def test_the_stage_is_throttled_as_its_limits_say(deployed: Deployed) -> None:
-    (stage,) = client("apigateway").get_stages(restApiId=deployed.now["api"]["id"])["item"]
-
-    limits = Stage("prod").limits
-    every = stage["methodSettings"]["*/*"]
     assert every["throttlingRateLimit"] == limits.requests_per_second
     assert every["throttlingBurstLimit"] == limits.requests_at_once
 

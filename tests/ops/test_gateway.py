@@ -79,8 +79,7 @@ def test_what_takes_too_long_may_be_tried_again() -> None:
     )
 
 
-@each_kind
-def test_each_kind_is_documented(kind: str) -> None:
+def test_each_kind_is_documented() -> None:
     text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 
-    assert f"`{kind}`" in text
+    assert {kind for kind in REFUSALS if f"`{kind}`" not in text} == set()

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
 from chalicelib.jobs import ENOUGH_MILLISECONDS
+from ops import stages
 from ops.gateway import answers
+from ops.package import merged_into, slim
 from ops.policies import GRANTS, JOBS, name_in_lambda, policy, substituted
 from ops.stages import Stage
 from tests.ops.test_template import template
@@ -28,6 +31,8 @@ from tests.support.server import BIN
 
 STAGES = list(json.loads((ROOT / ".chalice" / "config.json").read_text())["stages"])
 MOST_BYTES = 3_000_000
+NO_VALUE = {"Ref": "AWS::NoValue"}
+MAIL_FROM = "Recorder <no-reply@example.com>"
 # Chalice's names of the functions in its template.
 LOGICAL = {
     "api_handler": "APIHandler",
@@ -35,8 +40,135 @@ LOGICAL = {
     "upkeep": "Upkeep",
     "deliver_mail": "DeliverMail",
 }
-# Of requirements.txt, and what those require in turn.
-DEPENDENCIES = {"bcrypt", "dns", "email_validator", "idna", "jwt", "msgspec", "zxcvbn"}
+# Of requirements.txt, but for what is never imported.
+DEPENDENCIES = {"bcrypt", "email_validator", "idna", "jwt", "msgspec", "zxcvbn"}
+
+
+def write_config(folder: Path) -> None:
+    """Write what the stages are set to, of which prod was provisioned before."""
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    config["stages"]["prod"]["environment_variables"] |= {
+        "RECORDER_UPLOADS_BUCKET": "already-provisioned",
+        "RECORDER_MAIL_FROM": MAIL_FROM,
+        "RECORDER_CORS_ORIGIN": "https://app.example.com",
+    }
+    (folder / ".chalice").mkdir(exist_ok=True)
+    (folder / ".chalice" / "config.json").write_text(json.dumps(config))
+
+
+# What we merge into Chalice's template
+
+
+class Merged:
+    """What is merged into Chalice's template of a stage."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = Stage(stage)
+        self.template = merged_into(self.stage)
+
+    def properties(self, resource: str) -> Any:
+        return self.template["Resources"][resource]["Properties"]
+
+    def told(self, function: str) -> dict[str, Any]:
+        """The variables of a function."""
+        variables: dict[str, Any] = self.properties(LOGICAL[function])["Environment"]["Variables"]
+        return variables
+
+
+@pytest.fixture(params=STAGES, scope="module")
+def merged(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Merged]:
+    """Of each stage."""
+    folder = tmp_path_factory.mktemp("project")
+    write_config(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "ROOT", folder)
+        yield Merged(request.param)
+
+
+def test_what_the_stage_stands_on_is_in_it(merged: Merged) -> None:
+    for name, resource in template["Resources"].items():
+        if name != "ApiLog":
+            assert merged.template["Resources"][name] == resource
+
+
+def test_its_parameters_are_the_stages(merged: Merged) -> None:
+    stage = merged.template["Parameters"]["Stage"]
+
+    assert stage["Default"] == merged.stage.name
+    assert stage["AllowedPattern"] == f"^{merged.stage.name}$"
+
+
+def test_a_function_is_told_where_everything_is_and_what_is_set_by_hand(merged: Merged) -> None:
+    for function in GRANTS:
+        told = merged.told(function)
+        assert told["RECORDER_STAGE"] == merged.stage.name
+        assert told["RECORDER_TABLE"] == {"Ref": "Table"}
+        assert told["RECORDER_UPLOADS_BUCKET"] == {"Ref": "UploadsBucket"}
+        assert told["RECORDER_RECORDINGS_BUCKET"] == {"Ref": "RecordingsBucket"}
+        assert told["RECORDER_JWT_SECRET_ID"] == {"Ref": "JwtSecret"}
+        assert "RECORDER_BACKEND" not in told
+        assert (told.get("RECORDER_MAIL_FROM") == MAIL_FROM) == (merged.stage.name == "prod")
+    assert "already-provisioned" not in json.dumps(merged.template)
+
+
+def test_a_function_is_called_as_it_is_otherwise(merged: Merged) -> None:
+    # The alarms go by these names.
+    for function in GRANTS:
+        name = merged.properties(LOGICAL[function])["FunctionName"]
+        assert name == name_in_lambda(function, merged.stage.name)
+
+
+def test_what_a_job_fails_at_for_good_is_a_dead_letter(merged: Merged) -> None:
+    queue = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+    for job in JOBS:
+        asked = merged.properties(LOGICAL[job])["EventInvokeConfig"]
+        assert asked["DestinationConfig"] == {"OnFailure": queue}
+
+
+def test_links_in_mails_begin_with_the_apis_address(merged: Merged) -> None:
+    address = merged.told("deliver_mail")["RECORDER_PUBLIC_URL"]["Fn::Sub"]
+
+    assert address == (
+        "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/" + merged.stage.name
+    )
+
+
+def test_the_stage_is_throttled_as_its_limits_say(merged: Merged) -> None:
+    limits = merged.stage.limits
+
+    (setting,) = merged.properties("RestAPI")["MethodSettings"]
+    assert (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")
+    assert setting["ThrottlingRateLimit"] == limits.requests_per_second
+    assert setting["ThrottlingBurstLimit"] == limits.requests_at_once
+
+
+def test_nothing_is_reserved_unless_it_is_asked_for(merged: Merged) -> None:
+    # An account without that much would have the whole stack fail.
+    reserved = merged.properties("Notice")["ReservedConcurrentExecutions"]
+
+    assert reserved == {"Fn::If": ["ReservesNotice", {"Ref": "NoticeAtOnce"}, NO_VALUE]}
+    assert merged.template["Parameters"]["NoticeAtOnce"]["Default"] == 0
+
+
+def test_a_package_has_what_runs_compiled_and_is_the_same_every_time(tmp_path: Path) -> None:
+    made = []
+    for number in range(2):
+        file = tmp_path / f"{number}.zip"
+        with zipfile.ZipFile(file, "w") as zipped:
+            for name in ("app.py", "dns/query.py", "a.dist-info/RECORD", "__pycache__/old.pyc"):
+                zipped.writestr(name, f"# {name}")
+        slim(file)
+        made.append(file)
+
+    with zipfile.ZipFile(made[0]) as zipped:
+        names = zipped.namelist()
+    assert names == [f"__pycache__/app.{sys.implementation.cache_tag}.pyc", "app.py"]
+    assert made[0].read_bytes() == made[1].read_bytes()
+
+
+# What `make package` writes
 
 
 class Packaged:
@@ -68,14 +200,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of which one stage was provisioned before."""
     folder = tmp_path_factory.mktemp("project")
     projects.copy_to(folder)
-    file = folder / ".chalice" / "config.json"
-    config = json.loads(file.read_text())
-    config["stages"]["prod"]["environment_variables"] |= {
-        "RECORDER_UPLOADS_BUCKET": "already-provisioned",
-        "RECORDER_MAIL_FROM": "Recorder <no-reply@example.com>",
-        "RECORDER_CORS_ORIGIN": "https://app.example.com",
-    }
-    file.write_text(json.dumps(config))
+    write_config(folder)
     return folder
 
 
@@ -107,32 +232,30 @@ def unzipped(all_packaged: dict[str, Packaged], tmp_path_factory: pytest.TempPat
     return folder
 
 
-# The code
-
-
+@pytest.mark.deep
 def test_the_code_is_the_app_what_it_needs_and_nothing_else(unzipped: Path) -> None:
     there = {each.name for each in unzipped.iterdir()}
 
-    assert there == {"app.py", "chalicelib", "chalice", *DEPENDENCIES}
+    assert there == {"app.py", "__pycache__", "chalicelib", "chalice", *DEPENDENCIES}
 
 
-def test_of_our_own_it_has_the_modules_and_the_pages(unzipped: Path) -> None:
+@pytest.mark.deep
+def test_of_our_own_it_has_the_modules_and_the_pages_and_all_is_compiled(unzipped: Path) -> None:
     ours = {
         each.relative_to(ROOT)
         for each in (ROOT / "chalicelib").rglob("*")
         if each.is_file() and each.suffix != ".pyc"
     }
-    there = (each.relative_to(unzipped) for each in (unzipped / "chalicelib").rglob("*"))
+    there = [each for each in unzipped.rglob("*") if each.is_file()]
+    sources = {each.relative_to(unzipped) for each in there if each.suffix != ".pyc"}
 
-    assert {each for each in there if (unzipped / each).is_file()} == ours
-
-
-def test_it_has_nothing_that_python_or_pip_leave_behind(unzipped: Path) -> None:
-    names = [each.name for each in unzipped.rglob("*")]
-
-    assert not [name for name in names if re.search(r"__pycache__|\.pyc$|\.dist-info$", name)]
+    assert {each for each in sources if each.parts[0] == "chalicelib"} == ours
+    assert not [each for each in there if ".dist-info" in str(each)]
+    compiled = [each.name.partition(".")[0] for each in there if each.suffix == ".pyc"]
+    assert sorted(compiled) == sorted(each.stem for each in sources if each.suffix == ".py")
 
 
+@pytest.mark.deep
 def test_its_machine_code_is_for_lambda(unzipped: Path) -> None:
     libraries = [each.name for each in unzipped.rglob("*.so")]
 
@@ -140,15 +263,15 @@ def test_its_machine_code_is_for_lambda(unzipped: Path) -> None:
     assert not [name for name in libraries if "musl" in name or "darwin" in name]
 
 
+@pytest.mark.deep
 def test_it_is_small(all_packaged: dict[str, Packaged]) -> None:
     assert len(all_packaged["prod"].code) <= MOST_BYTES
 
 
+@pytest.mark.deep
 def test_the_same_code_makes_the_same_bytes(all_packaged: dict[str, Packaged]) -> None:
     assert len({packaged.code for packaged in all_packaged.values()}) == 1
 
-
-# It runs
 
 HANDLERS = """
 import json, sys
@@ -196,6 +319,7 @@ def lambdas_own(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.deep
 def test_it_runs_with_only_boto3_beside_it(unzipped: Path, tmp_path: Path) -> None:
     # Neither this environment's packages nor this folder: -I and -S.
     command = [sys.executable, "-I", "-S", "-c", HANDLERS]
@@ -214,9 +338,7 @@ def test_it_runs_with_only_boto3_beside_it(unzipped: Path, tmp_path: Path) -> No
     assert elsewhere == []
 
 
-# The template
-
-
+@pytest.mark.deep
 def test_the_templates_are_such_as_cfn_lint_passes(
     all_packaged: dict[str, Packaged], tmp_path: Path
 ) -> None:
@@ -229,92 +351,66 @@ def test_the_templates_are_such_as_cfn_lint_passes(
     assert (ran.stdout, ran.returncode) == ("", 0)
 
 
-def test_what_the_stage_stands_on_is_in_it(packaged: Packaged) -> None:
-    made = packaged.translated()
-
-    for name, resource in template["Resources"].items():
-        if name != "ApiLog":
-            assert made[name]["Properties"] == json.loads(json.dumps(resource["Properties"]))
-
-
-def test_its_parameters_are_the_stages(packaged: Packaged) -> None:
-    parameters = json.loads(packaged.text)["Parameters"]
-
-    assert parameters["Stage"]["Default"] == packaged.stage
-    assert parameters["Stage"]["AllowedPattern"] == f"^{packaged.stage}$"
+def holds(whole: Any, part: Any) -> bool:
+    """Whether a document has all that another one has."""
+    if isinstance(part, dict):
+        return all(name in whole and holds(whole[name], each) for name, each in part.items())
+    return bool(whole == part)
 
 
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_has_the_policy_that_it_is_deployed_with_otherwise(
-    packaged: Packaged, function: str
+@pytest.mark.deep
+def test_all_that_is_merged_into_the_template_is_there(
+    packaged: Packaged, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mail_from = packaged.properties("DeliverMail")["Environment"]["Variables"].get(
-        "RECORDER_MAIL_FROM", ""
-    )
-    role = {"api_handler": "ApiHandlerRole"}.get(function, f"{LOGICAL[function]}Role")
-
-    (given,) = packaged.properties(role)["Policies"]
-
-    document = substituted(policy(function, packaged.stage, mail_from))
-    assert given["PolicyDocument"] == document
-    assert ("ses:SendEmail" in str(document)) == (function == "deliver_mail" and bool(mail_from))
+    monkeypatch.setattr(stages, "ROOT", project)
+    merged = json.loads(json.dumps(merged_into(Stage(packaged.stage))))
+    # Chalice adds nothing to a list of its own, such as the events.
+    assert holds(json.loads(packaged.text), merged)
 
 
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_is_told_where_everything_is(packaged: Packaged, function: str) -> None:
-    told = packaged.properties(LOGICAL[function])["Environment"]["Variables"]
+@pytest.mark.deep
+def test_a_function_has_the_policy_that_it_is_deployed_with_otherwise(packaged: Packaged) -> None:
+    variables = packaged.properties("DeliverMail")["Environment"]["Variables"]
+    mail_from = variables.get("RECORDER_MAIL_FROM", "")
+    for function in GRANTS:
+        role = {"api_handler": "ApiHandlerRole"}.get(function, f"{LOGICAL[function]}Role")
+        (given,) = packaged.properties(role)["Policies"]
 
-    assert told["RECORDER_STAGE"] == packaged.stage
-    assert told["RECORDER_TABLE"] == {"Ref": "Table"}
-    assert told["RECORDER_UPLOADS_BUCKET"] == {"Ref": "UploadsBucket"}
-    assert told["RECORDER_RECORDINGS_BUCKET"] == {"Ref": "RecordingsBucket"}
-    assert told["RECORDER_JWT_SECRET_ID"] == {"Ref": "JwtSecret"}
-    assert "RECORDER_BACKEND" not in told
-
-
-@pytest.mark.parametrize("function", GRANTS)
-def test_a_function_is_called_as_it_is_otherwise(packaged: Packaged, function: str) -> None:
-    # The alarms go by these names.
-    name = packaged.properties(LOGICAL[function])["FunctionName"]
-
-    assert name == name_in_lambda(function, packaged.stage)
+        document = substituted(policy(function, packaged.stage, mail_from))
+        assert given["PolicyDocument"] == document
+        sends = function == "deliver_mail" and bool(mail_from)
+        assert ("ses:SendEmail" in str(document)) == sends
 
 
-def test_what_is_set_by_hand_is_set_here_too(all_packaged: dict[str, Packaged]) -> None:
-    prod = all_packaged["prod"]
-    told = prod.properties("APIHandler")["Environment"]["Variables"]
-
-    assert told["RECORDER_MAIL_FROM"] == "Recorder <no-reply@example.com>"
-    assert "already-provisioned" not in prod.text
-
-
+@pytest.mark.deep
 def test_what_the_shell_has_set_is_nowhere(packaged: Packaged) -> None:
     assert "of-the-shell" not in packaged.text
 
 
-def test_the_event_is_of_the_stages_own_bucket(packaged: Packaged) -> None:
-    rule = packaged.translated()["NoticeNoticeEvent"]["Properties"]["EventPattern"]
+@pytest.mark.deep
+def test_its_output_says_how_to_reserve_and_what_this_python_does(packaged: Packaged) -> None:
+    assert "--parameter-overrides NoticeAtOnce=20" in packaged.printed
+    assert ("warning: Python 3." in packaged.printed) == (sys.version_info < (3, 12))
 
+
+@pytest.mark.deep
+def test_cloudformation_makes_of_it_what_is_meant(packaged: Packaged) -> None:
+    made = packaged.translated()
+    kinds = [each["Type"] for each in made.values()]
+    (stage,) = [each for each in made.values() if each["Type"] == "AWS::ApiGateway::Stage"]
+    deployment = made[stage["Properties"]["DeploymentId"]["Ref"]]
+
+    assert stage["Properties"]["StageName"] == packaged.stage
+    assert stage["Properties"]["TracingEnabled"] is True
+    assert stage["Properties"]["MethodSettings"]
+    # It would make a stage of its own.
+    assert "StageName" not in deployment["Properties"]
+    assert kinds.count("AWS::Lambda::EventInvokeConfig") == len(JOBS)
+    rule = made["NoticeNoticeEvent"]["Properties"]["EventPattern"]
     assert rule["detail"]["bucket"]["name"] == [{"Ref": "UploadsBucket"}]
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_what_a_job_fails_at_for_good_is_a_dead_letter(packaged: Packaged, job: str) -> None:
-    asked = packaged.translated()[f"{LOGICAL[job]}EventInvokeConfig"]["Properties"]
-
-    queue = {"Fn::GetAtt": ["DeadLetters", "Arn"]}
-    assert asked["DestinationConfig"] == {"OnFailure": {"Destination": queue}}
-
-
-def test_links_in_mails_begin_with_the_apis_address(packaged: Packaged) -> None:
-    told = packaged.properties("DeliverMail")["Environment"]["Variables"]
-
-    address = told["RECORDER_PUBLIC_URL"]["Fn::Sub"]
-    assert address == (
-        "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}/" + packaged.stage
-    )
-
-
+@pytest.mark.deep
 def test_api_gateways_own_refusals_are_in_the_apps_form(packaged: Packaged) -> None:
     origin = json.loads(packaged.text)["Parameters"]["CorsOrigin"]["Default"]
     body = packaged.translated()["RestAPI"]["Properties"]["Body"]
@@ -332,45 +428,7 @@ def test_api_gateways_own_refusals_are_in_the_apps_form(packaged: Packaged) -> N
     }
 
 
-def test_the_api_has_one_stage_which_is_traced(packaged: Packaged) -> None:
-    made = packaged.translated().values()
-    (stage,) = [each for each in made if each["Type"] == "AWS::ApiGateway::Stage"]
-    (deployment,) = [each for each in made if each["Type"] == "AWS::ApiGateway::Deployment"]
-
-    assert stage["Properties"]["StageName"] == packaged.stage
-    # It would make one of its own.
-    assert "StageName" not in deployment["Properties"]
-    assert stage["Properties"]["TracingEnabled"] is True
-
-
-def test_the_stage_is_throttled_as_its_limits_say(packaged: Packaged) -> None:
-    made = packaged.translated().values()
-    (stage,) = [each for each in made if each["Type"] == "AWS::ApiGateway::Stage"]
-
-    limits = Stage(packaged.stage).limits
-    (setting,) = stage["Properties"]["MethodSettings"]
-    assert (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")
-    assert setting["ThrottlingRateLimit"] == limits.requests_per_second
-    assert setting["ThrottlingBurstLimit"] == limits.requests_at_once
-
-
-def test_nothing_is_reserved_unless_it_is_asked_for(packaged: Packaged) -> None:
-    # An account without that much would have the whole stack fail.
-    notice = packaged.translated()["Notice"]["Properties"]
-
-    reserved = ["ReservesNotice", {"Ref": "NoticeAtOnce"}, {"Ref": "AWS::NoValue"}]
-    assert notice["ReservedConcurrentExecutions"] == {"Fn::If": reserved}
-    assert json.loads(packaged.text)["Parameters"]["NoticeAtOnce"]["Default"] == 0
-
-
-def test_its_output_says_how_to_reserve_and_what_this_python_does(
-    all_packaged: dict[str, Packaged],
-) -> None:
-    for packaged in all_packaged.values():
-        assert "--parameter-overrides NoticeAtOnce=20" in packaged.printed
-        assert ("warning: Python 3." in packaged.printed) == (sys.version_info < (3, 12))
-
-
+@pytest.mark.deep
 def test_each_function_has_its_log_kept_as_long_as_the_stage_says(packaged: Packaged) -> None:
     logs = [
         each["Properties"]
@@ -384,6 +442,7 @@ def test_each_function_has_its_log_kept_as_long_as_the_stage_says(packaged: Pack
     assert {log["RetentionInDays"] for log in logs} == {Stage(packaged.stage).log_days}
 
 
+@pytest.mark.deep
 def test_packaging_writes_neither_settings_nor_policies(
     all_packaged: dict[str, Packaged], project: Path
 ) -> None:

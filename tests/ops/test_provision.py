@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-from cfnlint.decode import cfn_yaml
 
 from ops import provision, runtime, stacks, stages
 from ops.policies import APP, GRANTS
@@ -201,7 +200,7 @@ def test_what_the_template_no_longer_asks_for_is_not_kept(
         return create(self, *given, **named)
 
     monkeypatch.setattr(CloudFormationBackend, "create_change_set", noting)
-    earlier = cfn_yaml.load(str(stacks.TEMPLATE))
+    earlier = stacks.template()
     earlier["Parameters"]["Gone"] = {"Type": "String", "Default": "x"}
     (tmp_path / "template.json").write_text(json.dumps(earlier))
     with monkeypatch.context() as patch:
@@ -238,27 +237,22 @@ FREED = (
 )
 
 
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [
-        ("ROLLBACK_FAILED", FREED),
-        ("CREATE_FAILED", FREED),
-        ("DELETE_FAILED", FREED),
-        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name recorder-prod"),
-        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback"),
-        ("UPDATE_IN_PROGRESS", "try again when that is over"),
-    ],
-)
 def test_a_stack_that_cannot_be_changed_is_left_alone(
-    moto_stack: Callable[[], Any], capsys: Capsys, status: str, says: str
+    moto_stack: Callable[[], Any], capsys: Capsys
 ) -> None:
     provisioned()
-    moto_stack().status = status
+    for status, says in {
+        **dict.fromkeys(("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"), FREED),
+        "ROLLBACK_COMPLETE": "aws cloudformation delete-stack --stack-name recorder-prod",
+        "UPDATE_ROLLBACK_FAILED": "aws cloudformation continue-update-rollback",
+        "UPDATE_IN_PROGRESS": "try again when that is over",
+    }.items():
+        moto_stack().status = status
 
-    assert provisioned() == 1
+        assert provisioned() == 1
 
-    assert says in capsys.readouterr().err
-    assert moto_stack().status == status
+        assert says in capsys.readouterr().err
+        assert moto_stack().status == status
 
 
 def test_a_stack_that_was_only_proposed_is_made(
@@ -294,7 +288,7 @@ def test_a_stack_that_was_only_proposed_is_made(
 def without_the_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A next version of the template that has no secret any more; and somebody at the terminal."""
     provisioned()
-    template = cfn_yaml.load(str(stacks.TEMPLATE))
+    template = stacks.template()
     del template["Resources"]["JwtSecret"]
     template["Outputs"]["JwtSecret"]["Value"] = "elsewhere"
     (tmp_path / "template.json").write_text(json.dumps(template))
@@ -315,31 +309,20 @@ def has_the_secret(moto_stack: Callable[[], Any]) -> bool:
 
 
 @pytest.mark.usefixtures("without_the_secret")
-@pytest.mark.parametrize("answer", ["", "y", "prod", None], ids=["enter", "y", "prod", "nobody"])
-def test_what_holds_data_is_not_removed_unless_somebody_says_so(
-    moto_stack: Callable[[], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Capsys,
-    answer: str | None,
+def test_what_holds_data_is_not_removed_unless_somebody_says_its_stacks_name(
+    moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
-    answering(monkeypatch, answer)
+    for answer in ("", "y", "prod", None):
+        answering(monkeypatch, answer)
+        assert provisioned() == 1
 
-    assert provisioned() == 1
+        printed = capsys.readouterr()
+        assert "remove  JwtSecret" in printed.out
+        assert printed.err == "make deploy: nothing was changed\n"
+        assert has_the_secret(moto_stack)
 
-    printed = capsys.readouterr()
-    assert "remove  JwtSecret" in printed.out
-    assert printed.err == "make deploy: nothing was changed\n"
-    assert has_the_secret(moto_stack)
-
-
-@pytest.mark.usefixtures("without_the_secret")
-def test_what_holds_data_is_removed_by_its_stacks_name(
-    moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
     answering(monkeypatch, PROD)
-
     assert provisioned() == 0
-
     assert not has_the_secret(moto_stack)
 
 
@@ -379,36 +362,25 @@ def test_replacing_is_like_removing(
 # What Chalice deploys by
 
 
-def test_the_functions_are_told_where_everything_is(folder: Path) -> None:
+def test_the_functions_are_told_where_everything_is_and_what_is_set_by_hand(folder: Path) -> None:
+    by_hand = {"RECORDER_TRASH_DAYS": "7", "RECORDER_MAIL_FROM": "no-reply@example.com"}
+    set_by_hand(folder, **by_hand)
+    before = config(folder)
+
     provisioned()
 
     told = environment(folder)
     assert told.pop("RECORDER_JWT_SECRET_ID").startswith(
         f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:recorder-prod-jwt-keys-"
     )
-    assert told == {
+    assert told == by_hand | {
         "RECORDER_STAGE": "prod",
         "RECORDER_TABLE": "recorder-prod",
         "RECORDER_UPLOADS_BUCKET": f"recorder-prod-uploads-{ACCOUNT}-{REGION}",
         "RECORDER_RECORDINGS_BUCKET": f"recorder-prod-recordings-{ACCOUNT}-{REGION}",
         "RECORDER_CORS_ORIGIN": "*",
     }
-
-
-def test_what_is_set_by_hand_stays(folder: Path) -> None:
-    by_hand = {"RECORDER_TRASH_DAYS": "7", "RECORDER_MAIL_FROM": "no-reply@example.com"}
-    set_by_hand(folder, **by_hand)
-
-    provisioned()
-
-    assert environment(folder).items() >= by_hand.items()
-
-
-def test_the_other_stages_stay_as_they_are(folder: Path) -> None:
-    before = config(folder)
-
-    provisioned()
-
+    # The other stages stay as they are.
     after = config(folder)
     after["stages"]["prod"] = before["stages"]["prod"]
     assert after == before
@@ -418,16 +390,13 @@ def test_each_function_has_a_policy_of_its_own(folder: Path) -> None:
     provisioned()
 
     files = {function: folder / f"policy-prod-{function}.json" for function in GRANTS}
-    named = {
-        function: each["iam_policy_file"]
-        for function, each in config(folder)["stages"]["prod"]["lambda_functions"].items()
+    functions = config(folder)["stages"]["prod"]["lambda_functions"]
+    assert {name: each["iam_policy_file"] for name, each in functions.items()} == {
+        function: file.name for function, file in files.items()
     }
-    assert named == {function: file.name for function, file in files.items()}
-    for file in files.values():
-        assert "${" not in file.read_text()
-    resources = {
-        statement["Resource"] for statement in json.loads(files["notice"].read_text())["Statement"]
-    }
+    assert not [file for file in files.values() if "${" in file.read_text()]
+    statements = json.loads(files["notice"].read_text())["Statement"]
+    resources = {statement["Resource"] for statement in statements}
     assert f"arn:aws:s3:::recorder-prod-uploads-{ACCOUNT}-{REGION}/*" in resources
     assert f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/recorder-prod" in resources
 
@@ -436,13 +405,9 @@ def test_each_function_has_a_policy_of_its_own(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_has_its_own_name_in_api_gateway(stage: str) -> None:
+def test_a_stage_has_its_own_name_in_api_gateway_every_function_and_its_policy(stage: str) -> None:
     # CloudWatch tells the stages' APIs apart by it.
     assert STAGES[stage]["api_gateway_stage"] == stage
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_names_every_function_and_its_own_policy(stage: str) -> None:
     assert STAGES[stage]["lambda_functions"] == {
         function: {"iam_policy_file": f"policy-{stage}-{function}.json"} for function in GRANTS
     }
@@ -530,6 +495,7 @@ def test_what_a_stage_lacks_is_named_before_anything_is_made(
     assert cloudformation.describe_stacks()["Stacks"] == []
 
 
+@pytest.mark.deep
 def test_it_runs_as_a_script_too() -> None:
     command = [sys.executable, "ops/provision.py", "--help"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

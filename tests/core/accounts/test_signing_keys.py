@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from cfnlint.decode import cfn_yaml
 
 from chalicelib import settings as settings_module
 from chalicelib import wiring
@@ -29,8 +28,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.models import signing_keys as form
 from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
-from local.embedded.template import TEMPLATE
-from ops import rotate_key
+from ops import rotate_key, stacks
 from tests.conftest import Clock
 from tests.support.faults import Faults
 from tests.support.forger import key_id
@@ -42,7 +40,7 @@ SECRET_ID = "recorder-dev-jwt-keys"
 
 def generated() -> str:
     """What CloudFormation makes of the template, as its documentation describes it."""
-    asked = cfn_yaml.load(str(TEMPLATE))["Resources"]["JwtSecret"]["Properties"]
+    asked = stacks.template()["Resources"]["JwtSecret"]["Properties"]
     asked = asked["GenerateSecretString"]
     value = json.loads(asked["SecretStringTemplate"])
     return json.dumps(value | {asked["GenerateStringKey"]: "x" * asked["PasswordLength"]})
@@ -421,7 +419,7 @@ def test_the_command_takes_the_name_of_a_stage_alone(stage: str) -> None:
 
 
 def test_the_command_and_the_template_mean_the_same_secret() -> None:
-    resource = cfn_yaml.load(str(TEMPLATE))["Resources"]["JwtSecret"]
+    resource = stacks.template()["Resources"]["JwtSecret"]
 
     assert resource["Properties"]["Name"] == {"Fn::Sub": "recorder-${Stage}-jwt-keys"}
     assert SECRET_ID == "recorder-dev-jwt-keys"
