@@ -7,9 +7,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from local.embedded import mailbox
-from local.embedded.backend import MAIL
 from local.embedded.disk import Disk
 from local.embedded.dynamodb import TARGET, DynamoDB
+from local.embedded.environment import MAIL
 from local.embedded.http import Answer, Request, refusal
 from local.embedded.mailbox import Mailbox
 from local.embedded.s3 import S3
