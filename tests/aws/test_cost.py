@@ -26,6 +26,9 @@ from tests.support.faults import Faults
 from tests.support.mail import delivered_to, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
 
+# A hundred thousand items stand in moto's memory as one.
+pytestmark = pytest.mark.emulator
+
 SIZES = 1_000, 10_000, 100_000
 SOUND = b"some sound"
 ROUTES = {
