@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load engines format openapi deploy package destroy rotate-key clean
+.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load engines browser format openapi deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -61,17 +61,17 @@ audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)
 
 test: $(STAMP) ## Run the tests, but for the deep ones. ARGS='-k trash' picks some.
-	@$(PYTEST) -m 'not deep' $(ARGS)
+	@$(PYTEST) -m 'not deep and not browser' $(ARGS)
 
 deep: $(STAMP) ## Run all tests, with as much as it takes of what there can be more of.
-	@HYPOTHESIS_PROFILE=deep $(PYTEST) $(ARGS)
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m 'not browser' $(ARGS)
 
 check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/cfn-lint ops/template.yaml
-	@$(PYTEST)
+	@$(PYTEST) -m 'not browser'
 
 audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability. It needs the network.
 	@$(BIN)/pip-audit --strict --progress-spinner off --no-deps --disable-pip -r requirements-dev.txt
@@ -84,6 +84,9 @@ load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 
 
 engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
 	@$(BIN)/python -m tests.engines $(ARGS)
+
+browser: $(STAMP) ## Have Chromium do what web apps do, from another origin.
+	@$(BIN)/python -m tests.browser $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true

@@ -19,17 +19,17 @@ from tests.engines import dynamodb_local, versitygw
 from tests.support import ROOT, engines
 from tests.support.embedded import embedded
 
-# What the product does and what it stands on; the rest looks at refusals that never reach a store, at
+# What the product does and what it stands on. The rest looks at refusals that reach no store, at
 # documents, deployments and servers of its own. ARGS=tests/api runs more.
 SUITE = ["tests/aws", "tests/core", "tests/engines"]
 S3 = ["tests/local/test_embedded_s3.py"]
-# Where versitygw differs from S3. It takes a signed URL with our Authorization header, and answers to
-# a body in chunks that it is signed otherwise; it ignores CopyObject's If-None-Match, and a delete's
+# Where versitygw differs from S3. It takes a signed URL with our Authorization header, says of a
+# body in chunks that it is signed otherwise; it ignores CopyObject's If-None-Match, and a delete's
 # If-Match where nothing is; its pages of one version are a loop. The app rests on none of these but
-# CopyObject's condition, of which docs/decisions/45-nothing-that-s3-does-not-promise.md tells.
-NOT_AS_S3 = (
-    "not ours and not chunks and not dynamodb and not happens_once and not what_was_meant_is_deleted"
-    " and not one_by_one"
+# on the copy's condition: docs/decisions/45-nothing-that-s3-does-not-promise.md.
+NOT_AS_S3 = " and ".join(
+    f"not {name}"
+    for name in ("ours", "chunks", "dynamodb", "happens_once", "meant_is_deleted", "one_by_one")
 )
 OF_S3 = (
     "AWS_ENDPOINT_URL_S3",
