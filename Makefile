@@ -15,7 +15,12 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 # is tried, with what we need of it.
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 BIN := .venv/bin
+# uv installs in a fifth of the time that pip takes, and pip installs uv.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+UV := $(BIN)/uv --quiet
+# Says how a requirements.txt is made of its .in; what is pinned there stays, but with ARGS=--upgrade.
+PIN := $(UV) pip compile --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make requirements'
 # A worker for each core, up to where starting another costs more than it saves. The tests
 # of a file that share something, such as a server, stay on one.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadgroup
@@ -23,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run reset upkeep audit user test deep check audit-deps fuzz load engines browser format openapi deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -31,7 +36,7 @@ help: ## List the targets.
 setup: $(STAMP) ## Make .venv, or bring it up to date. PYTHON=python3.12 chooses which; make clean first.
 	@:
 
-$(STAMP): requirements.txt requirements-dev.txt
+$(STAMP): requirements-uv.txt requirements.txt requirements-dev.txt
 	@python=; for each in $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); do \
 	  if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then python=$$each; break; fi; \
 	done; \
@@ -41,8 +46,14 @@ $(STAMP): requirements.txt requirements-dev.txt
 	fi; \
 	echo "Making .venv; it takes a minute, once."; \
 	$(BIN)/python -c '$(USABLE)' >/dev/null 2>&1 || "$$python" -m venv --clear .venv
-	@$(PIP) install --root-user-action=ignore -r requirements-dev.txt
+	@$(PIP) install --root-user-action=ignore --require-hashes -r requirements-uv.txt
+	@$(UV) pip install --python $(BIN)/python --require-hashes -r requirements-dev.txt
 	@touch $@
+
+requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade, the newest of it.
+	@for each in requirements-uv requirements requirements-dev; do \
+	  $(PIN) $(ARGS) $$each.in -o $$each.txt || exit 1; \
+	done
 
 run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1 lets phones in; DATA=, PORT= too.
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
@@ -74,13 +85,22 @@ check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(PYTEST) -m 'not browser'
 
 audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability. It needs the network.
-	@$(BIN)/pip-audit --strict --progress-spinner off --no-deps --disable-pip -r requirements-dev.txt
+	@$(BIN)/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
+	  -r requirements-uv.txt -r requirements-dev.txt
+
+clients: $(STAMP) ## Generate clients from docs/openapi.json, compile and drive them. Node, Java and Maven if here.
+	@$(BIN)/python -m tests.clients
 
 fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARGS='--seconds 3600'
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 10 --seconds 20'
 	@$(BIN)/python -m tests.load $(ARGS)
+
+bench: package ## Measure the app beside others that answer the same, for docs/performance.md.
+	@$(UV) venv --allow-existing .bench
+	@$(UV) pip install --python .bench/bin/python --require-hashes -r benchmarks/requirements.txt
+	@.bench/bin/python -m benchmarks $(ARGS)
 
 engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
 	@$(BIN)/python -m tests.engines $(ARGS)

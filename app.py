@@ -5,14 +5,14 @@ from chalice.app import Chalice
 from chalicelib import jobs, settings
 from chalicelib.api import accounts, docs, passwords, recordings, sessions, uploads
 from chalicelib.api.problems import cors, refusals_of_our_own
-from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.models import media_types
 
 # An environment of its own: Chalice would write to the process's. Nor has it a log apart from ours.
 _settings = settings.load()
 app = Chalice(app_name="recorder", env={}, configure_logs=False)
 app.api.cors = cors(_settings.cors_origin)
 # What API Gateway hands on as bytes rather than as text that it has spoilt.
-app.api.binary_types = list(AUDIO_TYPES)
+app.api.binary_types = list(media_types.DIRECT)
 app.register_middleware(refusals_of_our_own(app.api.cors), "http")
 for module in (accounts, sessions, passwords, uploads, recordings, docs):
     app.register_blueprint(module.blueprint)

@@ -1,98 +1,167 @@
-"""What API Gateway does before the app is asked, done in front of `chalice local`.
+"""`chalice local`'s HTTP, mended to be what API Gateway's is.
 
-Chalice's server has words of its own for a path that is none, and takes no body whose length is not
-said before.
+Chalice reads a body by its Content-Length alone, so that what follows a chunked one is taken for
+the next request, and refuses what it does not know in words of its own. Here a body is read to its
+end or refused, and each refusal is the one that API Gateway gives (ops/gateway.py).
 """
 
 from __future__ import annotations
 
+import re
+import socket
+import uuid
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
 
-from chalice.local import ChaliceRequestHandler, LocalGatewayException, ThreadedHTTPServer
+from chalice.local import ChaliceRequestHandler, ThreadedHTTPServer
 
+from chalicelib import settings
 from chalicelib.api.problems import HEADERS, PROBLEM, cors, describe
-from chalicelib.core.ids import uuid7
-from chalicelib.errors import InvalidRequest, RecorderError
-from chalicelib.settings import load
-from ops.gateway import REFUSALS
+from chalicelib.errors import InvalidRequest, MethodNotAllowed, RecorderError
+from ops.gateway import NO_SUCH_ROUTE, REFUSALS
 
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+# API Gateway's own limit for a request.
 MOST_BYTES = 10 * 1024 * 1024
+# A line that says how long a chunk is, or is in the trailer.
+LONGEST_LINE = 8192
+# How much of a request that was refused is still read, and for how long, before its connection is
+# closed: a client that is sending reads no answer from one that was reset.
+LINGER_BYTES = 10 * MOST_BYTES
+LINGER_SECONDS = 2
 
-_parse_payload = ChaliceRequestHandler._parse_payload
-_generic_handle = ChaliceRequestHandler._generic_handle
-METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-
-
-class Refused(LocalGatewayException):
-    """A request does not reach the app."""
-
-    def __init__(self, refusal: RecorderError) -> None:
-        headers = HEADERS | cors(load().cors_origin).get_access_control_headers()
-        body = describe(refusal, uuid7()).encode()
-        super().__init__(headers | {"Content-Type": PROBLEM, **refusal.headers}, body)
-        self.CODE = refusal.status
+Headers = dict[str, Any]
 
 
-def stand_in() -> None:
-    """Have Chalice's server behave as API Gateway does, and log only what the app has not seen."""
+def mend() -> None:
+    """Have every server that Chalice makes in this process serve so."""
+    handler: Any = ChaliceRequestHandler
     # Headers and body are written one after the other, and without this the body waits for a client
     # that keeps its connection to acknowledge the headers: 40 ms a request.
-    ChaliceRequestHandler.disable_nagle_algorithm = True
+    handler.disable_nagle_algorithm = True
+    handler.log_request = _log_request
+    handler.send_error = _refuse_malformed
+    handler.serve_as_chalice_does = handler._generic_handle
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        setattr(handler, f"do_{method}", _serve)
+    handler._parse_payload = _parse_payload
+    handler._send_error_response = lambda self, _: _answer(self, NO_SUCH_ROUTE)
+    handler.answer_as_chalice_does = handler._send_http_response_with_body
+    handler._send_http_response_with_body = _send_with_body
     # Connections that come at one moment wait to be taken: Python has five wait, and resets others.
     ThreadedHTTPServer.request_queue_size = 256
-    mended: dict[str, Any] = {
-        "_parse_payload": _payload,
-        "_send_error_response": _send_refusal,
-        "log_request": lambda *_: None,
-        **{f"do_{method}": _answer for method in METHODS},
-    }
-    for name, function in mended.items():
-        setattr(ChaliceRequestHandler, name, function)
 
 
-def _answer(handler: ChaliceRequestHandler) -> None:
-    try:
-        _generic_handle(handler)
-    except Refused as refusal:
-        # Chalice reads the body before it is ready to refuse anything.
-        handler._send_error_response(refusal)
+def body_of(headers: Any, stream: BinaryIO) -> bytes:
+    """A request's body, read to its end; InvalidRequest or TooLarge when that cannot be."""
+    coding = headers.get("Transfer-Encoding", "").strip().lower()
+    if coding == "chunked":
+        return _chunks(stream)
+    if coding:
+        raise InvalidRequest("Only chunked is known", field="Transfer-Encoding")
+    announced = headers.get("Content-Length", "0").strip()
+    if not re.fullmatch("[0-9]{1,18}", announced, re.ASCII):
+        raise InvalidRequest("Not a number of bytes", field="Content-Length")
+    if int(announced) > MOST_BYTES:
+        raise REFUSALS["REQUEST_TOO_LARGE"]
+    return stream.read(int(announced))
 
 
-def _payload(handler: ChaliceRequestHandler) -> tuple[dict[str, str], bytes | None]:
-    """The headers, and a body that is read whole however it comes. Raises Refused."""
-    try:
-        if handler.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            body = _chunks(handler.rfile)
-            return dict(handler.headers) | {"Content-Length": str(len(body))}, body
-        if int(handler.headers.get("Content-Length", 0)) > MOST_BYTES:
-            raise Refused(REFUSALS["REQUEST_TOO_LARGE"])
-    except (ValueError, Refused) as error:
-        # What is left of the body would be taken for the next request.
-        handler.close_connection = True
-        malformed = Refused(InvalidRequest("The body's length cannot be told"))
-        raise error if isinstance(error, Refused) else malformed from error
-    payload: tuple[dict[str, str], bytes | None] = _parse_payload(handler)
-    return payload
-
-
-def _chunks(source: BinaryIO) -> bytes:
-    """A body in chunks (RFC 9112, 7.1). Raises ValueError when it is none, and Refused."""
+def _chunks(stream: BinaryIO) -> bytes:
+    """A chunked body (RFC 9112, section 7.1), and its trailer, of which nothing is kept."""
     body = bytearray()
-    while size := int(source.readline(64).partition(b";")[0], 16):
+    while size := _chunk_size(stream):
         if len(body) + size > MOST_BYTES:
-            raise Refused(REFUSALS["REQUEST_TOO_LARGE"])
-        body += source.read(size)
-        if source.readline(3) != b"\r\n":
-            raise ValueError("A chunk does not end where it says")
-    while source.readline(8192).strip():
-        pass  # Trailers, which API Gateway drops.
+            raise REFUSALS["REQUEST_TOO_LARGE"]
+        body += (chunk := stream.read(size))
+        if len(chunk) < size or _line(stream):
+            raise InvalidRequest("A chunk does not have the bytes it says", field="body")
+    while _line(stream):
+        pass
     return bytes(body)
 
 
-def _send_refusal(handler: ChaliceRequestHandler, refusal: LocalGatewayException) -> None:
-    if not isinstance(refusal, Refused):
-        refusal = Refused(REFUSALS["MISSING_AUTHENTICATION_TOKEN"])
-    print(f"{handler.command} {handler.path} {refusal.CODE}", flush=True)
-    body = b"" if handler.command == "HEAD" else refusal.body
-    handler._send_http_response(refusal.CODE, dict(refusal.headers), body)
+def _chunk_size(stream: BinaryIO) -> int:
+    size = _line(stream).partition(b";")[0].strip()
+    if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
+        raise InvalidRequest("A chunk does not say how long it is", field="body")
+    return int(size, 16)
+
+
+def _line(stream: BinaryIO) -> bytes:
+    line = stream.readline(LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise InvalidRequest("The body is cut short", field="body")
+    return line.rstrip(b"\r\n")
+
+
+def _serve(handler: Any) -> None:
+    try:
+        handler.serve_as_chalice_does()
+    except UnicodeEncodeError:
+        # Chalice would say what Authorization was sent to a path that is none, in ASCII.
+        _answer(handler, NO_SUCH_ROUTE)
+    except RecorderError as error:
+        # Where its body ends is not known, so neither is where another request begins.
+        handler.close_connection = True
+        _answer(handler, error)
+        _linger(handler)
+
+
+def _parse_payload(handler: Any) -> tuple[Headers, bytes | None]:
+    body = body_of(handler.headers, handler.rfile)
+    headers = {name.lower(): value for name, value in handler.headers.items()}
+    if headers.pop("transfer-encoding", None):
+        headers["content-length"] = str(len(body))
+    return headers, body or None
+
+
+def _refuse_malformed(handler: Any, code: int, message: str | None = None, *_: object) -> None:
+    """What Python's server refuses by itself: a method that it has not, or no request at all."""
+    handler.close_connection = True
+    if code == HTTPStatus.NOT_IMPLEMENTED:
+        _answer(handler, MethodNotAllowed("There is no such method"))
+    else:
+        _answer(handler, InvalidRequest(message or "Not a request"))
+
+
+def _linger(handler: Any) -> None:
+    with suppress(OSError):
+        handler.connection.shutdown(socket.SHUT_WR)
+        handler.connection.settimeout(LINGER_SECONDS)
+        left = LINGER_BYTES
+        while left > 0 and (read := handler.rfile.read1(65536)):
+            left -= len(read)
+
+
+def _answer(handler: Any, error: RecorderError) -> None:
+    everywhere = cors(settings.load().cors_origin).get_access_control_headers()
+    headers: Headers = {**HEADERS, **everywhere, **error.headers}
+    headers["Content-Type"] = PROBLEM
+    if handler.close_connection:
+        headers["Connection"] = "close"
+    handler.refused = True
+    handler._send_http_response(error.status, headers, describe(error, str(uuid.uuid4())))
+    handler.refused = False
+
+
+def _send_with_body(handler: Any, code: int, headers: Headers, body: str | bytes) -> None:
+    if handler.command != "HEAD":
+        handler.answer_as_chalice_does(code, headers, body)
+        return
+    # Nothing is said of a length: that of the answer to GET is not known.
+    handler.send_response(code)
+    handler._send_headers(headers)
+
+
+def _log_request(
+    handler: BaseHTTPRequestHandler, code: int | str = "-", _size: int | str = "-"
+) -> None:
+    """Log what no view of the app's has seen; it has logged the rest itself, and says more."""
+    if (
+        handler.command == "OPTIONS"
+        or code == HTTPStatus.METHOD_NOT_ALLOWED
+        or getattr(handler, "refused", False)
+    ):
+        print(f"{handler.command} {getattr(handler, 'path', '')} {code}", flush=True)

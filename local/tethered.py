@@ -33,7 +33,7 @@ def main() -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
     # botocore says where it found credentials and endpoints, which would stand among the requests.
     logging.getLogger("botocore").setLevel(logging.WARNING)
-    gateway.stand_in()
+    gateway.mend()
     # Imported here, since it may well be broken: it is what is being edited. Chalice's own command
     # would take half a second longer, for the commands that it has besides. It would read the
     # project's stages, too; none of what they set is to reach a server here.

@@ -61,6 +61,7 @@ GRANTS: dict[str, Grants] = {
     "upkeep": {
         **COMPLETING,
         TABLE: [
+            "dynamodb:BatchGetItem",
             "dynamodb:DeleteItem",
             "dynamodb:GetItem",
             "dynamodb:PutItem",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated, TooManyAttempts
-from chalicelib.models.answers import Export, SignedIn, User
+from chalicelib.models.answers import DataExport, SignedIn, User
 from chalicelib.models.entities import Caller
 from chalicelib.models.requests import (
     Confirmation,
@@ -57,22 +57,28 @@ def confirm_email(body: Confirmation) -> None:
     services().confirmations.confirm(body.token)
 
 
-@blueprint.endpoint("GET", "/auth/email/confirm", str, auth=False)
+@blueprint.endpoint("GET", "/auth/email/confirm", str, auth=False, operation="showConfirmationPage")
 def confirmation_page() -> Reply:
     """The page that the link in the mail opens; the token stands behind its `#`."""
     return mail_links.confirmation()
 
 
-@blueprint.endpoint("GET", "/me", User)
+@blueprint.endpoint("GET", "/me", User, operation="getProfile")
 def me(caller: Caller) -> User:
     """Who is logged in, and what they use of their quota."""
     return services().accounts.profile(caller.account)
 
 
 @blueprint.endpoint(
-    "POST", "/me/export", Export, limited=True, body=PasswordProof, raises=(InvalidCredentials,)
+    "POST",
+    "/me/export",
+    DataExport,
+    limited=True,
+    body=PasswordProof,
+    raises=(InvalidCredentials,),
+    operation="exportData",
 )
-def export(caller: Caller, body: PasswordProof, source: str) -> Export:
+def export(caller: Caller, body: PasswordProof, source: str) -> DataExport:
     """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes.
 
     Its URLs are good for some minutes, and end with a changed password and with the account.
@@ -81,7 +87,14 @@ def export(caller: Caller, body: PasswordProof, source: str) -> Export:
 
 
 @blueprint.endpoint(
-    "DELETE", "/me", None, 204, limited=True, body=PasswordProof, raises=(InvalidCredentials,)
+    "DELETE",
+    "/me",
+    None,
+    204,
+    limited=True,
+    body=PasswordProof,
+    raises=(InvalidCredentials,),
+    operation="deleteAccount",
 )
 def close(caller: Caller, body: PasswordProof, source: str) -> None:
     """Delete one's account, and all its recordings with it.
@@ -91,13 +104,20 @@ def close(caller: Caller, body: PasswordProof, source: str) -> None:
     services().closing.close(caller.account, body.password, source)
 
 
-@blueprint.endpoint("PATCH", "/me", User, body=ProfileChange)
+@blueprint.endpoint("PATCH", "/me", User, body=ProfileChange, operation="updateProfile")
 def rename(caller: Caller, body: ProfileChange) -> User:
     """Change one's name; null takes it away."""
     return services().accounts.rename(caller.user_id, body.name)
 
 
-@blueprint.endpoint("POST", "/me/email/confirmation", None, 202, raises=(TooManyAttempts,))
+@blueprint.endpoint(
+    "POST",
+    "/me/email/confirmation",
+    None,
+    202,
+    raises=(TooManyAttempts,),
+    operation="requestConfirmation",
+)
 def ask_for_confirmation(caller: Caller) -> None:
     """Have the link that confirms the address mailed again; nothing is, once it is confirmed."""
     services().confirmations.ask(caller.account)

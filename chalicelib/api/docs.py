@@ -13,28 +13,32 @@ from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web.pages import page
 from chalicelib.models.answers import Health
 
-blueprint = Blueprint(__name__, tag="Open")
+blueprint = Blueprint(__name__, tag="Service")
 
 
-@blueprint.endpoint("GET", "/health", Health, auth=False)
+@blueprint.endpoint("GET", "/health", Health, auth=False, operation="getHealth")
 def health() -> Health:
     """That the API answers, and which version of it."""
     return Health(status="ok", version=__version__)
 
 
-@blueprint.endpoint("GET", "/openapi.json", dict[str, Any], auth=False)
+@blueprint.endpoint(
+    "GET", "/openapi.json", dict[str, Any], auth=False, operation="getOpenapiDocument"
+)
 def openapi_document() -> dict[str, Any]:
     """This description of the API, in OpenAPI 3.1."""
-    return _described(blueprint.current_app)
+    # API Gateway puts a stage in front of every path, or what a domain of one's own maps.
+    asked_for = str(blueprint.current_request.context.get("path", ""))
+    return _described(blueprint.current_app, asked_for.removesuffix("/openapi.json") or "/")
 
 
-@blueprint.endpoint("GET", "/docs", str, auth=False)
+@blueprint.endpoint("GET", "/docs", str, auth=False, operation="showDocs")
 def docs() -> Reply:
     """This description of the API, as a page to read and try."""
     return page("docs")
 
 
-@functools.cache
-def _described(app: Chalice) -> dict[str, Any]:
+@functools.lru_cache(maxsize=4)
+def _described(app: Chalice, server: str) -> dict[str, Any]:
     # Once in a process: it takes longer than all else that is open, and anybody may ask for it.
-    return openapi.document(app)
+    return openapi.document(app, server)

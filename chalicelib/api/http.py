@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from chalicelib import deadline, wiring
 from chalicelib.api import parsing
-from chalicelib.api.problems import refuse, request_id, respond
+from chalicelib.api.problems import JSON, refuse, request_id, respond
 from chalicelib.errors import (
     EmailNotConfirmed,
     InternalError,
@@ -30,7 +30,9 @@ from chalicelib.errors import (
     TokenExpired,
     TooManyAttempts,
     Unavailable,
+    UnsupportedMediaType,
 )
+from chalicelib.models.requests import Request as Sent
 from chalicelib.telemetry import Work
 
 # API Gateway gives up at 29 s, and Lambda may have needed some of them to start.
@@ -60,22 +62,30 @@ class Route(Struct, frozen=True, kw_only=True):
     """Whether it is open before the address is confirmed, whatever is set."""
     limited: bool = False
     """Whether its attempts are counted; the view is then given their `source`."""
-    body: type[Struct] | None = None
+    body: type[Sent] | None = None
     body_types: tuple[str, ...] = ()
-    """The content types of a body that is taken as it is, as bytes."""
+    """The media types of a body that is taken as it is, as bytes."""
     body_optional: bool = False
-    query: type[Struct] | None = None
+    query: type[Sent] | None = None
     headers: dict[str, Any] = {}
     """Request headers that the view reads, each with the type of its value; None without it."""
     raises: tuple[type[RecorderError], ...] = ()
     tag: str
     name: str
     text: str
+    operation: str = ""
+    """What clients' generators call it, where that is not the view's name."""
 
     @property
     def parameters(self) -> list[str]:
-        """The names in the path; each stands for an id."""
+        """The names in the path; each stands for an id, but for `number`."""
         return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def operation_id(self) -> str:
+        """The name of the method that a generated client has for it."""
+        first, *rest = self.name.split("_")
+        return self.operation or first + "".join(word.capitalize() for word in rest)
 
     @property
     def errors(self) -> tuple[type[RecorderError], ...]:
@@ -83,6 +93,8 @@ class Route(Struct, frozen=True, kw_only=True):
         errors: list[type[RecorderError]] = []
         if self.parameters or self.query or self.body or self.body_types or self.headers:
             errors.append(InvalidRequest)
+        if self.body or self.body_types:
+            errors.append(UnsupportedMediaType)
         if self.auth:
             errors += [NotAuthenticated, TokenExpired]
         if self.auth and not self.unconfirmed:
@@ -125,8 +137,10 @@ class Blueprint(ChaliceBlueprint):
                 **declared,
             )
             endpoint = Endpoint(self, route, view)
+            # What is open is looked at by link checkers and previews, which ask for its head.
+            methods = [method, "HEAD"] if method == "GET" and not route.auth else [method]
             # No content types: Chalice would refuse others in its own words, not as a problem.
-            self.route(path, methods=[method], content_types=[])(endpoint)
+            self.route(path, methods=methods, content_types=[])(endpoint)
             return endpoint
 
         return register
@@ -146,8 +160,8 @@ class Endpoint:
         """Answer the current request; whatever goes wrong is answered as a problem, and logged."""
         request = self._blueprint.current_request
         work = wiring.work(
-            f"{self.route.method} {self.route.path}",
-            method=self.route.method,
+            f"{request.method} {self.route.path}",
+            method=request.method,
             route=self.route.path,
             request_id=request_id(request),
             gateway_request_id=request.context.get("requestId"),
@@ -172,7 +186,7 @@ class Endpoint:
         if route.limited:
             arguments["source"] = parsing.source(request)
         for name in route.parameters:
-            arguments[name] = parsing.identifier(path[name], name)
+            arguments[name] = parsing.in_path(path[name], name)
         if route.query:
             arguments["query"] = parsing.query(request, route.query)
         if route.body:
@@ -194,7 +208,7 @@ class Endpoint:
                 reply.value, status, {"Content-Type": "text/html; charset=utf-8"} | reply.headers
             )
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
-        return respond(body, status, {"Content-Type": "application/json"} | reply.headers)
+        return respond(body, status, {"Content-Type": JSON} | reply.headers)
 
 
 def _refuse(cause: Exception, error: RecorderError, request: Request, doing: Work) -> Response:

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from ipaddress import IPv6Address, IPv6Network, ip_address
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from chalice.app import Request
-from msgspec import Struct
 
-from chalicelib.errors import InternalError, InvalidRequest, NotAuthenticated
-from chalicelib.models.fields import InvalidField, RecordingId
+from chalicelib.errors import (
+    InternalError,
+    InvalidRequest,
+    NotAuthenticated,
+    UnsupportedMediaType,
+)
+from chalicelib.models import media_types
+from chalicelib.models.fields import InvalidField, PartNumber, RecordingId
+from chalicelib.models.requests import Request as Sent
 
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
+# A string, closed or not, is passed over whole; what is no number to JSON is left as it is.
+_STRING_OR_NUMBER = re.compile(
+    rb'"(?:[^"\\]++|\\.)*+"?'
+    rb"|(?<![0-9.eE+-])"
+    rb"(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++|(?=[eE]))(?:[eE][+-]?[0-9]{1,3})?)"
+    rb"(?![0-9.eE+-])",
+    re.DOTALL,
+)
+# More strings and numbers than any request has: what is beyond takes no time.
+_MOST_TOKENS = 100_000
+# Beyond it no whole number is taken anyway.
+_LARGEST = 10**18
 
-S = TypeVar("S", bound=Struct)
+S = TypeVar("S", bound=Sent)
 
 
 def bearer_token(request: Request) -> str:
@@ -39,10 +58,13 @@ def source(request: Request) -> str:
     return str(address)
 
 
-def identifier(value: str, name: str) -> str:
-    """An id from the path, in its one form; InvalidRequest naming it when it is no UUIDv7."""
-    converted: str = _convert(value, RecordingId, whole=name)
-    return converted.lower()
+def in_path(value: str, name: str) -> str | int:
+    """What the path has: an id in its one form, or a `number`; InvalidRequest names it."""
+    if name == "number":
+        number: int = _convert(value, PartNumber, whole=name)
+        return number
+    identifier: str = _convert(value, RecordingId, whole=name)
+    return identifier.lower()
 
 
 def query(request: Request, kind: type[S]) -> S:
@@ -50,9 +72,13 @@ def query(request: Request, kind: type[S]) -> S:
     given = request.query_params
     values = {name: given.getlist(name) for name in given} if given else {}
     for name, listed in values.items():
-        if len(listed) > 1:
+        if len(listed) > 1 and name not in kind.repeatable:
             raise InvalidRequest("Given more than once", field=name)
-    converted: S = _convert({name: listed[0] for name, listed in values.items()}, kind, "query")
+    converted: S = _convert(
+        {name: listed if name in kind.repeatable else listed[0] for name, listed in values.items()},
+        kind,
+        "query",
+    )
     return converted
 
 
@@ -64,25 +90,25 @@ def header(request: Request, name: str, kind: Any) -> Any:
 
 def body(request: Request, kind: type[S], *, optional: bool) -> S:
     """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`."""
-    raw = request.raw_body
+    raw = _whole(request)
     if not raw and optional:
         return kind()
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return msgspec.json.decode(_with_whole_numbers(raw), type=kind)
     except msgspec.ValidationError as error:
         raise _invalid(error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
 
 
-def raw_body(request: Request, types: tuple[str, ...]) -> bytes | str:
+def raw_body(request: Request, types: tuple[str, ...]) -> bytes:
     """The body as it was sent; InternalError when it was not handed on as bytes though it should.
 
     InvalidRequest when it is cut short, as it is by a phone that dies while it sends. `types` are
-    the content types that API Gateway is told are binary.
+    the media types that API Gateway is told are binary.
     """
     event = request.to_original_event()
-    content_type = request.headers.get("content-type")
+    content_type = media_types.bare(request.headers.get("content-type", ""))
     if (
         isinstance(event["body"], str)
         and not event.get("isBase64Encoded")
@@ -90,10 +116,39 @@ def raw_body(request: Request, types: tuple[str, ...]) -> bytes | str:
     ):
         # It was read as UTF-8 on its way, and what is not UTF-8 is lost.
         raise InternalError(f"API Gateway does not know {content_type} as a binary type")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) != len(request.raw_body):
+    raw = _whole(request)
+    announced = request.headers.get("content-length", "").strip()
+    if announced and int(announced) != len(raw):
         raise InvalidRequest("The body does not have its Content-Length", field="body")
-    return request.raw_body
+    return raw
+
+
+def _whole(request: Request) -> bytes:
+    """The body, which is all of something and no encoding of it.
+
+    UnsupportedMediaType when it is encoded, InvalidRequest when it is a part of something.
+    """
+    encoding = request.headers.get("content-encoding", "")
+    if encoding.strip().lower() not in {"", "identity"}:
+        raise UnsupportedMediaType("Send the body without Content-Encoding", field="body")
+    if "content-range" in request.headers:
+        raise InvalidRequest("Send the body whole", field="Content-Range")
+    if not re.fullmatch(r" *[0-9]{0,18} *", request.headers.get("content-length", ""), re.ASCII):
+        raise InvalidRequest("Not a number of bytes", field="Content-Length")
+    return cast(bytes, request.raw_body)  # Whatever Chalice's own type says.
+
+
+def _with_whole_numbers(raw: bytes) -> bytes:
+    """The same JSON with `1234.0` and `1.234e3` as `1234`: some languages have but one number."""
+    return _STRING_OR_NUMBER.sub(_with_whole_number, raw, count=_MOST_TOKENS)
+
+
+def _with_whole_number(found: re.Match[bytes]) -> bytes:
+    if not found[1]:
+        return found[0]
+    number = Decimal(found[1].decode())
+    whole = abs(number) < _LARGEST and number == number.to_integral_value()
+    return str(int(number)).encode() if whole else found[0]
 
 
 def _convert(value: object, kind: Any, whole: str) -> Any:

@@ -49,7 +49,9 @@ def reset_password(body: PasswordReset, source: str) -> None:
     services().passwords.reset(body.token, body.new_password, source)
 
 
-@blueprint.endpoint("GET", "/auth/password/reset", str, auth=False)
+@blueprint.endpoint(
+    "GET", "/auth/password/reset", str, auth=False, operation="showPasswordResetPage"
+)
 def reset_page() -> Reply:
     """The page that the link in the mail opens; the token stands behind its `#`."""
     return mail_links.reset()

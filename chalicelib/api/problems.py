@@ -22,7 +22,9 @@ HEADERS = {
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
 }
-PROBLEM = "application/problem+json"
+# Said with its charset, because clients that find none read Latin-1.
+JSON = "application/json; charset=utf-8"
+PROBLEM = "application/problem+json; charset=utf-8"
 
 
 class Cors(CORSConfig):
@@ -57,7 +59,16 @@ def cors(origin: str) -> Cors:
     """What a browser is told on every answer; `origin` is who may call."""
     return Cors(
         allow_origin=origin,
-        allow_headers=["If-Match"],
+        # Besides those that Chalice allows itself: what clients add, and their tracing.
+        allow_headers=[
+            "If-Match",
+            "Cache-Control",
+            "X-Requested-With",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "sentry-trace",
+        ],
         expose_headers=["ETag", "Retry-After", "WWW-Authenticate"],
         max_age=600,
     )
@@ -88,7 +99,10 @@ def describe(error: RecorderError, request_id: str) -> str:
 
 
 def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., Any]], Response]:
-    """Middleware: what Chalice refuses before any view is answered in our form, CORS included."""
+    """Middleware: what Chalice refuses before any view is answered in our form, CORS included.
+
+    And what is answered to HEAD has no body.
+    """
 
     def middleware(request: Request, get_response: Callable[..., Any]) -> Response:
         response: Response = get_response(request)
@@ -96,8 +110,8 @@ def refusals_of_our_own(cors: CORSConfig) -> Callable[[Request, Callable[..., An
             allowed = response.headers["Allow"]
             response = refuse(MethodNotAllowed(f"Use {allowed}"), request)
             response.headers |= {"Allow": allowed} | cors.get_access_control_headers()
-            if request.method == "HEAD":
-                response.body = ""  # What follows it would be taken for the next answer.
+        if request.method == "HEAD":
+            response.body = ""  # What follows it would be taken for the next answer.
         return response
 
     return middleware

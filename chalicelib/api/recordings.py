@@ -16,7 +16,9 @@ from chalicelib.wiring import services
 blueprint = Blueprint(__name__, tag="Recordings")
 
 
-@blueprint.endpoint("GET", "/recordings", RecordingPage, query=ShelfQuery)
+@blueprint.endpoint(
+    "GET", "/recordings", RecordingPage, query=ShelfQuery, operation="listRecordings"
+)
 def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
     """One page of recordings, newest first unless `order` is `asc`.
 
@@ -26,7 +28,12 @@ def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/changes", Changes, query=ChangesQuery, raises=(CursorExpired,)
+    "GET",
+    "/recordings/changes",
+    Changes,
+    query=ChangesQuery,
+    raises=(CursorExpired,),
+    operation="listChanges",
 )
 def changes(caller: Caller, query: ChangesQuery) -> Changes:
     """What changed since the last time, deletions included, oldest first.
@@ -37,7 +44,9 @@ def changes(caller: Caller, query: ChangesQuery) -> Changes:
     return services().feed.changes(caller.user_id, query)
 
 
-@blueprint.endpoint("GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,))
+@blueprint.endpoint(
+    "GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,), operation="getRecording"
+)
 def find(caller: Caller, id: str) -> Reply:
     """A recording, and where it plays when it is ready."""
     library = services().library
@@ -54,16 +63,23 @@ def find(caller: Caller, id: str) -> Reply:
     body=RecordingChange,
     headers={"If-Match": IfMatch},
     raises=(NotFound, VersionConflict),
+    operation="updateRecording",
 )
 def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None) -> Reply:
-    """Change a recording's file name, tags or notes; what is left out stays as it is."""
+    """Change what people say about a recording; what is left out stays as it is."""
     version = _version(if_match)
     revised = services().library.revise(caller.user_id, id, body, version).seen()
     return Reply(revised, headers=_version_header(revised))
 
 
 @blueprint.endpoint(
-    "DELETE", "/recordings/{id}", None, 204, query=DeletionQuery, raises=(NotFound,)
+    "DELETE",
+    "/recordings/{id}",
+    None,
+    204,
+    query=DeletionQuery,
+    raises=(NotFound,),
+    operation="deleteRecording",
 )
 def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
     """Move a recording to the trash, or delete it for good; again 204 when repeated.
@@ -79,6 +95,7 @@ def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
     Recording,
     headers={"If-Match": IfMatch},
     raises=(NotFound, NotReady, VersionConflict),
+    operation="restoreRecording",
 )
 def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
     """Bring a recording back from the trash; one that is ready stays as it is."""
@@ -88,7 +105,7 @@ def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
 
 def _version(if_match: str | None) -> int | None:
     """The version that If-Match names; None for any."""
-    return None if if_match in (None, "*") else int(if_match.strip('"'))
+    return None if if_match in (None, "*") else int(if_match.removeprefix("W/").strip('"'))
 
 
 def _version_header(recording: Recording) -> dict[str, str]:

@@ -20,13 +20,14 @@ blueprint = Blueprint(__name__, tag="Sessions", unconfirmed=True)
     limited=True,
     body=RefreshToken,
     raises=(NotAuthenticated, RefreshTokenReused),
+    operation="refreshTokens",
 )
 def refresh(body: RefreshToken, source: str) -> SignedIn:
     """Get a new access token, and a new refresh token in place of this one.
 
-    When the answer was lost, send the same token again within a minute: unless the new one was
-    used, the answer is the same new refresh token. Used otherwise or later, the token must have
-    been stolen, and the session ends.
+    When the answer was lost, send the same token again: the answer is the same new refresh token,
+    for a minute whatever happens, and then until it, or the access token that came with it, is
+    used. Used later, the old token must have been stolen, and the session ends.
     """
     return services().sessions.refresh(body.refresh_token, source)
 

@@ -14,9 +14,9 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models.answers import BegunUpload, BegunUploads, Recording
+from chalicelib.models import media_types
+from chalicelib.models.answers import BegunUpload, BegunUploads, PartUpload, Recording
 from chalicelib.models.entities import Caller
-from chalicelib.models.fields import AUDIO_TYPES
 from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings
 from chalicelib.wiring import services
 
@@ -31,12 +31,15 @@ blueprint = Blueprint(__name__, tag="Uploads")
     200,
     body=NewRecording,
     raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
+    operation="beginUpload",
 )
 def begin(caller: Caller, body: NewRecording) -> Reply:
     """Announce a recording, and learn how to send its bytes straight to S3.
 
     With an `id` made by the app the call can be repeated: the same again answers 200 with a
-    fresh `upload`, or none once the recording is ready.
+    fresh `upload`, or none once the recording is ready. The same is what has the same size, type
+    and hash. What else it says revises the recording while it is uploading and was not changed
+    otherwise, and changes nothing later.
     """
     begun, is_news = services().announcing.begin(caller.account, body)
     return Reply(begun, 201 if is_news else 200)
@@ -49,6 +52,7 @@ def begin(caller: Caller, body: NewRecording) -> Reply:
     201,
     body=NewRecordings,
     raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
+    operation="beginUploads",
 )
 def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
     """Announce up to 25 recordings together: all of them, or none when one cannot be.
@@ -59,7 +63,9 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
     return BegunUploads(recordings=begun)
 
 
-@blueprint.endpoint("GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,))
+@blueprint.endpoint(
+    "GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,), operation="resumeUpload"
+)
 def resume(caller: Caller, id: str) -> BegunUpload:
     """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
 
@@ -70,12 +76,25 @@ def resume(caller: Caller, id: str) -> BegunUpload:
 
 
 @blueprint.endpoint(
+    "GET",
+    "/recordings/{id}/upload/parts/{number}",
+    PartUpload,
+    raises=(NotFound, NotReady),
+    operation="getUploadPart",
+)
+def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
+    """Where to send one part of a multipart upload, be it again."""
+    return services().sending.part(caller.user_id, id, number)
+
+
+@blueprint.endpoint(
     "POST",
     "/recordings/{id}/complete",
     Recording,
     body=Completion,
     body_optional=True,
     raises=(NotFound, UploadIncomplete, UploadMismatch, NotReady),
+    operation="completeUpload",
 )
 def complete(caller: Caller, id: str, body: Completion) -> Recording:
     """Say that the bytes were sent. They are checked against what was announced.
@@ -93,15 +112,16 @@ def complete(caller: Caller, id: str, body: Completion) -> Recording:
     201,
     200,
     query=DirectUpload,
-    body_types=AUDIO_TYPES,
+    body_types=media_types.DIRECT,
     raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
+    operation="uploadDirectly",
 )
 def receive(caller: Caller, id: str, query: DirectUpload, body: bytes, content_type: str) -> Reply:
-    """Send a small recording whole, at most 4.5 MB.
+    """Send a small recording whole, at most 4.5 MB; it may have been announced.
 
     The same bytes again answer 200 with the recording they made.
     """
     recording, is_new = services().direct_uploads.receive(
-        caller.account, id, query.file_name, content_type, body
+        caller.account, id, query, content_type, body
     )
     return Reply(recording.seen(), 201 if is_new else 200)

@@ -29,7 +29,7 @@ from chalicelib.models.entities import (
     Tombstone,
     Unreadable,
 )
-from chalicelib.models.fields import LetterKind, Status
+from chalicelib.models.fields import LetterKind, Status, Told
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -94,6 +94,9 @@ class AccountStore(Protocol):
 
         False, and nothing written, if it is not or the session is over.
         """
+
+    def note_use(self, session: Session) -> None:
+        """Note that the access token of a session's last rotation was used, if it is the last."""
 
     def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
         """Have a session expire; False when there is none, not even one that has.
@@ -202,19 +205,33 @@ class RecordingStore(Protocol):
         None when it notes another by now, or is no longer that upload.
         """
 
+    def announce_again(
+        self, recording: StoredRecording, changes: dict[str, Told], now: datetime
+    ) -> StoredRecording | None:
+        """Set fields of an upload that is at the version which its announcement made.
+
+        None when it is at another by now, or no longer that upload.
+        """
+
+    def settle_hash(self, recording: StoredRecording, sha256: str) -> StoredRecording | None:
+        """Have an upload be of bytes with this hash alone; None when it is of others."""
+
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
         """Give an upload time until then; None when it is no longer that upload."""
 
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
     ) -> StoredRecording | None:
-        """Make an upload ready; None when it is no longer the upload that `recording` was."""
+        """Make an upload ready; None when it is no longer the upload that `recording` was.
+
+        Or when it is one of bytes with another hash than `sha256`.
+        """
 
     def revise(
         self,
         user_id: str,
         recording_id: str,
-        changes: dict[str, str | list[str] | None],
+        changes: dict[str, Told],
         version: int | None,
         now: datetime,
     ) -> StoredRecording | None:

@@ -112,6 +112,12 @@ class SignedPart(Struct, kw_only=True, frozen=True):
     url: str
 
 
+class PartUpload(SignedPart, kw_only=True, frozen=True):
+    """One part, wherever it is: PUT exactly this many bytes to the URL."""
+
+    expires_at: Instant
+
+
 class UploadedPart(Struct, kw_only=True, frozen=True):
     """A part that S3 has."""
 
@@ -121,7 +127,10 @@ class UploadedPart(Struct, kw_only=True, frozen=True):
 
 
 class MultipartUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="multipart"):
-    """PUT each of `parts`, in any order; part N begins at byte (N - 1) * `part_size`."""
+    """PUT each of `parts`, in any order; part N begins at byte (N - 1) * `part_size`.
+
+    That is 8 MiB, or the size divided by 100 MiB, rounded up to whole MiB, if that is more.
+    """
 
     part_size: int
     parts: list[SignedPart]
@@ -176,7 +185,7 @@ class Changes(Struct, kw_only=True, frozen=True):
     more: bool
 
 
-class Export(Struct, kw_only=True, frozen=True):
+class DataExport(Struct, kw_only=True, frozen=True):
     """Where a JSON file of all of a user's data is to be had."""
 
     url: str

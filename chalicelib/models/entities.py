@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct, structs
 
 from chalicelib.models.answers import ListedSession, Recording, Usage, User
-from chalicelib.models.fields import Debt, LetterKind, Status
+from chalicelib.models.fields import Debt, LetterKind, Status, rfc3339
 
 
 class Account(Struct, kw_only=True, frozen=True):
@@ -50,7 +50,7 @@ class Account(Struct, kw_only=True, frozen=True):
             email=self.email,
             email_confirmed=self.email_confirmed_at is not None,
             name=self.name,
-            created_at=self.created_at,
+            created_at=rfc3339(self.created_at),
             usage=usage,
         )
 
@@ -86,6 +86,15 @@ class Due(Struct, frozen=True, kw_only=True):
         return structs.replace(self, what="recording", recording_id=recording_id, closed=True)
 
 
+class Replaced(Struct, kw_only=True, frozen=True):
+    """A refresh token that was replaced."""
+
+    hash: str
+    salt: str
+    """What went into the making of the token that replaced it."""
+    at: datetime
+
+
 class Session(Struct, kw_only=True, frozen=True):
     """A logged-in device; no refresh token can be read from what is kept of them."""
 
@@ -103,15 +112,29 @@ class Session(Struct, kw_only=True, frozen=True):
     replaced_hash: str | None = None
     """The hash of the token that was replaced last."""
     replacement_salt: str | None = None
-    """What went into the making of the token that replaced it."""
+    """What went into the making of the token that replaced it, at `last_used_at`."""
+    earlier: list[Replaced] = []
+    """Those that were replaced shortly before that one, the oldest first."""
+    rotation: int = 0
+    """How often its refresh token was replaced."""
+    used_rotation: int = 0
+    """The rotation of which an access token was seen in use last."""
+
+    @property
+    def replaced(self) -> list[Replaced]:
+        """The tokens whose replacement can still be made, the oldest first."""
+        if not (self.replaced_hash and self.replacement_salt):
+            return []
+        last = Replaced(hash=self.replaced_hash, salt=self.replacement_salt, at=self.last_used_at)
+        return [*self.earlier, last]
 
     def seen(self, current: str) -> ListedSession:
         """The session as its user sees it, who is in the session `current`."""
         return ListedSession(
             id=self.id,
             device=self.device,
-            created_at=self.created_at,
-            last_used_at=self.last_used_at,
+            created_at=rfc3339(self.created_at),
+            last_used_at=rfc3339(self.last_used_at),
             current=self.id == current,
         )
 
@@ -190,8 +213,11 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     created_at: datetime
     updated_at: datetime
     version: int
-    fingerprint: str
     upload_method: Literal["put", "post", "multipart", "direct"]
+    fingerprint: str = ""
+    """What tells it, with the time, from another upload under the same id."""
+    announced_version: int = 1
+    """The version that its announcement made; at a later one its owner has changed it otherwise."""
     upload_id: str | None = None
     """S3's name for the multipart upload under way."""
     part_size: int | None = None
@@ -204,7 +230,7 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     completed_at: datetime | None = None
     purge_at: datetime | None = None
     begun_again: bool = False
-    """Another upload of it expired before this one."""
+    """Another upload of it came before this one: it expired, or was to go another way."""
 
     @property
     def upload_name(self) -> str:
@@ -218,8 +244,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
 
     def seen(self) -> Recording:
         """The recording as its owner sees it."""
-        given = {
-            field: value
+        given: dict[str, Any] = {
+            field: rfc3339(value) if isinstance(value, datetime) else value
             for field in Recording.__struct_fields__
             if (value := getattr(self, field)) is not None
         }

@@ -1,31 +1,31 @@
 """What people send.
 
-A request refuses unknown fields and values out of bounds while it is parsed, so what reaches a
-use case is whole.
+A request refuses unknown fields and values out of bounds while it is parsed, and brings what is
+left into its one form, so what reaches a use case is whole.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from chalicelib.models import forms
 from chalicelib.models.fields import (
-    LARGEST_WHOLE,
-    PASSWORD_BYTES,
-    PASSWORD_CHARACTERS,
-    SMALLEST_PART,
     ContentType,
     Cursor,
     Device,
     Email,
     FileName,
-    Instant,
+    GivenInstant,
     InvalidField,
     Milliseconds,
     Name,
     NewPassword,
     Notes,
+    PartNumber,
     Password,
     RecordingId,
     Sha256,
@@ -34,54 +34,72 @@ from chalicelib.models.fields import (
     Tags,
     Token,
     UploadMethod,
-    address,
-    in_utc,
-    normal_form,
-    typed_address,
+)
+from chalicelib.models.forms import Form
+
+# Of what is said about a recording, wherever it is said.
+TOLD: Mapping[str, Form] = MappingProxyType(
+    {
+        "file_name": forms.title,
+        "recorded_at": forms.instant,
+        "tags": forms.tags,
+        "notes": forms.notes,
+    }
 )
 
 
 class Request(Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of what people send."""
 
+    forms: ClassVar[Mapping[str, Form]] = MappingProxyType({})
+    """What brings each field into its one form; the others have but one."""
+    repeatable: ClassVar[frozenset[str]] = frozenset()
+    """Of a query: what may be given several times."""
+
+    def __post_init__(self) -> None:
+        """Bring each field that was given into its one form; InvalidField."""
+        for field, form in self.forms.items():
+            value = getattr(self, field)
+            if value is not None and value is not UNSET:
+                setattr(self, field, _formed(field, form, value))
+
+
+def _formed(field: str, form: Form, value: object) -> object:
+    try:
+        return form(value)
+    except ValueError as error:
+        # A form may say which element of a list it is.
+        place = error.field if isinstance(error, InvalidField) else ""
+        raise InvalidField(f"{field}{place}", str(error)) from error
+
 
 class SignUp(Request):
     """A new account."""
+
+    forms = MappingProxyType({"email": forms.address, "password": forms.new_password})
 
     email: Email
     password: NewPassword
     name: Name | None = None
 
-    def __post_init__(self) -> None:
-        """Bring address and password into the one form that is kept of each."""
-        self.email = address("email", self.email)
-        self.password = _new_password("password", self.password)
-
 
 class Credentials(Request):
     """Who wants to log in, and on which device."""
+
+    forms = MappingProxyType(
+        {"email": forms.typed_address, "password": forms.password, "device": forms.device}
+    )
 
     email: Email
     password: Password
     device: Device | None = None
     refresh_token: Token | None = None
 
-    def __post_init__(self) -> None:
-        """Bring address and password into the one form that is kept of each."""
-        self.email = typed_address("email", self.email)
-        self.password = normal_form("password", self.password, PASSWORD_BYTES)
-
-
-def _new_password(field: str, value: str) -> str:
-    value = normal_form(field, value, PASSWORD_BYTES)
-    # Composed, it may have fewer characters than were sent.
-    if len(value) < PASSWORD_CHARACTERS:
-        raise InvalidField(field, f"Shorter than {PASSWORD_CHARACTERS} characters")
-    return value
-
 
 class RefreshToken(Request):
     """The refresh token that the last sign-up, log-in or refresh gave."""
+
+    forms = MappingProxyType({"refresh_token": forms.trimmed})
 
     refresh_token: Token
 
@@ -89,40 +107,35 @@ class RefreshToken(Request):
 class PasswordChange(Request):
     """The password as it is, and as it is to be."""
 
+    forms = MappingProxyType(
+        {"current_password": forms.password, "new_password": forms.new_password}
+    )
+
     current_password: Password
     new_password: NewPassword
-
-    def __post_init__(self) -> None:
-        """Bring both into the one form that is kept."""
-        self.current_password = normal_form(
-            "current_password", self.current_password, PASSWORD_BYTES
-        )
-        self.new_password = _new_password("new_password", self.new_password)
 
 
 class ForgottenPassword(Request):
     """Whose password was forgotten."""
 
-    email: Email
+    forms = MappingProxyType({"email": forms.typed_address})
 
-    def __post_init__(self) -> None:
-        """Bring the address into the one form that is kept."""
-        self.email = typed_address("email", self.email)
+    email: Email
 
 
 class PasswordReset(Request):
     """What came by mail, and the password to be."""
 
+    forms = MappingProxyType({"token": forms.trimmed, "new_password": forms.new_password})
+
     token: Token
     new_password: NewPassword
-
-    def __post_init__(self) -> None:
-        """Bring the password into the one form that is kept."""
-        self.new_password = _new_password("new_password", self.new_password)
 
 
 class Confirmation(Request):
     """What came by mail."""
+
+    forms = MappingProxyType({"token": forms.trimmed})
 
     token: Token
 
@@ -136,38 +149,33 @@ class ProfileChange(Request):
 class PasswordProof(Request):
     """Proof that it is the user who wants it: their password."""
 
-    password: Password
+    forms = MappingProxyType({"password": forms.password})
 
-    def __post_init__(self) -> None:
-        """Bring the password into the form that is kept of it."""
-        self.password = normal_form("password", self.password, PASSWORD_BYTES)
+    password: Password
 
 
 class NewRecording(Request):
     """A recording to be uploaded: what it is, before its bytes arrive."""
+
+    forms = MappingProxyType(
+        {
+            **TOLD,
+            "content_type": forms.media_type,
+            "id": forms.lower,
+            "sha256": forms.lower,
+        }
+    )
 
     file_name: FileName
     content_type: ContentType
     size: Size
     id: RecordingId | None = None
     sha256: Sha256 | None = None
-    recorded_at: Instant | None = None
+    recorded_at: GivenInstant | None = None
     duration_ms: Milliseconds | None = None
     tags: Tags | None = None
     notes: Notes | None = None
     upload_method: UploadMethod | None = None
-
-    def __post_init__(self) -> None:
-        """Write each in its one form, so that what is the same looks the same."""
-        self.tags = self.tags or []
-        if self.upload_method is None:
-            self.upload_method = "multipart" if self.size > LARGEST_WHOLE else "put"
-        elif self.upload_method == "multipart" and self.size < SMALLEST_PART:
-            raise InvalidField("upload_method", f"Parts are for {SMALLEST_PART} bytes or more")
-        if self.id is not None:
-            self.id = self.id.lower()
-        if self.recorded_at is not None:
-            self.recorded_at = in_utc("recorded_at", self.recorded_at)
 
 
 class NewRecordings(Request):
@@ -185,15 +193,29 @@ class NewRecordings(Request):
 
 
 class DirectUpload(Request):
-    """The query of a direct upload; its body is the bytes."""
+    """The query of a direct upload, whose body is the bytes: what is announced of another."""
+
+    forms = MappingProxyType(
+        {
+            "file_name": forms.title,
+            "recorded_at": forms.instant,
+            "notes": forms.notes,
+            "tag": forms.tags,
+        }
+    )
+    repeatable = frozenset({"tag"})
 
     file_name: FileName
+    recorded_at: GivenInstant | None = None
+    duration_ms: Milliseconds | None = None
+    notes: Notes | None = None
+    tag: Tags | None = None
 
 
-class Part(Request):
+class CompletedPart(Request):
     """A part of an upload, as S3 named it when it arrived."""
 
-    number: Annotated[int, Meta(ge=1, le=10_000)]
+    number: PartNumber
     etag: Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -203,29 +225,30 @@ class Completion(Request):
     The parts of a multipart upload may be named all the same, to have them compared.
     """
 
-    parts: Annotated[list[Part], Meta(max_length=10_000)] | None = None
+    parts: Annotated[list[CompletedPart], Meta(max_length=10_000)] | None = None
 
 
 class RecordingChange(Request):
-    """What changes; what is left out stays, and null takes the notes away."""
+    """What changes; what is left out stays, and null takes away what need not be there."""
+
+    forms = TOLD
 
     file_name: FileName | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
     notes: Notes | UnsetType | None = UNSET
+    recorded_at: GivenInstant | UnsetType | None = UNSET
+    duration_ms: Milliseconds | UnsetType | None = UNSET
 
 
 class ShelfQuery(Request):
     """Which page of which shelf."""
 
+    forms = MappingProxyType({"after": forms.lower})
+
     status: Status = "ready"
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     after: RecordingId | UnsetType = UNSET
     order: Literal["asc", "desc"] = "desc"
-
-    def __post_init__(self) -> None:
-        """Write the id in its one form."""
-        if self.after is not UNSET:
-            self.after = self.after.lower()
 
 
 class ChangesQuery(Request):

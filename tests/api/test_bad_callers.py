@@ -1,10 +1,12 @@
-"""Every route times every kind of bad caller. A new route is covered as soon as it is there."""
+"""Who is refused: every kind of bad caller on one route, and on every route some of each kind.
+
+A new route is covered as soon as it is there.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -22,85 +24,93 @@ from tests.support.routes import GUARDED, OPEN, ROUTES, ask, named
 
 Stored = Callable[..., list[Item]]
 STORES: tuple[Store, ...] = ("uploads", "recordings")
+with_ids = pytest.mark.parametrize("route", [r for r in ROUTES if r.parameters], ids=named)
 
 
 class Callers:
     """Makes the headers of every kind of bad caller."""
 
-    def __init__(self, phone: Phone, forger: Forger, clients: Clients, table: str) -> None:
+    def __init__(self, phone: Phone, forger: Forger, remove: Callable[[Key], None]) -> None:
         self.phone = phone
         self.forger = forger
-        self._clients = clients
-        self._table = table
+        self._remove = remove
 
-    def remove(self, key: Key) -> None:
+    def lose_session(self) -> None:
+        self._remove(session_key(self.phone.user_id, self.phone.session_id))
+
+    def lose_user(self) -> None:
+        self._remove(account_key(self.phone.user_id))
+
+
+@pytest.fixture
+def callers(phone: Phone, forger: Forger, clients: Clients, settings: Settings) -> Callers:
+    def remove(key: Key) -> None:
         """Take an item away behind the app's back."""
-        self._clients.dynamodb.delete_item(TableName=self._table, Key=to_attributes(key))
+        clients.dynamodb.delete_item(TableName=settings.table, Key=to_attributes(key))
 
-    def expired(self) -> str:
-        return self.forger.token(claims=but(exp=int(time.time()) - 1))
-
-    def of_an_ended_session(self) -> str:
-        self.remove(session_key(self.phone.user_id, self.phone.session_id))
-        return self.forger.token()
-
-    def of_a_deleted_user(self) -> str:
-        self.remove(account_key(self.phone.user_id))
-        return self.forger.token()
-
-    def of_a_user_deleted_with_all_sessions(self) -> str:
-        self.of_an_ended_session()
-        return self.of_a_deleted_user()
-
-    def of_somebody_elses_session(self) -> str:
-        return self.forger.token(claims=but(sid=Phone().sign_up().session_id))
+    return Callers(phone, forger, remove)
 
 
-def _flawed(make: Callable[[Forger], str]) -> Callable[[Callers], str]:
-    return lambda callers: make(callers.forger)
+def after(*losses: Callable[[Callers], None]) -> Callable[[Callers], str]:
+    """What makes a token that was good before."""
+
+    def token(callers: Callers) -> str:
+        for lose in losses:
+            lose(callers)
+        return callers.forger.token()
+
+    return token
 
 
 # What follows "Bearer ", by who calls with it.
 TOKENS: dict[str, Callable[[Callers], str]] = {
-    **{name: _flawed(make) for name, make in FLAWED_TOKENS.items()},
-    "expired": Callers.expired,
-    "expired, another key": lambda callers: callers.forger.token(claims=but(exp=1), key="k" * 48),
-    "a refresh token": lambda callers: str(callers.phone.tokens["refresh_token"]),
-    "ended session": Callers.of_an_ended_session,
-    "somebody else's session": Callers.of_somebody_elses_session,
-    "session of nobody": lambda callers: callers.forger.token(claims=but(sid=uuid7())),
-    "deleted user": Callers.of_a_deleted_user,
-    "deleted user, ended session": Callers.of_a_user_deleted_with_all_sessions,
-    "user of nobody": lambda callers: callers.forger.token(claims=but(sub=uuid7())),
+    "expired": lambda c: c.forger.token(claims=but(exp=int(time.time()) - 1)),
+    "expired, another key": lambda c: c.forger.token(claims=but(exp=1), key="k" * 48),
+    "a refresh token": lambda c: str(c.phone.tokens["refresh_token"]),
+    "ended session": after(Callers.lose_session),
+    "somebody else's session": lambda c: c.forger.token(
+        claims=but(sid=Phone().sign_up().session_id)
+    ),
+    "session of nobody": lambda c: c.forger.token(claims=but(sid=uuid7())),
+    "deleted user": after(Callers.lose_user),
+    "deleted user, ended session": after(Callers.lose_session, Callers.lose_user),
+    "user of nobody": lambda c: c.forger.token(claims=but(sub=uuid7())),
 }
-CALLERS: dict[str, Callable[[Callers], dict[str, str]]] = {
+HEADERS: dict[str, Callable[[Callers], dict[str, str]]] = {
     "no header": lambda _: {},
     **{
         name: lambda callers, make=make: {"Authorization": make(callers.forger)}  # type: ignore[misc]
         for name, make in FLAWED_HEADERS.items()
     },
     **{
+        name: lambda callers, make=make: {"Authorization": f"Bearer {make(callers.forger)}"}  # type: ignore[misc]
+        for name, make in FLAWED_TOKENS.items()
+    },
+    **{
         name: lambda callers, make=make: {"Authorization": f"Bearer {make(callers)}"}  # type: ignore[misc]
         for name, make in TOKENS.items()
     },
 }
-every_caller = pytest.mark.parametrize("caller", CALLERS)
-
-
-@pytest.fixture
-def callers(phone: Phone, forger: Forger, clients: Clients, settings: Settings) -> Callers:
-    return Callers(phone, forger, clients, settings.table)
+# One that each look refuses: for the header, the signature, the time, and what is stored.
+SOME = ["no header", "another key", "expired", "ended session"]
+(PUT_AUDIO,) = [route for route in ROUTES if named(route) == "PUT /recordings/{id}/audio"]
 
 
 # Who calls
 
 
-@every_caller
-@pytest.mark.parametrize("route", GUARDED, ids=named)
+@pytest.mark.parametrize(
+    ("route", "caller"),
+    [
+        *((PUT_AUDIO, caller) for caller in HEADERS),
+        *((route, caller) for route in GUARDED if route != PUT_AUDIO for caller in SOME),
+    ],
+    ids=lambda each: each if isinstance(each, str) else named(each),
+)
 def test_a_bad_caller_is_refused_and_changes_nothing(
     nobody: Phone, callers: Callers, stored: Stored, route: Route, caller: str
 ) -> None:
-    headers = CALLERS[caller](callers)
+    headers = HEADERS[caller](callers)
     before = stored()
 
     answer = ask(nobody, route, headers)
@@ -111,16 +121,15 @@ def test_a_bad_caller_is_refused_and_changes_nothing(
     assert stored() == before
 
 
-@every_caller
 @pytest.mark.parametrize("route", OPEN, ids=named)
 def test_an_open_route_does_not_look_at_who_calls(
-    nobody: Phone, callers: Callers, route: Route, caller: str
+    nobody: Phone, callers: Callers, route: Route
 ) -> None:
-    without = ask(nobody, route)
+    without = _kind(ask(nobody, route))
 
-    answer = ask(nobody, route, CALLERS[caller](callers))
-
-    assert _kind(answer) == _kind(without)
+    assert {
+        caller: _kind(ask(nobody, route, HEADERS[caller](callers))) for caller in SOME
+    } == dict.fromkeys(SOME, without)
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
@@ -147,32 +156,21 @@ BELONGINGS: dict[str, Callable[[Phone], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", BELONGINGS)
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.parameters], ids=named)
+@with_ids
 def test_what_is_somebody_elses_is_like_nothing_at_all(
-    phone: Phone, other: Phone, stored: Stored, held: Held, route: Route, what: str
+    phone: Phone, other: Phone, stored: Stored, held: Held, route: Route
 ) -> None:
-    id = BELONGINGS[what](other)
+    ids = {what: belonging(other) for what, belonging in BELONGINGS.items()}
     theirs = f"USER#{other.user_id}"
     before = stored(theirs), [held(store, other.user_id) for store in STORES]
 
-    answer = ask(phone, route, id=id)
+    answers = {what: _kind(ask(phone, route, id=id)) for what, id in ids.items()}
 
-    assert _kind(answer) == _kind(ask(phone, route))
+    assert answers == dict.fromkeys(ids, _kind(ask(phone, route)))
     assert (stored(theirs), [held(store, other.user_id) for store in STORES]) == before
 
 
 # Whose session it is
-
-Refresh = Callable[[Callers, Clock], str]
-
-
-def _after(happens: Callable[[Callers, Clock], object]) -> Refresh:
-    def token(callers: Callers, clock: Clock) -> str:
-        happens(callers, clock)
-        return str(callers.phone.tokens["refresh_token"])
-
-    return token
 
 
 def _mixed(callers: Callers, _: Clock) -> str:
@@ -187,30 +185,27 @@ def _log_out(callers: Callers, _: Clock) -> None:
     assert callers.phone.post("/auth/logout", body).status == 204
 
 
-BAD_REFRESH_TOKENS: dict[str, Refresh] = {
-    "ended session": _after(lambda callers, _: callers.of_an_ended_session()),
-    "logged out": _after(_log_out),
-    "deleted user": _after(lambda callers, _: callers.of_a_deleted_user()),
-    "not used for too long": _after(lambda _, clock: clock.advance(days=61)),
-    "access token": lambda callers, _: str(callers.phone.tokens["access_token"]),
+# What becomes of a session, or what is sent in place of its refresh token.
+BAD_REFRESH_TOKENS: dict[str, Callable[[Callers, Clock], str | None]] = {
+    "ended session": lambda callers, _: callers.lose_session(),
+    "logged out": _log_out,
+    "deleted user": lambda callers, _: callers.lose_user(),
+    "not used for too long": lambda _, clock: clock.advance(days=61),
+    "access token": lambda callers, _: callers.phone.token,
     "somebody else's secret": _mixed,
     "garbage": lambda _, __: "garbage",
 }
 
 
 @pytest.mark.parametrize("what", BAD_REFRESH_TOKENS)
-@pytest.mark.parametrize(
-    "route",
-    [route for route in ROUTES if "refresh_token" in getattr(route.body, "__struct_fields__", ())],
-    ids=named,
-)
+@pytest.mark.parametrize("path", ["/auth/refresh", "/auth/logout"])
 def test_a_bad_refresh_token_gives_nothing(
-    callers: Callers, clock: Clock, stored: Stored, route: Route, what: str
+    callers: Callers, clock: Clock, stored: Stored, path: str, what: str
 ) -> None:
-    token = BAD_REFRESH_TOKENS[what](callers, clock)
+    token = BAD_REFRESH_TOKENS[what](callers, clock) or callers.phone.tokens["refresh_token"]
     before = stored(f"USER#{callers.phone.user_id}")
 
-    answer = ask(callers.phone, route, refresh_token=token)
+    answer = callers.phone.post(path, {"refresh_token": token})
 
     # Logging out of what is over already is no error.
     assert _kind(answer) in [(401, "not_authenticated"), (204, "")]
@@ -219,7 +214,10 @@ def test_a_bad_refresh_token_gives_nothing(
 
 
 def test_there_are_routes_of_each_sort() -> None:
-    described: Any = {named(route) for route in GUARDED}
-
-    assert {"GET /me", "PUT /recordings/{id}/audio"} <= described
+    assert {"GET /me", "PUT /recordings/{id}/audio"} <= {named(route) for route in GUARDED}
     assert {"POST /auth/login", "GET /health"} <= {named(route) for route in OPEN}
+    bodies = {named(r): getattr(r.body, "__struct_fields__", ()) for r in ROUTES}
+    assert {name for name, fields in bodies.items() if fields == ("refresh_token",)} == {
+        "POST /auth/refresh",
+        "POST /auth/logout",
+    }

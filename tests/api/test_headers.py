@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from chalice.config import Config
@@ -14,62 +15,72 @@ from chalice.deploy.swagger import CFNSwaggerGenerator
 from chalice.local import LocalGateway
 
 from app import app
-from chalicelib.api.http import Endpoint, Route
+from chalicelib.api.http import Endpoint
 from chalicelib.api.problems import HEADERS
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
 from tests.support import ROOT
 from tests.support.phone import Answer, Phone
-from tests.support.routes import ENDPOINTS, ROUTES, ask, named, path_of
+from tests.support.routes import ENDPOINTS, GUARDED, OPEN, ask, named, path_of
 
 ORIGIN = "https://app.example.com"
+# What clients of browsers send, and what is added by what traces them.
+SENT = {"Authorization", "Content-Type", "If-Match", "Cache-Control", "X-Requested-With"}
+TRACING = {"traceparent", "tracestate", "baggage", "sentry-trace"}
 YEAR = 365 * 24 * 3600
+BY_NAME = {named(endpoint.route): endpoint for endpoint in ENDPOINTS}
 Patch = pytest.MonkeyPatch
+Way = Callable[[Phone, Endpoint, Patch], Answer]
 
 
-def crashing(phone: Phone, endpoint: Endpoint, patch: Patch) -> Answer:
-    patch.setattr(endpoint, "_view", lambda **_: 1 / 0)
-    return ask(phone, endpoint.route)
+def failing(error: Exception) -> Way:
+    """Has the view fail."""
+
+    def way(phone: Phone, endpoint: Endpoint, patch: Patch) -> Answer:
+        def view(**_: object) -> None:
+            raise error
+
+        patch.setattr(endpoint, "_view", view)
+        return ask(phone, endpoint.route)
+
+    return way
 
 
-def unavailable(phone: Phone, endpoint: Endpoint, patch: Patch) -> Answer:
-    def view(**_: object) -> object:
-        raise Unavailable("busy")
-
-    patch.setattr(endpoint, "_view", view)
-    return ask(phone, endpoint.route)
-
-
-def another_method(phone: Phone, endpoint: Endpoint, _: Patch) -> Answer:
-    return phone.call("BREW", path_of(endpoint.route))
-
-
-def garbage(phone: Phone, endpoint: Endpoint, _: Patch) -> Answer:
-    route = endpoint.route
-    return phone.call(route.method, path_of(route), b"{nope", query={"nope": 1})
-
-
-# Every way in which a route can be answered.
-WAYS: dict[str, Callable[[Phone, Endpoint, Patch], Answer]] = {
-    "good": lambda phone, endpoint, _: ask(phone, endpoint.route),
-    "garbage": garbage,
-    "not authenticated": lambda phone, endpoint, _: ask(
-        phone, endpoint.route, {"Authorization": "Bearer garbage"}
-    ),
-    "another method": another_method,
-    "crash": crashing,
-    "unavailable": unavailable,
+# Each way in which a route can be answered, by the status of PATCH /me.
+WAYS: dict[int, Way] = {
+    200: lambda phone, endpoint, _: ask(phone, endpoint.route),
+    400: lambda phone, *_: phone.patch("/me", b"{nope", query={"nope": 1}),
+    401: lambda phone, *_: phone.patch("/me", headers={"Authorization": "Bearer garbage"}),
+    405: lambda phone, *_: phone.call("BREW", "/me"),
+    500: failing(ZeroDivisionError()),
+    503: failing(Unavailable("busy")),
 }
-every_answer = pytest.mark.parametrize("way", WAYS)
-every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: named(each.route))
+# Each way once, and every route in the one way in which its view has a say.
+every_answer = pytest.mark.parametrize(
+    ("name", "way"), [("PATCH /me", way) for way in WAYS] + [(name, 200) for name in BY_NAME]
+)
+
+
+def test_every_route_is_answered_by_what_adds_the_headers() -> None:
+    entries = [entry for methods in app.routes.values() for entry in methods.values()]
+
+    assert len(entries) > 20
+    assert all(type(entry.view_function) is Endpoint for entry in entries)
+    assert all(entry.cors is app.api.cors for entry in entries)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_ways_are_answered_as_they_are_called(
+    phone: Phone, way: int, monkeypatch: Patch
+) -> None:
+    assert WAYS[way](phone, BY_NAME["PATCH /me"], monkeypatch).status == way
 
 
 @every_answer
-@every_endpoint
 def test_every_answer_has_every_security_header(
-    phone: Phone, endpoint: Endpoint, way: str, monkeypatch: Patch
+    phone: Phone, name: str, way: int, monkeypatch: Patch
 ) -> None:
-    headers = WAYS[way](phone, endpoint, monkeypatch).headers
+    headers = WAYS[way](phone, BY_NAME[name], monkeypatch).headers
 
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
@@ -80,11 +91,36 @@ def test_every_answer_has_every_security_header(
 
 
 @every_answer
-@every_endpoint
-def test_every_answer_but_a_page_is_nothing_to_a_browser(
-    phone: Phone, endpoint: Endpoint, way: str, monkeypatch: Patch
+def test_every_answer_with_content_says_its_charset(
+    phone: Phone, name: str, way: int, monkeypatch: Patch
 ) -> None:
-    answer = WAYS[way](phone, endpoint, monkeypatch)
+    answer = WAYS[way](phone, BY_NAME[name], monkeypatch)
+
+    media_type, _, charset = answer.headers["content-type"].partition("; ")
+    problem = "application/problem+json" if answer.status >= 400 else "application/json"
+    assert media_type in {problem, "text/html"}
+    assert charset == "charset=utf-8"
+
+
+def test_what_is_open_answers_head_as_it_answers_get(nobody: Phone) -> None:
+    for route in OPEN:
+        if route.method == "GET":
+            got, head = nobody.get(route.path), nobody.call("HEAD", route.path)
+            assert (head.status, head.text, head.headers) == (200, "", got.headers), route.path
+
+
+def test_what_is_not_open_does_not(phone: Phone) -> None:
+    for route in GUARDED:
+        head = phone.call("HEAD", path_of(route))
+        assert (head.status, head.text) == (405, ""), route.path
+        assert "HEAD" not in head.headers["allow"], route.path
+
+
+@every_answer
+def test_every_answer_but_a_page_is_nothing_to_a_browser(
+    phone: Phone, name: str, way: int, monkeypatch: Patch
+) -> None:
+    answer = WAYS[way](phone, BY_NAME[name], monkeypatch)
 
     policy = answer.headers["content-security-policy"].split("; ")
     nothing = {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"}
@@ -96,73 +132,70 @@ def test_every_answer_but_a_page_is_nothing_to_a_browser(
 
 
 @every_answer
-@every_endpoint
 def test_every_answer_can_be_read_from_any_origin_and_by_no_cookie(
-    phone: Phone, endpoint: Endpoint, way: str, monkeypatch: Patch
+    phone: Phone, name: str, way: int, monkeypatch: Patch
 ) -> None:
-    headers = WAYS[way](phone, endpoint, monkeypatch).headers
+    headers = WAYS[way](phone, BY_NAME[name], monkeypatch).headers
 
     assert headers["access-control-allow-origin"] == "*"
+    assert {"ETag", "Retry-After", "WWW-Authenticate"} <= set(
+        headers["access-control-expose-headers"].split(",")
+    )
     assert "access-control-allow-credentials" not in headers
     assert "set-cookie" not in headers
 
 
-@pytest.mark.parametrize("way", [*WAYS])
-def test_the_ways_are_answered_as_they_are_called(
-    phone: Phone, way: str, monkeypatch: Patch
-) -> None:
-    (endpoint,) = [each for each in ENDPOINTS if named(each.route) == "PATCH /me"]
-
-    status = WAYS[way](phone, endpoint, monkeypatch).status
-
-    expected = {"good": 200, "garbage": 400, "not authenticated": 401, "another method": 405}
-    assert status == (expected | {"crash": 500, "unavailable": 503})[way]
-
-
-@pytest.mark.parametrize("header", ["ETag", "Retry-After", "WWW-Authenticate"])
-def test_scripts_may_read_the_headers_that_matter(phone: Phone, header: str) -> None:
-    exposed = phone.get("/me").headers["access-control-expose-headers"]
-
-    assert header in exposed.split(",")
-
-
-@pytest.mark.parametrize("path", app.routes)
-def test_a_preflight_allows_what_the_route_takes(path: str) -> None:
-    gateway = LocalGateway(app, Config.create())
-    answer = gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
-
-    allowed = answer["headers"]
-    assert answer["statusCode"] == 200
-    assert allowed["Access-Control-Allow-Origin"] == "*"
-    assert "Access-Control-Allow-Credentials" not in allowed
-    assert {"Authorization", "Content-Type", "If-Match"} <= set(
-        allowed["Access-Control-Allow-Headers"].split(",")
-    )
-    assert set(allowed["Access-Control-Allow-Methods"].split(",")) == {*app.routes[path], "OPTIONS"}
-
+# Preflights
 
 # What every answer has, but for the policy, which has quotes.
 IN_A_PREFLIGHT = {name: value for name, value in HEADERS.items() if "'" not in value}
 
 
-@pytest.mark.parametrize("path", app.routes)
-def test_a_preflight_has_the_security_headers(path: str) -> None:
+@pytest.fixture(scope="module")
+def preflights() -> dict[str, dict[str, str]]:
+    """The headers of the answer to each path's preflight."""
     gateway = LocalGateway(app, Config.create())
-    answer = gateway.handle_request("OPTIONS", path.replace("{id}", uuid7()), {}, b"")
+    answers: dict[str, Any] = {
+        path: gateway.handle_request(
+            "OPTIONS", path.replace("{id}", uuid7()).replace("{number}", "1"), {}, b""
+        )
+        for path in app.routes
+    }
+    assert {answer["statusCode"] for answer in answers.values()} == {200}
+    return {path: answer["headers"] for path, answer in answers.items()}
 
+
+def test_a_preflight_allows_what_the_route_takes(preflights: dict[str, dict[str, str]]) -> None:
+    assert {
+        path: set(headers["Access-Control-Allow-Methods"].split(","))
+        for path, headers in preflights.items()
+    } == {path: {*methods, "OPTIONS"} for path, methods in app.routes.items()}
+    for headers in preflights.values():
+        assert headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in headers
+        allowed = set(headers["Access-Control-Allow-Headers"].split(","))
+        assert {*SENT, *TRACING} <= allowed
+
+
+def test_a_preflight_has_the_security_headers(preflights: dict[str, dict[str, str]]) -> None:
     assert len(IN_A_PREFLIGHT) == 4
-    assert answer["headers"].items() >= IN_A_PREFLIGHT.items()
+    assert [
+        path
+        for path, headers in preflights.items()
+        if not headers.items() >= IN_A_PREFLIGHT.items()
+    ] == []
 
 
-@pytest.mark.parametrize("path", app.routes)
-def test_api_gateway_is_told_of_them_in_a_form_that_it_takes(path: str) -> None:
-    document = CFNSwaggerGenerator().generate_swagger(app)
-    mock = document["paths"][path]["options"]["x-amazon-apigateway-integration"]
-    told = mock["responses"]["default"]["responseParameters"]
+def test_api_gateway_is_told_of_them_in_a_form_that_it_takes() -> None:
+    quoted = {
+        f"method.response.header.{name}": f"'{IN_A_PREFLIGHT[name]}'" for name in IN_A_PREFLIGHT
+    }
 
-    assert all(value.strip("'").count("'") == 0 for value in told.values())
-    for name, value in IN_A_PREFLIGHT.items():
-        assert told[f"method.response.header.{name}"] == f"'{value}'"
+    for operations in CFNSwaggerGenerator().generate_swagger(app)["paths"].values():
+        mock = operations["options"]["x-amazon-apigateway-integration"]
+        told = mock["responses"]["default"]["responseParameters"]
+        assert all("'" not in value.strip("'") for value in told.values())
+        assert told.items() >= quoted.items()
 
 
 # One origin
@@ -174,47 +207,22 @@ from chalice.config import Config
 from chalice.local import LocalGateway
 from chalice.test import Client
 from app import app
-from tests.support.routes import ENDPOINTS, named, path_of
-http = Client(app).http
-def crash(**_):
-    raise ZeroDivisionError
-answers = {}
-for endpoint in ENDPOINTS:
-    route = endpoint.route
-    name, path = named(route), path_of(route)
-    sent = {"Origin": "https://evil.example", "Content-Type": "application/json"}
-    answers[name, "refused"] = http.request(route.method, path, sent, b"{nope").headers
-    answers[name, "another method"] = http.request("BREW", path, sent).headers
-    endpoint._view, endpoint._arguments = crash, lambda *_: {}
-    answers[name, "crash"] = http.request(route.method, path, sent).headers
-    preflight = LocalGateway(app, Config.create()).handle_request("OPTIONS", path, sent, b"")
-    answers[name, "preflight"] = preflight["headers"]
-print(json.dumps([[*key, dict(headers)] for key, headers in answers.items()]))
+sent = {"Origin": "https://evil.example"}
+preflight = LocalGateway(app, Config.create()).handle_request("OPTIONS", "/me", sent, b"")
+asked = [("GET", "/health"), ("PATCH", "/me"), ("BREW", "/me")]
+answers = [Client(app).http.request(method, path, sent, b"").headers for method, path in asked]
+print(json.dumps([preflight["headers"], *map(dict, answers)]))
 """
 
 
-@pytest.fixture(scope="module")
-def with_one_origin() -> dict[tuple[str, str], dict[str, str]]:
-    """The headers of the answers of an app with RECORDER_CORS_ORIGIN, by route and way."""
+def test_an_origin_that_is_set_is_the_only_one_on_every_answer() -> None:
     environ = os.environ | {"RECORDER_CORS_ORIGIN": ORIGIN}
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environ, capture_output=True, check=True
-    )
+    command = [sys.executable, "-c", SCRIPT]
+    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, check=True)
+
     answers = json.loads(run.stdout)
-    return {
-        (name, way): {header.lower(): value for header, value in headers.items()}
-        for name, way, headers in answers
-    }
-
-
-@pytest.mark.parametrize("way", ["refused", "another method", "crash", "preflight"])
-@pytest.mark.parametrize("route", ROUTES, ids=named)
-def test_an_origin_that_is_set_is_the_only_one_on_every_answer(
-    with_one_origin: dict[tuple[str, str], dict[str, str]], route: Route, way: str
-) -> None:
-    headers = with_one_origin[named(route), way]
-
-    assert headers["access-control-allow-origin"] == ORIGIN
-    assert "access-control-allow-credentials" not in headers
-    # It is the same whoever asks, so no cache has to tell askers apart.
-    assert "vary" not in headers
+    assert len(answers) == 4
+    for headers in answers:
+        assert headers["Access-Control-Allow-Origin"] == ORIGIN
+        # It is the same whoever asks, so no cache has to tell askers apart.
+        assert {"Access-Control-Allow-Credentials", "Vary"}.isdisjoint(headers)

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.config import Config
 from botocore.loaders import Loader
 from urllib3 import HTTPResponse
 
 from chalicelib.aws.clients import Clients
 from chalicelib.errors import InternalError
 from tests.support.faults import Faults
-from tests.support.phone import PASSWORD, Phone, send
+from tests.support.phone import Phone, send
 
 SOUND = b"some sound"
 EVERY_CLIENT = ["dynamodb", "s3", "s3_copying", "secretsmanager"]
@@ -53,23 +52,14 @@ def test_what_was_just_written_is_found(nobody: Phone, faults: Faults) -> None:
 
     assert nobody.complete(id).status == 200
     assert nobody.get(f"/recordings/{id}").json["status"] == "ready"
-    assert nobody.get("/me").json["usage"]["recordings"] == 1
+    assert nobody.usage() == (10, 1)
+    assert nobody.listed() == [id]
 
 
 def test_a_session_that_just_began_can_be_refreshed(nobody: Phone, faults: Faults) -> None:
     faults.lag()
-    nobody.sign_up()
-    log_in = nobody.post("/auth/login", {"email": nobody.email, "password": PASSWORD})
-    token = {"refresh_token": log_in.json["refresh_token"]}
 
-    assert nobody.post("/auth/refresh", token).status == 200
-
-
-def test_what_was_just_written_is_listed(phone: Phone, faults: Faults) -> None:
-    faults.lag()
-    id = phone.upload_directly(SOUND)
-
-    assert phone.listed() == [id]
+    assert nobody.sign_up().on_another_device().refresh().status == 200
 
 
 def test_what_was_just_trashed_is_in_the_trash_and_comes_back(phone: Phone, faults: Faults) -> None:
@@ -107,13 +97,14 @@ def test_each_try_of_a_transaction_is_the_same_request_to_dynamodb(
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AWSPreparedRequest]:
+def sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., AWSPreparedRequest]:
     """The request that a client of the app makes of S3, at AWS or at an endpoint of its own."""
 
     def send_nothing(name: str, endpoint: str | None = None) -> AWSPreparedRequest:
         for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             monkeypatch.delenv(variable, raising=False)
         monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        set_anothers(monkeypatch, tmp_path, addressing_style="virtual" if endpoint else "path")
         if endpoint:
             monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
         requests: list[AWSPreparedRequest] = []
@@ -131,93 +122,70 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AWSPreparedRequest]:
     return send_nothing
 
 
-@pytest.fixture(params=["virtual", "path", "auto"])
-def _anothers_configuration(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A config file of botocore's that says of S3 what we do not want."""
-    file = tmp_path / "config"
-    file.write_text(ANOTHERS_CONFIGURATION.format(addressing_style=request.param))
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+def set_anothers(patch: pytest.MonkeyPatch, folder: Path, addressing_style: str) -> None:
+    """Have a config file of botocore's say of S3 what we do not want."""
+    file = folder / "config"
+    file.write_text(ANOTHERS_CONFIGURATION.format(addressing_style=addressing_style))
+    patch.setenv("AWS_CONFIG_FILE", str(file))
 
 
-@pytest.mark.usefixtures("_anothers_configuration")
 @pytest.mark.parametrize("name", S3_CLIENTS)
-def test_at_aws_a_bucket_is_a_host(sent: Callable[..., AWSPreparedRequest], name: str) -> None:
-    assert sent(name).url == "https://recordings.s3.eu-central-1.amazonaws.com/u/r"
-
-
-@pytest.mark.usefixtures("_anothers_configuration")
-@pytest.mark.parametrize("name", S3_CLIENTS)
-def test_at_an_endpoint_of_its_own_a_bucket_is_a_path(
-    sent: Callable[..., AWSPreparedRequest], name: str
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        (None, "https://recordings.s3.eu-central-1.amazonaws.com/u/r"),
+        ("http://s3.test:9000", "http://s3.test:9000/recordings/u/r"),
+    ],
+)
+def test_a_bucket_is_a_host_at_aws_and_a_path_at_an_endpoint_of_its_own(
+    sent: Callable[..., AWSPreparedRequest], name: str, endpoint: str | None, url: str
 ) -> None:
-    assert sent(name, "http://s3.test:9000").url == "http://s3.test:9000/recordings/u/r"
+    request = sent(name, endpoint)
 
-
-@pytest.mark.usefixtures("_anothers_configuration")
-@pytest.mark.parametrize("name", S3_CLIENTS)
-@pytest.mark.parametrize("endpoint", [None, "http://s3.test:9000"])
-def test_s3_is_asked_with_signatures_of_version_4_and_no_checksum_of_botocores(
-    sent: Callable[..., AWSPreparedRequest], name: str, endpoint: str | None
-) -> None:
-    headers = {key.lower(): str(value) for key, value in sent(name, endpoint).headers.items()}
-
+    headers = {key.lower(): str(value) for key, value in request.headers.items()}
+    assert request.url == url
+    # With a signature of version 4, and no checksum of botocore's.
     assert "AWS4-HMAC-SHA256" in headers["authorization"]
-    assert not [key for key in headers if key.startswith("x-amz-checksum")]
-    assert "x-amz-sdk-checksum-algorithm" not in headers
+    assert not [key for key in headers if key.startswith(("x-amz-checksum", "x-amz-sdk-checksum"))]
 
 
 # How long AWS is waited for.
 
 
-@pytest.fixture
-def configuration() -> Callable[[str], Config]:
-    """What one of the app's clients was built with."""
-
-    def read(name: str) -> Config:
-        config: Config = getattr(Clients(custom_s3=False), name).meta.config
-        return config
-
-    return read
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the app's clients are built with, whatever others want."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_anothers(patch, tmp_path_factory.mktemp("aws"), "path")
+        clients = Clients(custom_s3=False)
+        return {name: getattr(clients, name).meta.config for name in EVERY_CLIENT}
 
 
 @pytest.mark.parametrize("name", EVERY_CLIENT)
-def test_a_call_has_ended_when_api_gateway_gives_up(
-    configuration: Callable[[str], Config], name: str
-) -> None:
-    config: Any = configuration(name)
+def test_a_call_has_ended_when_api_gateway_gives_up(configured: dict[str, Any], name: str) -> None:
+    config = configured[name]
 
     tries = config.retries["total_max_attempts"]
     waited = tries * (config.connect_timeout + config.read_timeout)
     assert waited + (BACK_OFF_SECONDS if tries > 1 else 0) < API_GATEWAY_SECONDS
-    assert config.retries["mode"] == "standard"
 
 
-@pytest.mark.usefixtures("_anothers_configuration")
-@pytest.mark.parametrize(
-    ("name", "tries"), [("dynamodb", 3), ("s3", 3), ("s3_copying", 1), ("secretsmanager", 2)]
-)
-def test_a_call_is_tried_again_unless_it_is_a_copy(
-    configuration: Callable[[str], Config], name: str, tries: int
+def test_a_call_is_tried_again_unless_it_is_a_copy_which_is_waited_for_the_longest(
+    configured: dict[str, Any],
 ) -> None:
-    config: Any = configuration(name)
+    tries = {"dynamodb": 3, "s3": 3, "s3_copying": 1, "secretsmanager": 2}
+    seconds = {"dynamodb": 4, "s3": 6, "s3_copying": 20, "secretsmanager": 2}
 
-    assert config.retries == {"mode": "standard", "total_max_attempts": tries}
-
-
-def test_a_copy_is_waited_for_the_longest(configuration: Callable[[str], Config]) -> None:
-    seconds = {name: configuration(name).read_timeout for name in EVERY_CLIENT}  # type: ignore[attr-defined]
-
-    assert seconds == {"dynamodb": 4, "s3": 6, "s3_copying": 20, "secretsmanager": 2}
+    for name, config in configured.items():
+        assert config.retries == {"mode": "standard", "total_max_attempts": tries[name]}
+        assert config.read_timeout == seconds[name]
 
 
-@pytest.mark.usefixtures("_anothers_configuration")
 @pytest.mark.parametrize("name", S3_CLIENTS)
 def test_what_others_want_of_s3_does_not_reach_the_apps_clients(
-    configuration: Callable[[str], Config], name: str
+    configured: dict[str, Any], name: str
 ) -> None:
-    config: Any = configuration(name)
+    config = configured[name]
 
     assert config.signature_version == "s3v4"
     assert config.request_checksum_calculation == "when_required"

@@ -18,8 +18,10 @@ from tests.support.server import eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # No sandbox, since root may have none; it opens pages of ours alone.
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
-OPTIONS += ("--no-first-run", "--no-proxy-server", "--remote-debugging-port=0")
+OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--no-proxy-server", "--remote-debugging-port=0"),
+)
 
 
 def program() -> str | None:

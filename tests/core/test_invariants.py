@@ -4,116 +4,106 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 
-from chalicelib import wiring
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
-from chalicelib.models import requests
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.support import shortcut
-from tests.support.faults import Died, Faults
+from tests.support.faults import LOST, REFUSED, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import Phone
-from tests.support.use_cases import SOUND, STAYING, USE_CASES, UseCase, is_closed, upkeep
-
-LOST = EndpointConnectionError(endpoint_url="http://gone")
-DENIED = ClientError(
-    {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}},  # type: ignore[typeddict-item]
-    "AnyCall",
-)
-
-# What happens to a call, and whether AWS does what was asked before it happens. Dying before a call
-# leaves what dying after the one before it leaves.
-FAILURES: dict[str, tuple[BaseException, bool]] = {
-    "AWS refuses": (DENIED, False),
-    "the answer is lost": (LOST, True),
-    "the process dies": (Died(), True),
-}
+from tests.support.use_cases import SOUND, STAYING, USE_CASES, is_closed, upkeep
 
 
-@pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("use_case", USE_CASES)
 def test_whichever_call_fails_the_invariants_hold_and_a_retry_succeeds(
+    phone: Phone,
     faults: Faults,
     clock: Clock,
     invariants: Invariants,
     run_down: Callable[[], None],
+    store: Store,
     use_case: str,
-    failure: str,
 ) -> None:
     case = USE_CASES[use_case]
-    error, done = FAILURES[failure]
-    users: list[tuple[str, str]] = []
-    calls = calls_of(case, faults, clock)
-    run_down()
-    for number, call in enumerate(calls):
-        phone, staying = somebody_with_a_recording()
-        id = case.prepare(phone, clock)
-        faults.fail_at(number, error, done=done)
-        status = status_of(case, phone, id)
-        assert faults.met == 1, call
-        faults.clear()
-        assert status in {None, 500, 503, *case.answers}, call
-        assert invariants.broken(phone.user_id) == [], call
+    staying = phone.upload_directly(STAYING)
+    id = case.prepare(phone, clock)
+    clock.stop(clock())
+    restore, begins = store.snapshot(), clock()
+    # What a failure leads to depends on what it left alone: each of those is gone on from once.
+    followed: set[str] = set()
 
+    def go_on(what: str) -> None:
+        assert invariants.broken(phone.user_id) == [], what
+        if (left := store.contents()) in followed:
+            return
+        followed.add(left)
         if case.request is upkeep:
             run_down()
         else:
-            assert case.request(phone, id).status in case.answers, call
-        assert case.is_done(phone, id), call
-        assert invariants.broken(phone.user_id) == [], call
-        users.append((phone.user_id, staying))
+            assert case.request(phone, id).status in case.answers, what
+        assert case.is_done(phone, id), what
+        assert invariants.broken(phone.user_id) == [], what
+        run_down()
+        assert invariants.broken_at_rest(phone.user_id) == [], what
+        assert case.is_done is is_closed or phone.download(staying).content == STAYING, what
 
-    run_down()
-    for user, call in zip(users, calls, strict=True):
-        assert invariants.broken_at_rest(user[0]) == [], call
-        assert case.is_done is is_closed or still_there(*user), call
-
-
-def somebody_with_a_recording() -> tuple[Phone, str]:
-    phone = Phone().sign_up()
-    return phone, phone.upload_directly(STAYING)
-
-
-def calls_of(case: UseCase, faults: Faults, clock: Clock) -> list[str]:
-    """The calls that the use case makes when all goes well."""
-    phone, _ = somebody_with_a_recording()
-    id = case.prepare(phone, clock)
-    calls = faults.record()
-    assert case.request(phone, id).status in case.answers
-    faults.clear()
-    return [call.name for call in calls]
-
-
-def status_of(case: UseCase, phone: Phone, id: str) -> int | None:
-    """The status that a request was answered with; None if the process died on it."""
-    try:
-        return case.request(phone, id).status
-    except Died:
-        return None
+    # A process that dies leaves what there is after its last call.
+    deaths: list[Callable[[], None]] = []
+    faults.after_each(lambda: deaths.append(store.snapshot()))
+    calls = faults.calls_of(lambda: case.request(phone, id))
+    for call, death in zip(calls, deaths, strict=True):
+        death()
+        clock.stop(begins)
+        go_on(f"the process dies after {call}")
+    for number, call in enumerate(calls):
+        for failure in (REFUSED, LOST):
+            restore()
+            clock.stop(begins)
+            faults.fail_at(number, **failure)
+            status = case.request(phone, id).status
+            assert (faults.met, status in {500, 503, *case.answers}) == (1, True), call
+            faults.clear()
+            go_on(f"{call}: {failure['error']}")
 
 
-def still_there(user_id: str, recording_id: str) -> bool:
-    """Whether the recording that nothing was about is as it was."""
-    bucket = wiring.services().settings.recordings_bucket
-    return shortcut.objects(bucket, f"{user_id}/").get(recording_id) == [STAYING]
+class Store(NamedTuple):
+    """All that is stored anywhere."""
+
+    snapshot: Callable[[], Callable[[], None]]
+    """Makes what puts it all back as it is now."""
+    contents: Callable[[], str]
+
+
+@pytest.fixture
+def store(settings: Settings, forget: Callable[[], None]) -> Store:
+    names = settings.table, settings.uploads_bucket, settings.recordings_bucket
+
+    def snapshot() -> Callable[[], None]:
+        restore = shortcut.snapshot(*names)
+
+        def forget_and_restore() -> None:
+            forget()
+            restore()
+
+        return forget_and_restore
+
+    return Store(snapshot, lambda: shortcut.contents(*names))
 
 
 @pytest.fixture(autouse=True)
 def _hundreds_of_failures(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Makes them cheap: no log, and uploads in parts that have few bytes.
 
     The last part of an upload, which may be the only one, has as few as it likes.
     """
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     caplog.set_level(logging.CRITICAL)
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from chalicelib import jobs, wiring
 from chalicelib.core.upkeep import Tally
-from chalicelib.models import requests
 from tests.conftest import Clock, Context, Find
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
@@ -28,16 +27,10 @@ def so_often(times: int) -> Callable[[], bool]:
     return lambda: next(left, None) is not None
 
 
-@pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
-
-
 # Uploads whose time is over.
 
 
 @pytest.mark.parametrize("method", ["put", "post", "multipart"])
-@pytest.mark.usefixtures("small_parts")
 def test_an_upload_whose_bytes_arrived_is_completed(
     phone: Phone, clock: Clock, method: str
 ) -> None:
@@ -49,7 +42,6 @@ def test_an_upload_whose_bytes_arrived_is_completed(
 
 
 @pytest.mark.parametrize("method", ["put", "post", "multipart"])
-@pytest.mark.usefixtures("small_parts")
 def test_an_upload_whose_bytes_did_not_arrive_expires(
     phone: Phone, clock: Clock, run_down: Callable[[], None], invariants: Invariants, method: str
 ) -> None:

@@ -31,7 +31,7 @@ ENVIRON = {
 def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
     """Start `make run`, and Schemathesis with it; how that ended, and what it said."""
     port = free_port()
-    config, document = ROOT / "tests" / "schemathesis.toml", ROOT / "docs" / "openapi.json"
+    config, document = Path(__file__).with_name("schemathesis.toml"), ROOT / "docs" / "openapi.json"
     command = [str(BIN / "schemathesis"), "--config-file", str(config), "run", str(document)]
     with (
         tempfile.TemporaryDirectory() as folder,

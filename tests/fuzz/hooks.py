@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from chalicelib.core.ids import uuid7
-from chalicelib.models.fields import AUDIO_TYPES, InvalidField
+from chalicelib.models import media_types
+from chalicelib.models.fields import InvalidField
 from tests.support.routes import ROUTES
 
 Case = schemathesis.Case[Any]
@@ -26,7 +27,7 @@ IDS: list[str] = CONFIG["dictionaries"]["recordings"]["values"]
 REQUESTS_EACH = 100
 BODIES = {(route.method, route.path): route.body for route in ROUTES}
 
-for audio_type in AUDIO_TYPES:
+for audio_type in media_types.DIRECT:
     schemathesis.openapi.media_type(audio_type, st.binary(min_size=1, max_size=64))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.fuzz.__main__ import fuzz
 
 
+@pytest.mark.deep
 def test_no_request_meets_a_fault_or_what_is_not_documented() -> None:
     ended = fuzz("--max-examples", "25", "--generation-deterministic")
 

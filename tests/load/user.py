@@ -145,3 +145,46 @@ class Person(HttpUser):
             error = AssertionError(otherwise)
             self.environment.runner.log_exception("local", otherwise, "")
             raise error
+
+
+class Hostile(HttpUser):
+    """Takes all that is to be had, and does not mind being refused."""
+
+    fixed_count = 1
+
+    def on_start(self) -> None:
+        """Sign up."""
+        self.client.trust_env = False
+        self.account = {"email": f"{uuid7()}@example.com", "password": PASSWORD}
+        answer = self.client.post("/auth/signup", json=self.account, name="hostile signup")
+        self.headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    @task(20)
+    def announce(self) -> None:
+        """Announce as many recordings of a byte as a call takes."""
+        new = {"file_name": "x", "content_type": "audio/mp4", "size": 1}
+        self.ask("POST", "/recordings/batch", {"recordings": [new] * 25})
+
+    @task(5)
+    def export(self) -> None:
+        """Have everything written out."""
+        self.ask("POST", "/me/export", {"password": PASSWORD})
+
+    @task(5)
+    def guess(self) -> None:
+        """Guess, and have mails sent."""
+        self.ask("POST", "/auth/login", self.account | {"password": "not my password"})
+        self.ask("POST", "/auth/password/forgot", {"email": self.account["email"]})
+
+    def ask(self, method: str, path: str, body: object) -> None:
+        """Call the API; a refusal is what is wanted."""
+        with self.client.request(
+            method,
+            path,
+            json=body,
+            headers=self.headers,
+            name=f"hostile {path}",
+            catch_response=True,
+        ) as answer:
+            if answer.status_code < 500:
+                answer.success()

@@ -107,7 +107,7 @@ def test_recordings_are_listed_newest_first(server: Server) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("file_name", ["회의 녹음.m4a", 'a"b;c.m4a', "100%.m4a", "a'b*c=.m4a"])
+@pytest.mark.parametrize("file_name", ["회의 녹음.m4a", "a,b;c.m4a", "100%.m4a", "a'b=c.m4a"])
 def test_a_recording_plays_under_its_own_name(server: Server, file_name: str, way: str) -> None:
     user = server.sign_up()
 
@@ -216,6 +216,86 @@ def test_refusals_carry_cors_headers(server: Server) -> None:
 
     assert answer.status_code == 401
     assert answer.json()["code"] == "not_authenticated"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("token", [None, "garbage", "\u00e9"], ids=ascii)
+@pytest.mark.parametrize("path", ["/nowhere", "/recordings/", "/recordings/1/2/3/4", "//"])
+def test_a_path_that_is_none_is_a_problem_that_a_web_app_can_read(
+    server: Server, path: str, token: str | None
+) -> None:
+    headers = [(b"Authorization", f"Bearer {token}".encode("latin-1"))] if token else []
+    answer = http.get(server.url + path, headers=headers)
+
+    if path == "/recordings/":
+        assert answer.status_code == 401  # API Gateway, too, takes no notice of the slash.
+        return
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["Content-Type"] == "application/problem+json; charset=utf-8"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/health", "/docs", "/openapi.json"])
+def test_head_is_answered_on_the_same_connection_as_what_follows(server: Server, path: str) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as connection:
+        head, got = connection.head(path), connection.get(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    assert "Content-Length" not in head.headers
+
+
+def ask_in_bytes(server: Server, *requests: bytes) -> list[bytes]:
+    """Send requests over one connection, one after the other; the first lines of the answers."""
+    where = urlsplit(server.url)
+    with socket.create_connection((str(where.hostname), int(where.port or 0)), 10) as connection:
+        connection.sendall(b"".join(requests))
+        connection.shutdown(socket.SHUT_WR)
+        answered = b"".join(iter(lambda: connection.recv(65536), b""))
+    return re.findall(rb"HTTP/1.1 (\d+)", answered)
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def _put(server: Server, id: str, *more: str) -> bytes:
+    lines = [
+        f"PUT /recordings/{id}/audio?file_name=a.m4a HTTP/1.1",
+        "Host: x",
+        f"Authorization: Bearer {server.sign_up().token}",
+        "Content-Type: audio/webm;codecs=opus",
+        *more,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_a_chunked_body_is_the_recording_and_what_follows_the_next_request(server: Server) -> None:
+    head = _put(server, uuid7(), "Transfer-Encoding: chunked")
+
+    statuses = ask_in_bytes(server, head, b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", HEALTH)
+
+    assert statuses == [b"201", b"200"]
+
+
+@pytest.mark.parametrize(
+    ("more", "body"),
+    [
+        ("Transfer-Encoding: chunked", b"3\r\nab"),
+        ("Transfer-Encoding: gzip", b"abc"),
+        ("Content-Length: abc", b"abc"),
+        ("Content-Length: -5", b"abc"),
+    ],
+)
+def test_after_a_body_without_an_end_nothing_is_taken_for_a_request(
+    server: Server, more: str, body: bytes
+) -> None:
+    assert ask_in_bytes(server, _put(server, uuid7(), more), body, HEALTH) == [b"400"]
+
+
+def test_a_method_that_is_none_is_a_problem(server: Server) -> None:
+    answer = http.request("BREW", f"{server.url}/health")
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 

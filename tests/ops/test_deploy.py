@@ -14,7 +14,7 @@ import pytest
 from app import app
 from chalicelib import settings
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION
-from chalicelib.models.fields import AUDIO_TYPES
+from chalicelib.models import media_types
 from ops import finish, stages
 from ops.gateway import REFUSALS
 from ops.package import NOT_RUN
@@ -288,7 +288,7 @@ def test_every_route_is_the_apps(deployed: Deployed) -> None:
 
 
 def test_audio_comes_as_the_bytes_it_is(deployed: Deployed) -> None:
-    assert deployed.now["api"]["binaryMediaTypes"] == list(AUDIO_TYPES)
+    assert deployed.now["api"]["binaryMediaTypes"] == list(media_types.DIRECT)
 
 
 def test_the_api_is_deployed_under_the_stages_name(deployed: Deployed) -> None:

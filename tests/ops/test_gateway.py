@@ -32,7 +32,7 @@ def test_a_refusal_is_a_problem_with_a_code_that_is_documented(kind: str) -> Non
     problem = json.loads(template)
     documented = {error.code: error.status for error in catalogue()}
     assert documented[problem["code"]] == problem["status"] == ANSWERS[kind].status
-    assert header(kind, "Content-Type") == "application/problem+json"
+    assert header(kind, "Content-Type") == "application/problem+json; charset=utf-8"
 
 
 @each_kind

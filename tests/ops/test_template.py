@@ -179,7 +179,7 @@ def test_a_browser_may_send_an_upload_and_read_its_etag() -> None:
     assert rule["AllowedOrigins"] == [{"Ref": "CorsOrigin"}]
     assert rule["AllowedMethods"] == ["PUT", "POST"]
     assert rule["AllowedHeaders"] == ["*"]
-    assert rule["ExposedHeaders"] == ["ETag"]
+    assert rule["ExposedHeaders"] == ["ETag", "Location"]
 
 
 def test_the_recordings_bucket_keeps_what_was_overwritten_for_30_days() -> None:

@@ -22,7 +22,6 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from chalicelib import wiring
 from chalicelib.core.recordings import announcing
-from chalicelib.models import requests
 from chalicelib.settings import Settings as AppSettings
 from tests.conftest import Clock
 from tests.core.test_invariants import FAILURES
@@ -286,7 +285,6 @@ def _walk(phone: Phone, **query: object) -> list[dict[str, Any]]:
 def _small(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """A few bytes fill a quota, and are sent in parts."""
     configure(quota_bytes=QUOTA_BYTES)
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
     monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
 

@@ -6,11 +6,11 @@ import itertools
 import json
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
 from chalicelib.aws.clients import Clients
@@ -25,6 +25,25 @@ class Call(NamedTuple):
 
 class Died(BaseException):
     """The process ended: no code of the app's runs after this."""
+
+
+class Failure(TypedDict):
+    """What happens to a call, and whether AWS does what was asked before it happens."""
+
+    error: BaseException
+    done: bool
+
+
+REFUSED = Failure(
+    error=ClientError(
+        {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}},  # type: ignore[typeddict-item]
+        "AnyCall",
+    ),
+    done=False,
+)
+LOST = Failure(error=EndpointConnectionError(endpoint_url="http://gone"), done=True)
+# Dying before a call leaves what dying after the one before it leaves.
+DIED = Failure(error=Died(), done=True)
 
 
 class Faults:
@@ -145,6 +164,15 @@ class Faults:
 
         for service in self._clients:
             self._register(service, "before-call", happen)
+
+    def after_each(self, what: Callable[[], object]) -> None:
+        """Have something happen after every call, before its answer is looked at."""
+
+        def happen(**_: Any) -> None:
+            what()
+
+        for service in self._clients:
+            self._register(service, "after-call", happen)
 
     def record(self) -> list[Call]:
         """A list that grows by every call from now on."""

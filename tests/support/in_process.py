@@ -96,8 +96,8 @@ def _handlers() -> dict[str, Callable[..., Answer]]:
 def _s3(asked: Any, url: str, headers: Any) -> Answer:
     from moto.s3.responses import S3Response
 
-    is_of_an_object = urlsplit(url).path.strip("/").count("/")
-    dispatch = S3Response.key_dispatch if is_of_an_object else S3Response.ambiguous_dispatch
+    _, _, key = urlsplit(url).path[1:].partition("/")
+    dispatch = S3Response.key_dispatch if key else S3Response.ambiguous_dispatch
     answer: Answer = dispatch(asked, url, headers)
     return answer
 

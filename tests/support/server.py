@@ -45,12 +45,12 @@ OTHERS_SETTINGS = {
 
 
 def _learn_request(request: httpx.Request) -> None:
-    if request.headers.get("content-type") == "application/json":
+    if request.headers.get("content-type", "").startswith("application/json"):
         leaks.learn(request.read())
 
 
 def _learn_answer(response: httpx.Response) -> None:
-    if response.headers.get("content-type") == "application/json":
+    if response.headers.get("content-type", "").startswith("application/json"):
         leaks.learn(response.read())
 
 

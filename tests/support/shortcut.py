@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -93,6 +94,43 @@ def kept(table: str) -> Callable[[], None]:
     """What puts back, whenever it is called, all that a table holds now; it takes no time."""
     held = dict(_table(table).items)
     return lambda: _table(table).items.update(held)
+
+
+def forget(table: str, until: datetime) -> list[Item]:
+    """Remove what was to be kept until then, as DynamoDB does some time; what that was."""
+    past = []
+    for group in _table(table).items.values():
+        for key, item in list(group.items()):
+            if "ttl" in item.attrs and float(item.attrs["ttl"].value) < until.timestamp():
+                past.append(from_attributes(group.pop(key).to_json()["Attributes"]))
+    return past
+
+
+def snapshot(table: str, *buckets: str) -> Callable[[], None]:
+    """What puts a table and buckets back as they are now, which have to be empty by then."""
+    stores = [(bucket.keys, bucket.multiparts) for bucket in map(_bucket, buckets)]
+    versions = [{key: keys.getlist(key) for key in keys} for keys, _ in stores]
+    taken = pickle.dumps((_table(table).items, versions, [dict(parts) for _, parts in stores]))
+
+    def restore() -> None:
+        items, versions, multiparts = pickle.loads(taken)  # noqa: S301 - our own
+        _table(table).items.update(items)
+        for (keys, uploads), held, parts in zip(stores, versions, multiparts, strict=True):
+            uploads.update(parts)
+            for key, each in held.items():
+                keys.setlist(key, each)
+
+    return restore
+
+
+def contents(table: str, *buckets: str) -> str:
+    """All that a table and buckets hold, but for the names that S3 makes up by chance."""
+    under_way = {name: it for bucket in buckets for name, it in _bucket(bucket).multiparts.items()}
+    parts = {name: [it.parts[n].etag for n in it.parts] for name, it in under_way.items()}
+    text = repr([items(table), [objects(bucket, "") for bucket in buckets], parts])
+    for number, name in enumerate(under_way):
+        text = text.replace(name, f"upload {number}")
+    return text
 
 
 def _table(name: str) -> Any:

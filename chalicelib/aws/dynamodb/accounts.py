@@ -36,6 +36,8 @@ ROTATED = (
     "refresh_hash",
     "replaced_hash",
     "replacement_salt",
+    "earlier",
+    "rotation",
     "last_used_at",
     "expires_at",
     "ttl",
@@ -148,6 +150,14 @@ class AccountsTable(Struct, frozen=True):
             presented_hash=session.replaced_hash,
         )
         return rotated is not None
+
+    def note_use(self, session: Session) -> None:
+        self.table.try_update(
+            session_key(session.user_id, session.id),
+            {"used_rotation": session.rotation},
+            "#rotation = :rotation",
+            rotation=session.rotation,
+        )
 
     def end_session(self, user_id: str, session_id: str, now: datetime) -> bool:
         over = _expiry(now) | {"expires_at": timestamp(LONG_AGO)}

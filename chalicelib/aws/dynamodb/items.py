@@ -105,11 +105,15 @@ def timestamp(at: datetime) -> str:
 
 def to_item(entity: Struct) -> Item:
     """An entity's fields as the table holds them; those that are None are left out."""
-    builtins = structs.asdict(entity)
+    fields = to_fields(structs.asdict(entity))
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def to_fields(values: Mapping[str, Any]) -> Item:
+    """Fields as the table holds them."""
     return {
-        field: timestamp(value) if isinstance(value, datetime) else value
-        for field, value in builtins.items()
-        if value is not None
+        field: timestamp(value) if isinstance(value, datetime) else msgspec.to_builtins(value)
+        for field, value in values.items()
     }
 
 

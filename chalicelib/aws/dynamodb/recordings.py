@@ -22,18 +22,21 @@ from chalicelib.aws.dynamodb.items import (
     recording_key,
     shelf,
     timestamp,
+    to_fields,
     tombstone_item,
 )
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.aws.dynamodb.usage import Usage
 from chalicelib.errors import IdConflict, InternalError, NotAuthenticated
 from chalicelib.models.entities import Account, Keyed, Quota, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.fields import Told
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 # What a write may find, each with the values it names: see _upload and _read.
 UPLOAD = "#status = :uploading AND #fingerprint = :fingerprint AND #created_at = :begun_at"
+OF_THESE_BYTES = f"{UPLOAD} AND (attribute_not_exists(#sha256) OR #sha256 = :its_sha256)"
 UNCHANGED = "#status = :status_read AND #version = :version_read"
 
 
@@ -82,6 +85,23 @@ class RecordingsTable(Struct, frozen=True):
             condition, seen["seen"] = f"{UPLOAD} AND #upload_id = :seen", recording.upload_id
         return self._update(_key(recording), {"upload_id": upload_id}, condition, **seen)
 
+    def announce_again(
+        self, recording: StoredRecording, changes: dict[str, Told], now: datetime
+    ) -> StoredRecording | None:
+        version = recording.announced_version
+        return self._change(
+            _key(recording),
+            now,
+            to_fields(changes) | {"announced_version": version + 1},
+            f"{UPLOAD} AND #version = :version_announced",
+            **_upload(recording),
+            version_announced=version,
+        )
+
+    def settle_hash(self, recording: StoredRecording, sha256: str) -> StoredRecording | None:
+        values = {**_upload(recording), "its_sha256": sha256}
+        return self._update(_key(recording), {"sha256": sha256}, OF_THESE_BYTES, **values)
+
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
         life = {"upload_expires_at": timestamp(until), "postponed": None}
         life |= due(recording.id, until)
@@ -99,13 +119,16 @@ class RecordingsTable(Struct, frozen=True):
             "upload_expires_at": None,
         }
         # Not its version: what people say about a recording may change meanwhile.
-        return self._change(_key(recording), now, ready, UPLOAD, **_upload(recording))
+        condition, values = UPLOAD, _upload(recording)
+        if sha256:
+            condition, values["its_sha256"] = OF_THESE_BYTES, sha256
+        return self._change(_key(recording), now, ready, condition, **values)
 
     def revise(
         self,
         user_id: str,
         recording_id: str,
-        changes: dict[str, str | list[str] | None],
+        changes: dict[str, Told],
         version: int | None,
         now: datetime,
     ) -> StoredRecording | None:
@@ -114,7 +137,8 @@ class RecordingsTable(Struct, frozen=True):
         if version is not None:
             condition += " AND #version = :version_read"
             values["version_read"] = version
-        return self._change(recording_key(user_id, recording_id), now, changes, condition, **values)
+        key = recording_key(user_id, recording_id)
+        return self._change(key, now, to_fields(changes), condition, **values)
 
     def trash(
         self, recording: StoredRecording, now: datetime, purge_at: datetime

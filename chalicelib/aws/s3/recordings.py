@@ -15,6 +15,7 @@ from chalicelib.aws.s3.foreign import check_copies
 from chalicelib.aws.s3.objects import MISSING, REFUSED, UNVERSIONED, Bucket, to_base64, to_hex
 from chalicelib.aws.s3.signing import Signer
 from chalicelib.errors import ObjectChanged
+from chalicelib.models import titles
 from chalicelib.models.entities import ObjectVersion, StoredObject, StoredRecording
 
 if TYPE_CHECKING:
@@ -102,17 +103,15 @@ class RecordingsBucket(Struct, frozen=True):
         )
 
 
-def content_disposition(file_name: str) -> str:
+def content_disposition(title: str) -> str:
     """The header that gives a download its name (RFC 6266).
 
     In full for every name, and plain where plain says the same: a fallback of another name would
     be preferred by parsers that know both, such as Python's own.
     """
-    full = f"filename*=UTF-8''{quote(file_name, safe='')}"
-    if not file_name.isascii():
-        return f"inline; {full}"
-    escaped = file_name.replace('"', r"\"")
-    return f'inline; filename="{escaped}"; {full}'
+    name = titles.file_name(title)
+    full = f"filename*=UTF-8''{quote(name, safe='')}"
+    return f'inline; filename="{name}"; {full}' if name.isascii() else f"inline; {full}"
 
 
 @contextmanager

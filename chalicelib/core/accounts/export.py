@@ -12,8 +12,9 @@ from msgspec import Struct
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.models.answers import Export
+from chalicelib.models.answers import DataExport
 from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.fields import rfc3339
 from chalicelib.settings import Settings
 
 # How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
@@ -31,7 +32,7 @@ class Exporting(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def export(self, account: Account, password: str, source: str) -> Export:
+    def export(self, account: Account, password: str, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
         `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
@@ -50,7 +51,8 @@ class Exporting(Struct, frozen=True):
             file.seek(0)
             url = self.stores.exports.publish(account.id, file, seconds)
         # A signature has whole seconds.
-        return Export(url=url, expires_at=now.replace(microsecond=0) + timedelta(seconds=seconds))
+        expires_at = now.replace(microsecond=0) + timedelta(seconds=seconds)
+        return DataExport(url=url, expires_at=rfc3339(expires_at))
 
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode

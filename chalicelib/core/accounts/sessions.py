@@ -16,13 +16,15 @@ from chalicelib.core.accounts.tokens import AccessTokens, RefreshSecret, Subject
 from chalicelib.core.ports import AccountStore, Clock, NewId
 from chalicelib.errors import EmailNotConfirmed, NotAuthenticated, NotFound, RefreshTokenReused
 from chalicelib.models.answers import ListedSession, SignedIn
-from chalicelib.models.entities import Account, Caller, Session
+from chalicelib.models.entities import Account, Caller, Replaced, Session
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# A phone that lost the answer to a refresh asks again with the same token.
+# Threads of one app refresh at once, each with the token that they had.
 REUSE_GRACE = timedelta(seconds=60)
+# How many that were replaced within that time are remembered: the session is read on each request.
+MOST_REPLACED = 20
 
 
 class Sessions(Struct, frozen=True):
@@ -50,6 +52,8 @@ class Sessions(Struct, frozen=True):
         telemetry.note(user=subject.user_id)
         account, session = self._alive(subject.user_id, subject.session_id)
         _check_admitted(account)
+        if subject.rotation == session.rotation > session.used_rotation:
+            self.store.note_use(session)
         may = unconfirmed or self.settings.unconfirmed_may == "everything"
         if not (may or account.email_confirmed_at):
             raise EmailNotConfirmed("Open the link that was mailed, or ask for another one")
@@ -79,10 +83,11 @@ class Sessions(Struct, frozen=True):
     def refresh(self, token: str, source: str) -> SignedIn:
         """Replace a refresh token, and give a new access token with it.
 
-        NotAuthenticated when the session is over. For REUSE_GRACE the token that was replaced
-        last is answered with its replacement again, since that answer may have been lost. Any
-        other use of a token that was replaced is somebody else's, so the session ends:
-        RefreshTokenReused. TooManyAttempts instead of either when the source had too many.
+        NotAuthenticated when the session is over. A token that was replaced is answered with its
+        replacement again, since that answer may have been lost: for REUSE_GRACE, and then until
+        the replacement, or the access token that came with it, was seen in use. After that it is
+        somebody else's, so the session ends: RefreshTokenReused. TooManyAttempts instead of either
+        when the source had too many.
         """
         try:
             return self._refresh(token)
@@ -135,14 +140,14 @@ class Sessions(Struct, frozen=True):
     def _refresh(self, token: str) -> SignedIn:
         account, session, presented = self._session_of(token)
         _check_admitted(account)
-        if compare_digest(presented.hash, session.refresh_hash):
-            salt = secrets.token_urlsafe(32)
-            replacement = presented.replacement(self._server_keys()[0], salt)
-            if not self._rotate(session, presented, replacement, salt):
-                return self._refresh(token)  # Another refresh was quicker: give its answer.
-        else:
-            replacement = self._replacement_again(session, presented)
-        return self._signed_in(account, session, replacement)
+        if not compare_digest(presented.hash, session.refresh_hash):
+            return self._signed_in(account, session, self._current(session, presented))
+        salt = secrets.token_urlsafe(32)
+        replacement = presented.replacement(self._server_keys()[0], salt)
+        rotated = self._rotated(session, presented, replacement, salt)
+        if not self.store.rotate(rotated):
+            return self._refresh(token)  # Another refresh was quicker: give its answer.
+        return self._signed_in(account, rotated, replacement)
 
     def _session_of(self, token: str) -> tuple[Account, Session, RefreshSecret]:
         """The session that issued a token, now or earlier, and the secret in the token."""
@@ -152,35 +157,54 @@ class Sessions(Struct, frozen=True):
             raise NotAuthenticated("The refresh token is not valid")
         return account, session, presented
 
-    def _rotate(
+    def _rotated(
         self, session: Session, presented: RefreshSecret, replacement: RefreshSecret, salt: str
-    ) -> bool:
-        rotated = msgspec.structs.replace(
+    ) -> Session:
+        now = self.clock()
+        recent = [each for each in session.replaced if now - each.at <= REUSE_GRACE]
+        return msgspec.structs.replace(
             session,
             refresh_hash=replacement.hash,
             replaced_hash=presented.hash,
             replacement_salt=salt,
-            last_used_at=self.clock(),
+            earlier=recent[-MOST_REPLACED:],
+            rotation=session.rotation + 1,
+            last_used_at=now,
             expires_at=self._expiry(),
         )
-        return self.store.rotate(rotated)
 
-    def _replacement_again(self, session: Session, presented: RefreshSecret) -> RefreshSecret:
-        just_replaced = compare_digest(presented.hash, session.replaced_hash or "")
-        if not just_replaced or self.clock() - session.last_used_at > REUSE_GRACE:
+    def _current(self, session: Session, presented: RefreshSecret) -> RefreshSecret:
+        """The session's secret as it is now, for whoever has one that it replaced."""
+        replaced = session.replaced
+        while replaced and not compare_digest(presented.hash, replaced[0].hash):
+            del replaced[0]
+        if not (replaced and self._is_good(session, replaced)):
             self.store.end_session(session.user_id, session.id, self.clock())
             log.warning("session %s ended: a replaced refresh token was used", session.id)
             telemetry.count(refresh_token_reused=1)
             raise RefreshTokenReused("The refresh token was replaced before; the session is over")
+        secret = presented
+        hashes = [*(each.hash for each in replaced[1:]), session.refresh_hash]
+        for each, hash in zip(replaced, hashes, strict=True):
+            secret = self._replacement_again(secret, each.salt, hash)
+        return secret
+
+    def _is_good(self, session: Session, replaced: list[Replaced]) -> bool:
+        """Whether the first of these, which all were replaced one after the other, is good yet."""
+        if self.clock() - replaced[0].at <= REUSE_GRACE:
+            return True
+        return len(replaced) == 1 and session.used_rotation < session.rotation
+
+    def _replacement_again(self, secret: RefreshSecret, salt: str, hash: str) -> RefreshSecret:
         for key in self._server_keys():
-            replacement = presented.replacement(key, session.replacement_salt or "")
-            if compare_digest(replacement.hash, session.refresh_hash):
+            replacement = secret.replacement(key, salt)
+            if compare_digest(replacement.hash, hash):
                 return replacement
         raise NotAuthenticated("The key that this session was refreshed with is gone")
 
     def _signed_in(self, account: Account, session: Session, secret: RefreshSecret) -> SignedIn:
         telemetry.note(user=account.id)
-        subject = Subject(account.id, session.id)
+        subject = Subject(account.id, session.id, session.rotation)
         return SignedIn(
             user=account.seen(self.settings.quota),
             access_token=self.tokens.issue(subject, self.clock()),

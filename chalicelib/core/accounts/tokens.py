@@ -29,6 +29,8 @@ class Subject(Struct, frozen=True):
 
     user_id: str
     session_id: str
+    rotation: int = 0
+    """The session's, when the access token was issued; also 0 of a token that does not say."""
 
 
 class AccessTokens(Struct, frozen=True):
@@ -43,13 +45,15 @@ class AccessTokens(Struct, frozen=True):
         key = self.keys.signing()
         # A JWT has whole seconds: round up, so that it lasts for all that was promised.
         issued_at = math.ceil(now.timestamp())
-        claims = {
+        claims: dict[str, str | int] = {
             "iss": self.issuer,
             "sub": subject.user_id,
             "sid": subject.session_id,
             "iat": issued_at,
             "exp": issued_at + self.seconds,
         }
+        if subject.rotation:
+            claims["rot"] = subject.rotation
         return jwt.encode(claims, key.secret, algorithm=ALGORITHM, headers={"kid": key.kid})
 
     def pseudonym(self, text: str) -> str:
@@ -75,7 +79,7 @@ class AccessTokens(Struct, frozen=True):
             raise TokenExpired("Refresh the access token, then send the request again") from error
         except jwt.InvalidTokenError as error:
             raise NotAuthenticated("The access token is not valid") from error
-        return Subject(claims["sub"], claims["sid"])
+        return Subject(claims["sub"], claims["sid"], claims.get("rot", 0))
 
 
 class RefreshSecret(Struct, frozen=True):

@@ -21,7 +21,7 @@ from chalicelib.errors import (
     UploadMismatch,
 )
 from chalicelib.models.entities import StoredObject, StoredRecording
-from chalicelib.models.requests import Part
+from chalicelib.models.requests import CompletedPart
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Completion(Struct, frozen=True):
     clock: Clock
 
     def complete(
-        self, user_id: str, recording_id: str, named: Sequence[Part] = ()
+        self, user_id: str, recording_id: str, named: Sequence[CompletedPart] = ()
     ) -> StoredRecording:
         """Check the bytes that arrived, move them to where recordings stay, mark it ready.
 
@@ -64,7 +64,11 @@ class Completion(Struct, frozen=True):
             log.info("%s is not completed: %s", recording_id, error.detail)
 
     def finish(
-        self, uploading: StoredRecording, named: Sequence[Part] = (), *, discards: bool = True
+        self,
+        uploading: StoredRecording,
+        named: Sequence[CompletedPart] = (),
+        *,
+        discards: bool = True,
     ) -> StoredRecording:
         """What `complete` does, of an upload under way; its state may be any by the end.
 
@@ -73,8 +77,6 @@ class Completion(Struct, frozen=True):
         kept = self._kept(uploading, named, discards)
         # Not the one that was announced, if the store computes none: nobody has compared it.
         recording, _ = self._mark_ready(uploading, kept.sha256)
-        if recording.status == "uploading":
-            raise Unavailable("Another upload has taken the place of this one")
         self._tidy(recording)
         return recording
 
@@ -89,7 +91,7 @@ class Completion(Struct, frozen=True):
         return ready, is_news
 
     def _kept(
-        self, uploading: StoredRecording, named: Sequence[Part], discards: bool
+        self, uploading: StoredRecording, named: Sequence[CompletedPart], discards: bool
     ) -> StoredObject:
         incomplete = UploadIncomplete("The bytes have not arrived yet")
         if uploading.upload_method == "multipart":
@@ -111,7 +113,10 @@ class Completion(Struct, frozen=True):
             telemetry.count(uploads_completed=1, bytes_completed=ready.size)
             return ready, True
         # Completed by somebody else, or deleted, and then its tombstone owes what we kept.
-        return live(self.stores.recordings, recording.user_id, recording.id), False
+        standing = live(self.stores.recordings, recording.user_id, recording.id)
+        if standing.status == "uploading":
+            raise Unavailable("Another upload has taken the place of this one")
+        return standing, False
 
     def _tidy(self, recording: StoredRecording) -> None:
         user_id, id = recording.user_id, recording.id

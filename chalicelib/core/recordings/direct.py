@@ -6,11 +6,12 @@ import hashlib
 
 from msgspec import Struct, structs
 
-from chalicelib.core.recordings.announcing import Announcing, check_type
+from chalicelib.core.recordings.announcing import Announcing, of_one_kind
 from chalicelib.core.recordings.completion import Completion
-from chalicelib.errors import InvalidRequest, TooLarge
+from chalicelib.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from chalicelib.models import media_types
 from chalicelib.models.entities import Account, StoredRecording
-from chalicelib.models.requests import NewRecording
+from chalicelib.models.requests import DirectUpload, NewRecording
 from chalicelib.settings import Settings
 
 
@@ -22,28 +23,39 @@ class DirectUploads(Struct, frozen=True):
     settings: Settings
 
     def receive(
-        self, account: Account, recording_id: str, file_name: str, content_type: str, body: bytes
+        self,
+        account: Account,
+        recording_id: str,
+        told: DirectUpload,
+        content_type: str,
+        body: bytes,
     ) -> tuple[StoredRecording, bool]:
         """Take a small recording whole; says also whether that made it ready.
 
-        The same bytes again find the recording they made. IdConflict when the id belongs to
-        other bytes, NotFound when its recording was deleted; UnsupportedMediaType, TooLarge,
-        QuotaExceeded, and InvalidRequest for no bytes.
+        The same bytes again find the recording they made, and one that was announced is sent by
+        it. IdConflict when the id belongs to other bytes, NotFound when its recording was deleted;
+        UnsupportedMediaType, TooLarge, QuotaExceeded, and InvalidRequest for no bytes.
         """
-        check_type(content_type, "content_type")
+        if media_types.bare(content_type) not in media_types.DIRECT:
+            raise UnsupportedMediaType(
+                f"Use one of {', '.join(media_types.DIRECT)}", field="Content-Type"
+            )
         self._check_body(body)
         sha256 = hashlib.sha256(body).hexdigest()
         new = NewRecording(
             id=recording_id,
-            file_name=file_name,
+            file_name=told.file_name,
             content_type=content_type,
             size=len(body),
             sha256=sha256,
+            recorded_at=told.recorded_at,
+            duration_ms=told.duration_ms,
+            tags=told.tag,
+            notes=told.notes,
         )
-        announced = structs.replace(
-            self.announcing.announced(account.id, new), upload_method="direct"
-        )
-        [(recording, _)] = self.announcing.place(account, [announced], _same_bytes)
+        announced = self.announcing.announced(account.id, new)
+        announced = structs.replace(announced, upload_method="direct")
+        [(recording, _)] = self.announcing.place(account, [(new, announced)], _same_bytes)
         if recording.status != "uploading":
             return recording, False
         return self.completion.keep(recording, body, sha256)
@@ -60,4 +72,8 @@ class DirectUploads(Struct, frozen=True):
 
 
 def _same_bytes(standing: StoredRecording, announced: StoredRecording) -> bool:
+    if standing.status == "uploading" and standing.sha256 is None:
+        return of_one_kind(
+            standing, announced
+        )  # Its hash was not announced: these bytes settle it.
     return (standing.sha256, standing.size) == (announced.sha256, announced.size)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 
 from chalicelib.core.ports import Clock, ShelfStore
 from chalicelib.core.recordings.deletion import TOMBSTONE_LIFE
 from chalicelib.errors import CursorExpired, InvalidRequest
 from chalicelib.models.answers import ChangedRecording, Changes
 from chalicelib.models.entities import StoredRecording, Tombstone
-from chalicelib.models.fields import Instant, in_utc
+from chalicelib.models.fields import rfc3339
+from chalicelib.models.forms import in_utc
 from chalicelib.models.requests import ChangesQuery
 
 # A change is told by the clock of the Lambda that wrote it, read before the write: clocks differ by
@@ -24,16 +26,19 @@ CURSOR_LIFE = TOMBSTONE_LIFE - timedelta(days=1)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
 class Position(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a reader of the feed is; their cursor, spelt out."""
 
-    since: Instant
+    since: Moment
     """Where the reader came from: what was deleted later, they have to hear of."""
-    after: Instant
+    after: Moment
     """The time of the last change that was told, or before which all were."""
     id: str = ""
     """The id of that change."""
-    end: Instant | None = None
+    end: Moment | None = None
     """Where the reader stands once they have come to the end; None when they did."""
 
 
@@ -71,7 +76,10 @@ def _seen(changed: StoredRecording | Tombstone) -> ChangedRecording:
     if isinstance(changed, StoredRecording):
         return ChangedRecording(**msgspec.structs.asdict(changed.seen()))
     return ChangedRecording(
-        id=changed.id, status="deleted", updated_at=changed.updated_at, version=changed.version
+        id=changed.id,
+        status="deleted",
+        updated_at=rfc3339(changed.updated_at),
+        version=changed.version,
     )
 
 
@@ -83,8 +91,8 @@ def _position(cursor: str) -> Position:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         read = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=Position)
-        since, after = in_utc("since", read.since), in_utc("since", read.after)
-        end = in_utc("since", read.end) if read.end else None
+        since, after = in_utc(read.since), in_utc(read.after)
+        end = in_utc(read.end) if read.end else None
         return Position(since, after, read.id, end)
     except (msgspec.DecodeError, ValueError) as error:
         raise InvalidRequest("Not a cursor of this feed", field="since") from error

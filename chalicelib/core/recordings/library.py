@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from msgspec import UNSET, Struct
@@ -11,6 +11,7 @@ from chalicelib.core.ports import Clock, RecordingStore, Stores
 from chalicelib.errors import NotFound, Unavailable, VersionConflict
 from chalicelib.models.answers import Audio, RecordingPage
 from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.fields import Told, rfc3339
 from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
 
@@ -46,8 +47,7 @@ class Library(Struct, frozen=True):
         seconds = self.settings.download_url_seconds
         return Audio(
             url=self.stores.audio.sign_get(recording, seconds),
-            # A signature has whole seconds.
-            expires_at=self.clock().replace(microsecond=0) + timedelta(seconds=seconds),
+            expires_at=end_of_url(self.clock(), seconds),
         )
 
     def revise(
@@ -58,7 +58,7 @@ class Library(Struct, frozen=True):
         VersionConflict when `version` is given and the recording has another by now.
         """
         changes = {
-            field: cast(str | list[str] | None, value)
+            field: cast(Told, value)
             for field in change.__struct_fields__
             if (value := getattr(change, field)) is not UNSET
         }
@@ -76,6 +76,11 @@ class Library(Struct, frozen=True):
             if not changes:
                 return recording
         raise Unavailable("The recording keeps changing")
+
+
+def end_of_url(now: datetime, seconds: int) -> str:
+    """When a URL that is signed now is good no more: a signature has whole seconds."""
+    return rfc3339(now.replace(microsecond=0) + timedelta(seconds=seconds))
 
 
 def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chalicelib.core.ports import Stores
-from chalicelib.errors import FieldError, ObjectChanged, Unavailable, UploadIncomplete
+from chalicelib.errors import FieldError, NotFound, ObjectChanged, Unavailable, UploadIncomplete
 from chalicelib.models.answers import SignedPart, UploadedPart
 from chalicelib.models.entities import StoredRecording
 from chalicelib.models.fields import MIB
-from chalicelib.models.requests import Part
+from chalicelib.models.requests import CompletedPart
 
-# What a lost connection costs, and what is worth a request of its own. S3 wants 5 MiB at least.
+# What a lost connection costs, and what is worth a request of its own. S3 wants 5 MiB at least, but
+# of the last part, which may be the only one.
 PART_BYTES = 8 * MIB
 # All URLs come in one answer, those of a batch's 25 uploads too, and Lambda's answers have 6 MB: a
 # URL has about 2 kB when the credentials that sign it are a Lambda's. S3 takes 10,000 parts.
@@ -45,7 +46,7 @@ class Multipart(Struct, frozen=True):
         there = self.stores.parts.arrived(recording) if recording.upload_id else None
         if there is None:
             return None
-        sizes = _sizes(recording)
+        sizes = part_sizes(recording)
         return [part for part in there if sizes.get(part.number) == part.size]
 
     def missing(
@@ -54,16 +55,20 @@ class Multipart(Struct, frozen=True):
         """The parts that have not arrived, each with a URL that is good for `seconds`."""
         there = {part.number for part in arrived}
         return [
-            SignedPart(
-                number=number,
-                size=size,
-                url=self.stores.parts.sign(recording, number, size, seconds),
-            )
-            for number, size in _sizes(recording).items()
+            self.signed(recording, number, seconds)
+            for number in part_sizes(recording)
             if number not in there
         ]
 
-    def assemble(self, recording: StoredRecording, named: Sequence[Part] = ()) -> None:
+    def signed(self, recording: StoredRecording, number: int, seconds: int) -> SignedPart:
+        """One part, with a URL that is good for `seconds`; NotFound when there is none of them."""
+        size = part_sizes(recording).get(number)
+        if size is None:
+            raise NotFound("The upload has no such part")
+        url = self.stores.parts.sign(recording, number, size, seconds)
+        return SignedPart(number=number, size=size, url=url)
+
+    def assemble(self, recording: StoredRecording, named: Sequence[CompletedPart] = ()) -> None:
         """Make an object of the parts.
 
         UploadIncomplete names those that have not arrived. If any are `named`, it names all that
@@ -80,7 +85,7 @@ class Multipart(Struct, frozen=True):
         raise Unavailable("The upload keeps changing")
 
 
-def _sizes(recording: StoredRecording) -> dict[int, int]:
+def part_sizes(recording: StoredRecording) -> dict[int, int]:
     """The size of each part, by its number."""
     step = recording.part_size or recording.size
     starts = range(0, recording.size, step)
@@ -90,11 +95,11 @@ def _sizes(recording: StoredRecording) -> dict[int, int]:
 
 
 def _wrong(
-    recording: StoredRecording, arrived: Sequence[UploadedPart], named: Sequence[Part]
+    recording: StoredRecording, arrived: Sequence[UploadedPart], named: Sequence[CompletedPart]
 ) -> list[FieldError]:
     expected = {part.number: part.etag.strip('"') for part in named}
     there = {part.number: part.etag.strip('"') for part in arrived}
-    wrong = {number: "has not arrived" for number in _sizes(recording) if number not in there}
+    wrong = {number: "has not arrived" for number in part_sizes(recording) if number not in there}
     if named:
         for number in there.keys() | expected.keys():
             if number not in expected:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from chalicelib.core.ports import Stores
 from chalicelib.core.recordings.library import live
 from chalicelib.errors import ObjectChanged, Unavailable, UploadMismatch
+from chalicelib.models import media_types
 from chalicelib.models.entities import StoredObject, StoredRecording
 
 # Each attempt past the first means that the client or another completion changed an object
@@ -90,7 +91,7 @@ def _difference(recording: StoredRecording, there: StoredObject) -> str | None:
     """What makes an object other than what was announced, as a sentence."""
     if there.size != recording.size:
         return f"{there.size} bytes arrived where {recording.size} were announced"
-    if there.content_type != recording.content_type:
+    if not media_types.same(there.content_type, recording.content_type):
         return f"The bytes did not arrive as {recording.content_type}"
     if recording.sha256 and there.sha256 and there.sha256 != recording.sha256:
         return "The SHA-256 of what arrived is not the one announced"

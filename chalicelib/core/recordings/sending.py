@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.completion import Completion
-from chalicelib.core.recordings.library import live
+from chalicelib.core.recordings.library import end_of_url, live
 from chalicelib.core.recordings.multipart import Multipart
-from chalicelib.errors import UploadIncomplete, UploadMismatch
-from chalicelib.models.answers import BegunUpload, MultipartUpload, PostUpload, PutUpload, Upload
+from chalicelib.errors import NotFound, NotReady, UploadIncomplete, UploadMismatch
+from chalicelib.models.answers import (
+    BegunUpload,
+    MultipartUpload,
+    PartUpload,
+    PostUpload,
+    PutUpload,
+    Upload,
+)
 from chalicelib.models.entities import StoredRecording
 from chalicelib.settings import Settings
 
@@ -33,6 +40,23 @@ class Sending(Struct, frozen=True):
     def begin(self, recording: StoredRecording) -> BegunUpload:
         """How to send what was announced; it gets its time again once half of it is over."""
         return self._instructions(self._prolonged(recording, 0.5))
+
+    def part(self, user_id: str, recording_id: str, number: int) -> PartUpload:
+        """Where to send one part, be it again.
+
+        NotFound when there is no such part; NotReady when the recording is no upload any more.
+        """
+        recording = self._prolonged(live(self.stores.recordings, user_id, recording_id), 0.5)
+        if recording.status != "uploading":
+            raise NotReady("The recording is not being uploaded any more")
+        if recording.upload_method != "multipart":
+            raise NotFound("The upload is not sent in parts")
+        if not recording.upload_id:
+            # What announced it died before S3 was told.
+            begun = self.multipart.begin(recording)
+            recording = begun or live(self.stores.recordings, user_id, recording_id)
+        signed = self.multipart.signed(recording, number, self.settings.upload_url_seconds)
+        return PartUpload(**structs.asdict(signed), expires_at=self._end_of_urls())
 
     @property
     def life(self) -> timedelta:
@@ -78,10 +102,8 @@ class Sending(Struct, frozen=True):
         )
         return BegunUpload(recording=recording.seen(), upload=upload)
 
-    def _end_of_urls(self) -> datetime:
-        # A signature has whole seconds.
-        now = self.clock().replace(microsecond=0)
-        return now + timedelta(seconds=self.settings.upload_url_seconds)
+    def _end_of_urls(self) -> str:
+        return end_of_url(self.clock(), self.settings.upload_url_seconds)
 
     def _prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
         """The recording, given its whole time again if no more than that part of it is left."""

@@ -14,7 +14,6 @@ from chalicelib.aws.dynamodb.items import account_key, recording_item
 from chalicelib.core.accounts import closing
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import Unavailable
-from chalicelib.models import requests
 from chalicelib.settings import Settings
 from tests.conftest import DEEP, Clock, Left
 from tests.support import shortcut
@@ -32,12 +31,6 @@ MANY = 3_000 if DEEP else 600
 
 def close(phone: Phone) -> None:
     assert phone.delete("/me", body={"password": PASSWORD}).status == 204
-
-
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets an upload in parts have few bytes."""
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
 
 
 def export(phone: Phone) -> None:

@@ -1,35 +1,46 @@
-"""Sessions: listing and ending them, and what ends with one, at once."""
+"""Sessions: staying logged in, listing and ending sessions, and what ends with one, at once."""
 
 from __future__ import annotations
 
-import re
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from app import app
-from chalicelib.api.http import Endpoint, Route
+from chalicelib.api import http
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import account_key, to_attributes
+from chalicelib.aws.dynamodb.items import Item, account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import Clock
 from tests.support.faults import Faults
 from tests.support.phone import Answer, Phone
+from tests.support.routes import GUARDED, path_of
 
 End = Callable[[Phone], object]
-ROUTES = [
-    entry.view_function.route
-    for methods in app.routes.values()
-    for entry in methods.values()
-    if isinstance(entry.view_function, Endpoint) and entry.view_function.route.auth
-]
+Stored = Callable[..., list[Item]]
 
 
-def log_out(phone: Phone) -> None:
-    phone.post("/auth/logout", {"refresh_token": phone.tokens["refresh_token"]})
+def refresh(phone: Phone, token: str) -> Answer:
+    return phone.post("/auth/refresh", {"refresh_token": token})
+
+
+def refreshed(phone: Phone, token: str) -> str:
+    answer = refresh(phone, token)
+    assert answer.status == 200, answer.text
+    return str(answer.json["refresh_token"])
+
+
+def token_of(phone: Phone) -> str:
+    return str(phone.tokens["refresh_token"])
+
+
+def log_out(phone: Phone, token: str | None = None) -> Answer:
+    return phone.post("/auth/logout", {"refresh_token": token or token_of(phone)})
 
 
 def assert_over(answer: Answer) -> None:
@@ -53,18 +64,13 @@ def close(clients: Clients, settings: Settings) -> End:
 # The gate
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-def test_an_access_token_ends_with_its_session(phone: Phone, route: Route) -> None:
-    log_out(phone)
-
-    assert_over(phone.call(route.method, re.sub("{.*}", phone.session_id, route.path)))
-
-
-def test_another_sessions_access_token_goes_on(phone: Phone) -> None:
+def test_an_access_token_ends_with_its_session(phone: Phone) -> None:
     tablet = phone.on_another_device()
 
     log_out(phone)
 
+    for route in GUARDED:
+        assert_over(phone.call(route.method, path_of(route, phone.session_id)))
     assert tablet.get("/me").status == 200
 
 
@@ -103,7 +109,10 @@ def test_the_gate_asks_once_for_what_was_last_written(phone: Phone, faults: Faul
     assert all(table["ConsistentRead"] for table in tables["RequestItems"].values())
 
 
-def test_a_gate_that_cannot_tell_lets_nobody_in(phone: Phone, faults: Faults) -> None:
+def test_a_gate_that_cannot_tell_lets_nobody_in(
+    phone: Phone, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "SECONDS", 6)  # There is time for one try.
     faults.refuse("dynamodb", "BatchGetItem", status=200, Responses={}, UnprocessedKeys={"t": {}})
 
     answer = phone.get("/me")
@@ -119,11 +128,12 @@ def listed(phone: Phone) -> list[dict[str, Any]]:
     return sessions
 
 
-def test_every_session_is_listed_newest_first(phone: Phone) -> None:
+def test_every_session_is_listed_newest_first(phone: Phone, other: Phone) -> None:
     tablet = phone.on_another_device(device="tablet")
 
     assert [each["id"] for each in listed(phone)] == [tablet.session_id, phone.session_id]
     assert [each["device"] for each in listed(phone)] == ["tablet", None]
+    assert [each["id"] for each in listed(other)] == [other.session_id]
 
 
 def test_the_session_that_asks_is_the_current_one(phone: Phone) -> None:
@@ -157,11 +167,6 @@ def test_a_session_that_is_over_is_not_listed(phone: Phone, clock: Clock) -> Non
     assert [each["id"] for each in listed(phone)] == [phone.session_id]
 
 
-def test_somebody_elses_sessions_are_not_listed(phone: Phone, other: Phone) -> None:
-    assert [each["id"] for each in listed(other)] == [other.session_id]
-    assert [each["id"] for each in listed(phone)] == [phone.session_id]
-
-
 def test_listing_sessions_is_one_query(phone: Phone, faults: Faults) -> None:
     for _ in range(3):
         phone.on_another_device()
@@ -188,12 +193,7 @@ def test_a_session_that_is_ended_is_over_at_once(phone: Phone) -> None:
     assert_over(tablet.get("/me"))
     assert_over(tablet.refresh())
     assert [each["id"] for each in listed(phone)] == [phone.session_id]
-
-
-def test_ending_a_session_again_is_no_error(phone: Phone) -> None:
-    tablet = phone.on_another_device()
-
-    assert [end(phone, tablet.session_id).status for _ in range(2)] == [204, 204]
+    assert end(phone, tablet.session_id).status == 204
 
 
 def test_ones_own_session_can_be_ended(phone: Phone) -> None:
@@ -232,7 +232,186 @@ def test_a_session_that_could_not_be_ended_can_be_tried_again(phone: Phone, faul
     assert_over(tablet.get("/me"))
 
 
-# Refreshing
+@pytest.mark.usefixtures("phone")
+def test_the_store_forgets_a_session_a_month_after_it_expires(stored: Stored) -> None:
+    (ttl,) = [item["ttl"] for item in stored() if item["sk"].startswith("SESSION#")]
+
+    assert abs(ttl - time.time() - (60 + 30) * 86_400) < 60
+
+
+def test_a_refresh_replaces_the_refresh_token(phone: Phone) -> None:
+    answer = phone.refresh()
+    replaced, phone.tokens = token_of(phone), answer.json
+
+    assert answer.status == 200
+    assert answer.json["refresh_token"] != replaced
+    assert answer.json["user"] == phone.get("/me").json
+
+
+def test_each_replacement_can_be_refreshed_in_turn(phone: Phone) -> None:
+    tokens = [token_of(phone)]
+    for _ in range(5):
+        tokens.append(refreshed(phone, tokens[-1]))
+
+    assert len(set(tokens)) == 6
+
+
+def test_within_a_minute_the_old_token_gives_the_same_new_one(phone: Phone, clock: Clock) -> None:
+    first = refreshed(phone, token_of(phone))
+
+    clock.advance(seconds=58)
+
+    assert refreshed(phone, token_of(phone)) == first
+    assert refresh(phone, first).status == 200
+
+
+def test_within_a_minute_a_new_key_in_front_gives_the_same_new_token_too(
+    phone: Phone, configure: Callable[..., None], settings: Settings
+) -> None:
+    first = refreshed(phone, token_of(phone))
+
+    configure(jwt_keys=f"new:{'n' * 40},{settings.jwt_keys}")
+
+    assert refreshed(phone, token_of(phone)) == first
+    assert refresh(phone, first).status == 200
+
+
+def test_once_its_key_is_gone_a_refresh_cannot_be_repeated(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    replacement = refreshed(phone, token_of(phone))
+
+    configure(jwt_keys=f"new:{'n' * 40}")
+
+    assert phone.refresh().code == "not_authenticated"
+    assert refresh(phone, replacement).status == 200
+
+
+def test_reuse_ends_the_session_for_everybody(phone: Phone, clock: Clock) -> None:
+    tablet = phone.on_another_device()
+    replacement = refreshed(phone, refreshed(phone, token_of(phone)))
+    clock.advance(seconds=61)
+
+    answer = phone.refresh()
+
+    assert (answer.status, answer.code) == (401, "refresh_token_reused")
+    for token in (replacement, token_of(phone)):
+        assert refresh(phone, token).code == "not_authenticated"
+    assert tablet.refresh().status == 200
+
+
+def test_ten_refreshes_at_once_leave_one_session_that_all_can_use(
+    phone: Phone, services: Services
+) -> None:
+    at_once = threading.Barrier(10)
+
+    def one_of_ten(_: int) -> str:
+        at_once.wait()
+        return services.sessions.refresh(token_of(phone), "192.0.2.1").refresh_token
+
+    with ThreadPoolExecutor(10) as threads:
+        answers = set(threads.map(one_of_ten, range(10)))
+
+    assert len(answers) == 1
+    assert refresh(phone, answers.pop()).status == 200
+
+
+def test_a_refresh_that_another_one_overtakes_gives_the_same_token(
+    phone: Phone, services: Services, faults: Faults
+) -> None:
+    quicker: list[str] = []
+    faults.meanwhile(
+        "dynamodb",
+        "UpdateItem",
+        lambda: quicker.append(
+            services.sessions.refresh(token_of(phone), "192.0.2.1").refresh_token
+        ),
+    )
+
+    assert [refreshed(phone, token_of(phone))] == quicker
+
+
+def test_a_refresh_whose_answer_was_lost_is_repeated(phone: Phone, faults: Faults) -> None:
+    faults.lose_the_answer("dynamodb", "UpdateItem", times=1)
+    lost = phone.refresh()
+    assert (lost.status, lost.code) == (503, "unavailable")
+
+    replacement = refreshed(phone, token_of(phone))
+
+    assert refresh(phone, replacement).status == 200
+
+
+def test_a_refresh_that_the_table_refuses_changes_nothing(
+    phone: Phone, stored: Stored, faults: Faults
+) -> None:
+    before = stored(f"USER#{phone.user_id}")
+    faults.refuse("dynamodb", "UpdateItem")
+
+    assert phone.refresh().status == 503
+    assert stored(f"USER#{phone.user_id}") == before
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _: "garbage",
+        lambda token: token[:-1],
+        lambda token: token[:50] + "\n" + token[50:],
+        lambda token: token[:-43] + ("A" if token[-43] != "A" else "B") + token[-42:],
+        lambda token: token[:-1] + ("A" if token[-1] != "A" else "E"),
+        lambda token: f"{uuid7()}{token[36:]}",
+        lambda token: f"{token[:37]}{uuid7()}{token[73:]}",
+        lambda token: token.upper(),
+        lambda _: "\u00e9" * 117,
+        lambda token: token.replace(".", "#"),
+    ],
+    ids=[
+        *("garbage", "cut short", "newline", "another secret", "another last letter"),
+        *("another user", "another session", "upper case", "not ASCII", "other dots"),
+    ],
+)
+def test_a_refresh_token_that_is_not_ours_is_refused(
+    phone: Phone, forge: Callable[[str], str]
+) -> None:
+    answer = refresh(phone, forge(token_of(phone)))
+
+    assert (answer.status, answer.code) == (401, "not_authenticated")
+    assert phone.refresh().status == 200
+
+
+def test_somebody_elses_secret_does_not_open_a_session(phone: Phone, other: Phone) -> None:
+    forged = token_of(phone)[:-43] + token_of(other)[-43:]
+
+    assert refresh(phone, forged).code == "not_authenticated"
+
+
+def test_an_access_token_is_no_refresh_token(phone: Phone) -> None:
+    assert refresh(phone, phone.tokens["access_token"]).code == "not_authenticated"
+
+
+def test_a_session_that_is_not_used_expires(phone: Phone, clock: Clock, stored: Stored) -> None:
+    clock.advance(days=60, seconds=1)
+
+    assert phone.refresh().code == "not_authenticated"
+    # DynamoDB takes its time to delete what has expired.
+    assert [item for item in stored(f"USER#{phone.user_id}") if item["sk"].startswith("SESSION#")]
+
+
+def test_a_session_that_is_used_goes_on(phone: Phone, clock: Clock) -> None:
+    token = token_of(phone)
+    for _ in range(3):
+        clock.advance(days=59)
+        token = refreshed(phone, token)
+
+
+def test_how_long_a_session_lasts_is_a_setting(
+    nobody: Phone, clock: Clock, configure: Callable[..., None]
+) -> None:
+    configure(refresh_token_days=1)
+    nobody.sign_up()
+    clock.advance(days=1, seconds=1)
+
+    assert refresh(nobody, token_of(nobody)).status == 401
 
 
 def test_a_refresh_is_one_read_and_one_conditional_write(phone: Phone, faults: Faults) -> None:
@@ -246,7 +425,7 @@ def test_a_refresh_is_one_read_and_one_conditional_write(phone: Phone, faults: F
 def test_theft_is_logged_at_warning_and_without_the_token(
     phone: Phone, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    phone.refresh()
+    refreshed(phone, refreshed(phone, token_of(phone)))
     clock.advance(seconds=61)
     phone.refresh()
 
@@ -255,12 +434,53 @@ def test_theft_is_logged_at_warning_and_without_the_token(
     ]
     assert record.levelname == "WARNING"
     assert phone.session_id in record.getMessage()
-    assert phone.tokens["refresh_token"] not in caplog.text
+    assert token_of(phone) not in caplog.text
 
 
 def test_theft_ends_the_access_token_too(phone: Phone, clock: Clock) -> None:
-    stolen = phone.refresh().json
+    stolen = {"Authorization": f"Bearer {phone.refresh().json['access_token']}"}
+    assert phone.get("/me", headers=stolen).status == 200
     clock.advance(seconds=61)
     phone.refresh()
 
-    assert_over(phone.get("/me", headers={"Authorization": f"Bearer {stolen['access_token']}"}))
+    assert_over(phone.get("/me", headers=stolen))
+
+
+# Logging out
+
+
+def test_logging_out_ends_the_session(phone: Phone) -> None:
+    answer = log_out(phone)
+
+    assert (answer.status, answer.text) == (204, "")
+    assert_over(phone.refresh())
+
+
+def test_logging_out_again_is_no_error(phone: Phone) -> None:
+    assert [log_out(phone).status for _ in range(2)] == [204, 204]
+
+
+def test_logging_out_with_garbage_is_no_error(nobody: Phone) -> None:
+    assert log_out(nobody, "garbage").status == 204
+
+
+def test_logging_out_with_the_token_just_replaced_ends_the_session(phone: Phone) -> None:
+    replacement = refreshed(phone, token_of(phone))
+
+    assert log_out(phone).status == 204
+    assert refresh(phone, replacement).status == 401
+
+
+def test_a_stranger_who_knows_the_session_cannot_end_it(phone: Phone, other: Phone) -> None:
+    forged = token_of(phone)[:-43] + token_of(other)[-43:]
+
+    assert log_out(other, forged).status == 204
+    assert phone.refresh().status == 200
+
+
+def test_a_log_out_that_the_table_refuses_can_be_repeated(phone: Phone, faults: Faults) -> None:
+    faults.refuse("dynamodb", "UpdateItem", times=1)
+    assert log_out(phone).status == 503
+
+    assert log_out(phone).status == 204
+    assert phone.refresh().status == 401

@@ -31,16 +31,26 @@ CONTENT_TYPES = [
     "audio/m4a",
     "audio/x-m4a",
     "audio/aac",
+    "audio/aacp",
     "audio/mpeg",
+    "audio/mp3",
     "audio/ogg",
     "audio/opus",
     "audio/webm",
     "audio/wav",
     "audio/x-wav",
+    "audio/wave",
+    "audio/vnd.wave",
     "audio/flac",
+    "audio/x-flac",
     "audio/3gpp",
+    "audio/3gpp2",
     "audio/amr",
     "audio/x-caf",
+    "audio/aiff",
+    "audio/x-aiff",
+    "video/mp4",
+    "video/webm",
 ]
 
 
@@ -173,10 +183,10 @@ def test_what_api_gateway_encodes_is_kept_byte_for_byte(phone: Phone, content_ty
 @pytest.mark.parametrize(
     "content_type",
     [
-        "audio/ogg; codecs=opus",
         "audio/basic",
         "audio/*",
-        "video/mp4",
+        "audio/ogg, audio/ogg",
+        "video/quicktime",
         "application/octet-stream",
         "application/json",
         "",
@@ -198,10 +208,11 @@ def test_a_missing_content_type_is_refused(phone: Phone) -> None:
     assert json.loads(answer["body"])["code"] == "unsupported_media_type"
 
 
+@pytest.mark.parametrize("spelt", ["audio/mp4", "audio/mp4;codecs=mp4a.40.2", "Audio/MP4"])
 def test_audio_that_api_gateway_spoilt_is_a_fault_of_ours_and_nothing_is_stored(
-    phone: Phone, nothing_stored: Callable[[Phone], bool]
+    phone: Phone, nothing_stored: Callable[[Phone], bool], spelt: str
 ) -> None:
-    answer = through_api_gateway(phone, uuid7(), SOUND, "audio/mp4", binary=False)
+    answer = through_api_gateway(phone, uuid7(), SOUND, spelt, binary=False)
 
     assert answer["statusCode"] == 500
     assert json.loads(answer["body"])["code"] == "internal_error"

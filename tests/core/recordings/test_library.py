@@ -196,7 +196,7 @@ def test_a_change_of_nothing_changes_nothing(phone: Phone) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"file_name": None}, {"tags": None}, {"size": 1}, {"file_name": "a/b"}, []]
+    "change", [{"file_name": None}, {"tags": None}, {"size": 1}, {"file_name": "a\0b"}, []]
 )
 def test_a_change_that_cannot_be_is_refused(phone: Phone, change: object) -> None:
     id = phone.upload_directly(SOUND)
@@ -296,7 +296,7 @@ def test_20_changes_at_once_are_all_made(phone: Phone) -> None:
     assert phone.get(f"/recordings/{id}").json["version"] == 22
 
 
-@pytest.mark.parametrize("garbage", ["3", '"x"', 'W/"2"', '"2", "3"', '""', '"-1"', '"2'])
+@pytest.mark.parametrize("garbage", ["3", '"x"', 'w/"2"', '"2", "3"', '""', '"-1"', '"2'])
 def test_an_if_match_that_is_no_version_is_refused(phone: Phone, garbage: str) -> None:
     id = phone.upload_directly(SOUND)
     refused = phone.patch(f"/recordings/{id}", {"notes": "x"}, headers={"If-Match": garbage})
@@ -364,7 +364,7 @@ def by_werkzeug(header: str) -> str | None:
 @pytest.mark.parametrize("parse", [by_python, by_werkzeug])
 @pytest.mark.parametrize(
     "file_name",
-    ["clip.m4a", "회의 녹음.m4a", 'a"b;c.m4a', "100% + 'x'.m4a", "naïve.m4a", "a=b, c.m4a"],
+    ["clip.m4a", "회의 녹음.m4a", "a,b;c.m4a", "100% + 'x'.m4a", "naïve.m4a", "a=b, c.m4a"],
 )
 def test_a_recording_plays_under_its_own_name(
     phone: Phone, file_name: str, parse: Callable[[str], str | None]
@@ -373,6 +373,36 @@ def test_a_recording_plays_under_its_own_name(
     phone.put_audio(id, SOUND, file_name=file_name)
 
     assert parse(phone.download(id).headers["content-disposition"]) == file_name
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("9/12 a\\b.m4a", "9_12 a_b.m4a"),
+        ('a"b*c?d<e>f|g:h.wav', "a_b_c_d_e_f_g_h.wav"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("..", "recording"),
+        (" . ", "recording"),
+        (".hidden", "hidden"),
+        ("talk. ", "talk"),
+        ("con.m4a", "_con.m4a"),
+        ("COM1", "_COM1"),
+        ("Console.m4a", "Console.m4a"),
+        ("x" * 255, "x" * 255),
+        ("\u00e9" * 200 + ".m4a", "\u00e9" * 125 + ".m4a"),
+        ("\U0001f600" * 255, "\U0001f600" * 63),
+    ],
+    ids=lambda text: ascii(text)[:20],
+)
+def test_a_download_is_called_what_any_file_system_takes(
+    phone: Phone, title: str, name: str
+) -> None:
+    id = uuid7()
+    phone.put_audio(id, SOUND, file_name=title)
+
+    audio = phone.get(f"/recordings/{id}").json
+    assert audio["file_name"] == title
+    assert by_python(phone.download(id).headers["content-disposition"]) == name
 
 
 def test_a_recording_plays_under_the_name_it_has_now(phone: Phone) -> None:

@@ -88,7 +88,7 @@ def test_what_was_announced_is_what_is_kept(phone: Phone) -> None:
     told = {
         "file_name": "회의 녹음.m4a",
         "content_type": "audio/x-m4a",
-        "recorded_at": "2026-02-03T04:05:06Z",
+        "recorded_at": "2026-02-03T04:05:06.000Z",
         "duration_ms": 1500,
         "tags": ["work"],
         "notes": "first",
@@ -431,11 +431,8 @@ def test_the_same_announcement_of_a_ready_recording_has_nothing_to_upload(phone:
     "other",
     [
         {"size": 11},
-        {"file_name": "other.m4a"},
         {"content_type": "audio/aac"},
         {"sha256": sha256(OTHER)},
-        {"upload_method": "post"},
-        {"notes": "other"},
     ],
     ids=lambda other: next(iter(other)),
 )

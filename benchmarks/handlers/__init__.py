@@ -1,0 +1,1 @@
+"""Handlers that are measured beside the app: each answers the same six requests."""
