@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import datetime
 from http import HTTPStatus
 from threading import Lock
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement, fromstring
 
-from local.embedded import signatures
+from local.embedded import lifecycle, signatures
 from local.embedded.disk import Blob, Disk
 from local.embedded.engine import s3 as engine
 from local.embedded.http import Answer, Request, finished
@@ -37,6 +38,8 @@ NOT_IN_ORDER = Refusal(
 TOO_SMALL = Refusal(
     400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
 )
+# A form with some of these is signed; ministack says which are missing.
+SIGNING_FIELDS = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"}
 # The names under which ministack has an object's bytes, and a version's.
 BYTES = ("body", "data")
 
@@ -87,6 +90,7 @@ class S3:
         self._lock = Lock()
         self._touched: dict[Key, None] = {}
         self._events: list[Object] = []
+        self._lifecycles: dict[str, list[Object]] = {}
         for name, mended in self._mended().items():
             setattr(engine, name, mended)
 
@@ -104,6 +108,7 @@ class S3:
                 for value in values if isinstance(values, list) else [values]:
                     SubElement(made, of_rule).text = str(value)
         engine._put_bucket_cors(name, engine._xml_body(rules))
+        self._lifecycles[name] = properties["LifecycleConfiguration"]["Rules"]
         return name
 
     def load(self) -> None:
@@ -134,6 +139,27 @@ class S3:
             answer = self._do(request)
         status, headers, body = answer
         return status, {**headers, **self._cors(bucket, request)}, body
+
+    def expire(self, now: datetime) -> None:
+        """Remove what the buckets' lifecycles are over for."""
+        with self._lock:
+            for bucket, rules in self._lifecycles.items():
+                objects = engine._buckets[bucket]["objects"]
+                for key in list(lifecycle.expired(rules, objects, now)):
+                    engine._delete_object(bucket, key)
+                uploads = {
+                    id: each
+                    for id, each in engine._multipart_uploads.items()
+                    if each["bucket"] == bucket
+                }
+                for upload_id in list(lifecycle.abandoned(rules, uploads, now)):
+                    key = engine._multipart_uploads.pop(upload_id)["key"]
+                    self._touched[bucket, key] = None
+                for (held, key), versions in list(engine._object_versions.items()):
+                    of_here = versions if held == bucket else []
+                    for version in list(lifecycle.replaced(rules, of_here, now)):
+                        engine._delete_object(bucket, key, {}, {"versionId": version})
+            self._save()
 
     def events_of(self, bucket: str) -> list[Object]:
         """The events of all that is in a bucket, as if it came now."""
@@ -278,7 +304,7 @@ def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
     """A form is signed, or refused."""
     parts = engine._parse_multipart_form(headers.get("content-type", ""), body)
     fields = {name.lower(): value for name, _, _, value in parts if name != "file"}
-    if parts and "x-amz-signature" not in fields:
+    if parts and not SIGNING_FIELDS & fields.keys():
         return _error(signatures.NOBODY, f"/{bucket}")
     token = _form.set({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     try:

@@ -25,6 +25,9 @@ from tests.support.mail import delivered_to, link_for, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
 from tests.support.routes import ROUTES, ask, named
 
+# A hundred thousand items stand in moto's memory as one.
+pytestmark = pytest.mark.emulator
+
 SIZES = (1_000, 10_000, 100_000) if DEEP else (1_000,)
 SOUND = b"some sound"
 BY_NAME = {named(route): route for route in ROUTES}

@@ -1,6 +1,6 @@
 """The suite on other engines than moto: what tests see and put there, by the engines' own calls.
 
-`make engines` names them in RECORDER_TEST_ENGINES, as JSON: the environment that leads there.
+`make engines` names them in TEST_ENGINES, as JSON: the environment that leads there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
 from chalicelib.settings import Settings
 from tests.support import shortcut
 
-NAME = "RECORDER_TEST_ENGINES"
+NAME = "TEST_ENGINES"
 
 
 def environment() -> dict[str, str]:
