@@ -296,6 +296,7 @@ def all_at_once(phone: Phone, batches: list[list[dict[str, Any]]]) -> list[int]:
         return sorted(threads.map(one, batches))
 
 
+@pytest.mark.deep
 def test_20_equal_batches_at_once_all_succeed_and_make_each_recording_once(phone: Phone) -> None:
     told = [a_recording() for _ in range(5)]
 
@@ -304,6 +305,7 @@ def test_20_equal_batches_at_once_all_succeed_and_make_each_recording_once(phone
     assert len(phone.listed(status="uploading")) == 5
 
 
+@pytest.mark.deep
 def test_20_batches_at_once_fill_the_quota_exactly_and_never_pass_it(
     phone: Phone, configure: Callable[..., None]
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -17,8 +16,10 @@ from tests.support.invariants import Invariants
 from tests.support.phone import Answer, Phone, send
 
 SHORT = b"some sound"
-LONG = hashlib.shake_128(b"long").digest(5 * 1024**2)
+LONG = b"in parts"
 SOUNDS = {"put": SHORT, "post": SHORT, "multipart": LONG}
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 Expire = Callable[[Phone, str], None]
 
