@@ -17,7 +17,7 @@ from tests.core.conftest import Store
 from tests.support.faults import LOST, REFUSED, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import Phone
-from tests.support.use_cases import SOUND, STAYING, USE_CASES, is_closed, upkeep
+from tests.support.use_cases import SOUND, STAYING, USE_CASES, UseCase, is_closed, upkeep
 
 
 class Prepared(NamedTuple):
