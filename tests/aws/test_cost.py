@@ -94,6 +94,11 @@ def resetting_a_password(phone: Phone) -> Ask:
     return lambda: phone.post("/auth/password/reset", body)
 
 
+def sending_a_part_again(phone: Phone) -> Ask:
+    id = phone.announce(SOUND, upload_method="multipart").json["recording"]["id"]
+    return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
+
+
 def completing(phone: Phone) -> Ask:
     id = phone.deliver(SOUND)
     return lambda: phone.complete(id)
@@ -134,6 +139,7 @@ REQUESTS: dict[str, Prepare] = {
     "GET /recordings/changes": lambda phone: lambda: phone.get("/recordings/changes"),
     "GET /recordings/changes since": going_on_with_the_feed,
     "GET /recordings/{id}/upload": resuming,
+    "GET /recordings/{id}/upload/parts/{number}": sending_a_part_again,
     "POST /recordings/{id}/complete": completing,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
     "POST /recordings/{id}/restore": restoring,
