@@ -11,7 +11,6 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import recording_key
 from chalicelib.core import upkeep
 from chalicelib.core.ids import uuid7
-from chalicelib.models import requests
 from chalicelib.settings import Settings
 from tests.conftest import Clock, Left
 from tests.core.test_upkeep import Edit, close, edit, keep
@@ -25,11 +24,6 @@ SOUND = b"some sound"
 Act = Callable[[Phone], object]
 
 __all__ = ["edit"]
-
-
-@pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "SMALLEST_PART", 1)
 
 
 def fill(phone: Phone) -> None:

@@ -111,7 +111,7 @@ def test_what_expired_begins_again_once_when_two_ask_at_once(
     quicker: list[int] = []
     # The first finds that something stands there; the second is about to take its place.
     ask = partial(announce_again, phone, id)
-    faults.meanwhile("dynamodb", "GetItem", lambda: quicker.append(ask().status))
+    faults.meanwhile("dynamodb", "BatchGetItem", lambda: quicker.append(ask().status), after=1)
 
     assert (ask().status, quicker) == (200, [201])
     assert phone.usage() == (len(SHORT), 1)

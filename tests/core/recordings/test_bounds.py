@@ -135,16 +135,6 @@ def test_above_100_mib_or_by_name_an_upload_goes_in_parts(
     assert phone.announce(b"", size=size, **fields).json["upload"]["method"] == method
 
 
-def test_less_than_5_mib_do_not_go_in_parts(phone: Phone) -> None:
-    refused = phone.announce(b"", size=5 * MIB - 1, upload_method="multipart")
-
-    assert (refused.status, refused.code, refused.fields) == (
-        400,
-        "invalid_request",
-        ["upload_method"],
-    )
-
-
 @pytest.fixture
 def roomy(phone: Phone, configure: Callable[..., None]) -> Phone:
     """A phone that may announce as large recordings as there are, as many as it likes."""

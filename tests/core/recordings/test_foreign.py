@@ -63,7 +63,7 @@ def test_a_hash_that_nobody_computed_is_not_published(phone: Phone, clients: Cli
     send(begun["upload"], SOUND)
 
     def forget(parsed: dict[str, Any], **_: Any) -> None:
-        parsed["CopyObjectResult"].pop("ChecksumSHA256", None)
+        parsed.get("CopyObjectResult", {}).pop("ChecksumSHA256", None)
 
     events = clients.s3_copying.meta.events
     events.register_first("after-call.s3.CopyObject", forget)

@@ -185,7 +185,7 @@ def purge(phone: Phone, trashed: str, clock: Clock, services: Services) -> Calla
     return purge
 
 
-@pytest.mark.parametrize("operation", ["GetItem", "TransactWriteItems"])
+@pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems"])
 def test_a_restore_that_is_quicker_than_the_purge_loses_no_byte(
     trashed: str,
     faults: Faults,
