@@ -85,14 +85,20 @@ def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
     return answer
 
 
-def _copy_object(bucket: str, key: str, headers: dict[str, str]) -> Answer:
-    """A copy goes nowhere where If-None-Match forbids it, and is hashed as it was asked to be."""
+def _copy_object(bucket: str, key: str, headers: dict[str, str | None]) -> Answer:
+    """A copy goes nowhere where If-None-Match forbids it, and is hashed as it was asked to be.
+
+    With other metadata than its source it has no encoding of its source's either.
+    """
     objects = engine._buckets[bucket]["objects"]
     if refused := engine._check_put_preconditions(headers, objects.get(key)):
         answer: Answer = refused
         return answer
     if algorithm := headers.get("x-amz-checksum-algorithm"):
         headers = {**headers, "x-amz-sdk-checksum-algorithm": algorithm}
+    if str(headers.get("x-amz-metadata-directive")).upper() == "REPLACE":
+        # What is there with no value is not taken from the source.
+        headers = {"content-encoding": None, **headers}
     status, answered, body = ORIGINAL["_copy_object"](bucket, key, headers)
     if status == HTTPStatus.OK:
         result = fromstring(body)  # noqa: S314 - it is ministack's own

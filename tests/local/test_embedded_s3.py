@@ -274,6 +274,17 @@ def test_a_copy_is_hashed_and_happens_once(s3: Embedded, copy: dict[str, Any]) -
     assert refused(s3.s3.copy_object, **copy) == "412 PreconditionFailed"
 
 
+def test_a_copy_with_metadata_of_its_own_has_nothing_of_its_sources(
+    s3: Embedded, copy: dict[str, Any]
+) -> None:
+    said = {"ContentEncoding": "gzip", "CacheControl": "private", "Metadata": {"mood": "good"}}
+    made = s3.s3.put_object(**copy["CopySource"], Body=SOUND, **said)
+    s3.s3.copy_object(**copy | {"CopySourceIfMatch": made["ETag"]})
+    there = s3.s3.head_object(Bucket=copy["Bucket"], Key=copy["Key"])
+    assert there["Metadata"] == {"upload": "n"}
+    assert not {"ContentEncoding", "CacheControl"} & there.keys()
+
+
 def test_a_copy_is_of_what_was_meant(s3: Embedded, copy: dict[str, Any]) -> None:
     other = {"CopySourceIfMatch": f'"{"0" * 32}"'}
     assert refused(s3.s3.copy_object, **copy | other) == "412 PreconditionFailed"

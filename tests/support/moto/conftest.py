@@ -11,5 +11,6 @@ from tests.support import in_process
 
 @pytest.fixture(autouse=True)
 def _over_http() -> Iterator[None]:
+    """Has moto's server answer."""
     with in_process.over_http():
         yield
