@@ -23,7 +23,7 @@ from local.embedded.backend import SENDER
 from local.embedded.environment import REGION
 from tests.conftest import LAMBDA, Clock, Context
 from tests.support.faults import Faults
-from tests.support.mail import delivered_to, token_in
+from tests.support.mail import delivered_to, link_for, token_in
 from tests.support.moto.mailbox import mails
 from tests.support.phone import PASSWORD, Answer, Phone
 
