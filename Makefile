@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines fuzz load format openapi bench deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -72,17 +72,17 @@ audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)
 
 test: $(STAMP) ## Run the tests, but for the deep ones. ARGS='-k trash' picks some.
-	@$(PYTEST) -m 'not deep' $(ARGS)
+	@$(PYTEST) -m 'not deep and not browser' $(ARGS)
 
 deep: $(STAMP) ## Run all tests, with as much as it takes of what there can be more of.
-	@HYPOTHESIS_PROFILE=deep $(PYTEST) $(ARGS)
+	@HYPOTHESIS_PROFILE=deep $(PYTEST) -m 'not browser' $(ARGS)
 
 check: $(STAMP) ## Do all that CI does: format, lint, types, template, tests.
 	@$(BIN)/python -m ruff format --check .
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/cfn-lint ops/template.yaml
-	@$(PYTEST)
+	@$(PYTEST) -m 'not browser'
 
 audit-deps: $(STAMP) ## Ask PyPI whether a dependency has a known vulnerability. It needs the network.
 	@$(BIN)/pip-audit --strict --progress-spinner off --require-hashes --disable-pip \
@@ -104,6 +104,9 @@ bench: package ## Measure the app beside others that answer the same, for docs/p
 
 engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
 	@$(BIN)/python -m tests.engines $(ARGS)
+
+browser: $(STAMP) ## Have Chromium do what web apps do, from another origin.
+	@$(BIN)/python -m tests.browser $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true

@@ -1,8 +1,8 @@
-"""Builds the Chalice app: registers the blueprints, nothing else."""
+"""Builds the Chalice app: registers the blueprints, and what a laptop has in place of AWS."""
 
 from chalice.app import Chalice
 
-from chalicelib import jobs, settings
+from chalicelib import jobs, settings, wiring
 from chalicelib.api import accounts, docs, passwords, recordings, sessions, uploads
 from chalicelib.api.problems import cors, refusals_of_our_own
 from chalicelib.models import media_types
@@ -17,3 +17,13 @@ app.register_middleware(refusals_of_our_own(app.api.cors), "http")
 for module in (accounts, sessions, passwords, uploads, recordings, docs):
     app.register_blueprint(module.blueprint)
 app.register_blueprint(jobs.blueprint(_settings))
+
+
+def _embedded() -> None:
+    # Never packaged, so it is there on a developer's machine only.
+    from local import in_process
+
+    in_process.start()
+
+
+wiring.embed(_embedded)

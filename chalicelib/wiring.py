@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -50,7 +50,7 @@ from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.core.recordings.sending import Sending
 from chalicelib.core.upkeep import Upkeep
 from chalicelib.models.signing_keys import SigningKey
-from chalicelib.settings import Settings
+from chalicelib.settings import Settings, SettingsError
 
 
 def now() -> datetime:
@@ -200,6 +200,13 @@ class Services:
 
 _lock = threading.Lock()
 _services: Services | None = None
+_start_embedded: Callable[[], None] | None = None
+
+
+def embed(start: Callable[[], None]) -> None:
+    """Say what starts the embedded backend, for when the first service is asked for on a laptop."""
+    global _start_embedded  # noqa: PLW0603 - one per process
+    _start_embedded = start
 
 
 def services() -> Services:
@@ -209,7 +216,9 @@ def services() -> Services:
         if _services is None:
             settings = settings_module.load()
             if settings.backend == "embedded":
-                _start_embedded_backend()
+                if _start_embedded is None:
+                    raise SettingsError("RECORDER_BACKEND: what is embedded comes with the app")
+                _start_embedded()
                 settings = settings_module.load()
             _services = Services(settings)
         return _services
@@ -227,14 +236,3 @@ def _stage() -> str:
     if settings.log == "json":
         telemetry.write_json()
     return settings.stage
-
-
-def _start_embedded_backend() -> None:
-    # Chalice's reloader watches the whole project folder, .venv too, and takes a fresh .pyc for an
-    # edit: it would restart the process and lose the data that lives in it. Importing the backend
-    # writes one already.
-    sys.dont_write_bytecode = True
-    # Never packaged, so it is there on a developer's machine only.
-    from local import in_process
-
-    in_process.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 from local.embedded import backend
 from local.embedded.environment import apply
@@ -16,6 +17,9 @@ def start() -> None:
     Its data is in memory: Chalice's reloader would take a change of a file in the project's folder
     for an edit.
     """
+    # Chalice's reloader watches the whole project folder, .venv too, and takes a fresh .pyc for an
+    # edit: it would restart the process and lose the data that lives in it.
+    sys.dont_write_bytecode = True
     jobs, data = Jobs(), backend.listen()
     data.serve(jobs.arrived)
     apply(data.environment(), os.environ)

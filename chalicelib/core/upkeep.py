@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError
 
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Standing, Stores
@@ -72,16 +72,17 @@ class Upkeep(Struct, frozen=True):
         in the first. What cannot be moved is put off, and stands in nobody's way. Several runs at
         once do each other no harm, and one that ends anywhere leaves the rest to the next.
         """
-        tally = Tally()
-        share, moved = SHARE, -1
-        while tally.moved > moved and goes_on():
+        tally, share = Tally(), SHARE
+        # Also by a run that has no time, since how long the oldest has waited is to be known then.
+        due = self._round(share, tally)
+        while due:
             moved = tally.moved
-            due = self._round(share, tally)
             for start in range(0, len(due), BATCH):
                 if not goes_on():
                     return tally
                 self._move(due[start : start + BATCH], tally)
             share *= 2
+            due = self._round(share, tally) if tally.moved > moved and goes_on() else []
         return tally
 
     def _round(self, share: int, tally: Tally) -> list[Due]:
@@ -105,9 +106,18 @@ class Upkeep(Struct, frozen=True):
     def _due(self, now: datetime) -> Iterator[Due]:
         """All that is due; in place of a closed account all that is left of its recordings."""
         for due in self.stores.due.due(now):
-            left = self.stores.shelves.all_of(due.user_id) if due.what == "account" else ()
+            left = self.stores.shelves.all_of(due.user_id) if self._is_closed(due) else ()
             there = [due.of_closed(standing.id) for standing in left]
             yield from there or [due]
+
+    def _is_closed(self, due: Due) -> bool:
+        """Whether it is a closed account, by the account itself: all its recordings go for it."""
+        if due.what != "account":
+            return False
+        try:
+            return self.stores.accounts.find_closed(due.user_id) is not None
+        except ValidationError:
+            return False  # It is put off when it is its turn.
 
     def _move(self, batch: Sequence[Due], tally: Tally) -> None:
         standing = self.stores.recordings.find_all(

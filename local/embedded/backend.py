@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.embedded.disk import Disk
-from local.embedded.environment import ISOLATED, LOOPBACK, REGION, apply, reachable
+from local.embedded.environment import ISOLATED, LOOPBACK, MAIL, REGION, apply, reachable
 from local.embedded.server import Server
 from local.embedded.template import resources
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from local.embedded.services import Services
 
 SENDER = "recorder@example.com"
-# Where the server shows the mails.
-MAIL = "/_mail"
 
 
 @dataclass

@@ -7,6 +7,8 @@ from collections.abc import Mapping, MutableMapping
 
 REGION = "us-east-1"
 ACCESS_KEY = "local"
+# Where the server shows the mails.
+MAIL = "/_mail"
 LOOPBACK = "localhost,127.0.0.1,::1"
 # Listening on it means on every address; calling it does not work everywhere.
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  compared with, and bound to only if asked for

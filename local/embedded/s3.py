@@ -1,4 +1,4 @@
-"""S3: ministack's, mended where it is not as S3 is, and with what it holds on the disk.
+"""S3: ministack's, mended, and with what it holds on the disk.
 
 tests/local/test_embedded_s3.py says what S3 refuses and answers, rule by rule.
 """
@@ -7,62 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextvars import ContextVar
-from http import HTTPStatus
+from datetime import datetime
 from threading import Lock
 from typing import Any, TypeAlias
-from xml.etree.ElementTree import Element, SubElement, fromstring
+from xml.etree.ElementTree import Element, SubElement
 
-from local.embedded import signatures
+from local.embedded import lifecycle, signatures
 from local.embedded.disk import Blob, Disk
 from local.embedded.engine import s3 as engine
 from local.embedded.http import Answer, Request, finished
-from local.embedded.signatures import Refusal
+from local.embedded.mended import MENDED, Object
 
-Object: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str]
 
-# What S3 asks of every part but the last.
-LEAST_PART_BYTES = 5 * 1024 * 1024
-NO_PARTS = Refusal(
-    400,
-    "MalformedXML",
-    "The XML you provided was not well-formed or did not validate against our published schema",
-)
-NOT_IN_ORDER = Refusal(
-    400,
-    "InvalidPartOrder",
-    "The list of parts was not in ascending order. Parts must be ordered by part number.",
-)
-TOO_SMALL = Refusal(
-    400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
-)
 # The names under which ministack has an object's bytes, and a version's.
 BYTES = ("body", "data")
 
 ORIGINAL = {
     name: getattr(engine, name)
-    for name in (
-        "_build_object_record",
-        "_complete_multipart_upload",
-        "_copy_object",
-        "_dispatch",
-        "_fire_s3_event_async",
-        "_post_object",
-        "_read_body",
-        "_version_body",
-    )
+    for name in ("_dispatch", "_fire_s3_event_async", "_read_body", "_version_body", *MENDED)
 }
-# The fields of the form that is being read.
-_form: ContextVar[dict[str, str] | None] = ContextVar("form", default=None)
-
-
-class Refused(Exception):
-    """A request is refused amid ministack's work on it, which has changed nothing yet."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer)
-        self.answer = answer
 
 
 class Part(dict[str, Any]):
@@ -87,8 +51,9 @@ class S3:
         self._lock = Lock()
         self._touched: dict[Key, None] = {}
         self._events: list[Object] = []
-        for name, mended in self._mended().items():
-            setattr(engine, name, mended)
+        self._lifecycles: dict[str, list[Object]] = {}
+        for name, ours in (MENDED | self._hooks()).items():
+            setattr(engine, name, ours)
 
     def make_bucket(self, properties: dict[str, Any]) -> str:
         """Make a bucket as the template has it; its name."""
@@ -104,6 +69,7 @@ class S3:
                 for value in values if isinstance(values, list) else [values]:
                     SubElement(made, of_rule).text = str(value)
         engine._put_bucket_cors(name, engine._xml_body(rules))
+        self._lifecycles[name] = properties["LifecycleConfiguration"]["Rules"]
         return name
 
     def load(self) -> None:
@@ -134,6 +100,27 @@ class S3:
             answer = self._do(request)
         status, headers, body = answer
         return status, {**headers, **self._cors(bucket, request)}, body
+
+    def expire(self, now: datetime) -> None:
+        """Remove what the buckets' lifecycles are over for."""
+        with self._lock:
+            for bucket, rules in self._lifecycles.items():
+                objects = engine._buckets[bucket]["objects"]
+                for key in list(lifecycle.expired(rules, objects, now)):
+                    engine._delete_object(bucket, key)
+                uploads = {
+                    id: each
+                    for id, each in engine._multipart_uploads.items()
+                    if each["bucket"] == bucket
+                }
+                for upload_id in list(lifecycle.abandoned(rules, uploads, now)):
+                    key = engine._multipart_uploads.pop(upload_id)["key"]
+                    self._touched[bucket, key] = None
+                for (held, key), versions in list(engine._object_versions.items()):
+                    of_here = versions if held == bucket else []
+                    for version in list(lifecycle.replaced(rules, of_here, now)):
+                        engine._delete_object(bucket, key, {}, {"versionId": version})
+            self._save()
 
     def events_of(self, bucket: str) -> list[Object]:
         """The events of all that is in a bucket, as if it came now."""
@@ -211,16 +198,13 @@ class S3:
             lazy.disk = self._disk
         return lazy
 
-    # What is mended
+    # In ministack's place
 
-    def _mended(self) -> dict[str, Callable[..., Any]]:
+    def _hooks(self) -> dict[str, Callable[..., Any]]:
+        """What stands in for ministack's own, to keep what it makes and to find it again."""
         return {
-            "_build_object_record": _build_object_record,
-            "_complete_multipart_upload": _complete_multipart_upload,
-            "_copy_object": _copy_object,
             "_dispatch": self._dispatch,
             "_fire_s3_event_async": self._note_event,
-            "_post_object": _post_object,
             "_read_body": lambda *of: self._bytes_of(of[-1], "body"),
             "_version_body": lambda *of: self._bytes_of(of[-1], "data"),
         }
@@ -259,84 +243,6 @@ def _put_down(each: Object, disk: Disk, kept: dict[int, str]) -> Object:
                 kept[id(data)] = disk.keep(data)
             each |= {"blob": kept[id(data)], name: None}
     return each
-
-
-def _build_object_record(
-    body: bytes, headers: dict[str, str], etag: str | None = None, checksums: Any = None
-) -> Object:
-    """An object that comes by a form has the checksum that the form names."""
-    form = _form.get()
-    if form is not None:
-        checksums, refused = engine._resolve_object_checksums(body, form)
-        if refused:
-            raise Refused(refused)
-    record: Object = ORIGINAL["_build_object_record"](body, headers, etag, checksums)
-    return record
-
-
-def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
-    """A form is signed, or refused."""
-    parts = engine._parse_multipart_form(headers.get("content-type", ""), body)
-    fields = {name.lower(): value for name, _, _, value in parts if name != "file"}
-    if parts and "x-amz-signature" not in fields:
-        return _error(signatures.NOBODY, f"/{bucket}")
-    token = _form.set({name: value.decode("utf-8", "replace") for name, value in fields.items()})
-    try:
-        answer: Answer = ORIGINAL["_post_object"](bucket, body, headers)
-    except Refused as refused:
-        answer = refused.answer
-    finally:
-        _form.reset(token)
-    return answer
-
-
-def _copy_object(bucket: str, key: str, headers: dict[str, str]) -> Answer:
-    """A copy goes nowhere where If-None-Match forbids it, and is hashed as it was asked to be."""
-    objects = engine._buckets[bucket]["objects"]
-    if refused := engine._check_put_preconditions(headers, objects.get(key)):
-        answer: Answer = refused
-        return answer
-    if algorithm := headers.get("x-amz-checksum-algorithm"):
-        headers = {**headers, "x-amz-sdk-checksum-algorithm": algorithm}
-    status, answered, body = ORIGINAL["_copy_object"](bucket, key, headers)
-    if status == HTTPStatus.OK:
-        result = fromstring(body)  # noqa: S314 - it is ministack's own
-        for name, value in objects[key]["checksums"].items():
-            SubElement(result, f"Checksum{name}").text = value
-        body = engine._xml_body(result)
-    return status, answered, body
-
-
-def _complete_multipart_upload(
-    bucket: str, key: str, body: bytes, query: dict[str, list[str]], headers: dict[str, str]
-) -> Answer:
-    """Parts are named in their order, and each but the last has the least size."""
-    upload = engine._multipart_uploads.get(query["uploadId"][0], {"parts": {}})
-    named = _parts_named(body)
-    found = [upload["parts"][number] for number in named if number in upload["parts"]]
-    where = f"/{bucket}/{key}"
-    if not named:
-        return _error(NO_PARTS, where)
-    if named != sorted(set(named)):
-        return _error(NOT_IN_ORDER, where)
-    if any(part["size"] < LEAST_PART_BYTES for part in found[:-1]):
-        return _error(TOO_SMALL, where)
-    answer: Answer = ORIGINAL["_complete_multipart_upload"](bucket, key, body, query, headers)
-    return answer
-
-
-def _parts_named(body: bytes) -> list[int]:
-    """The numbers of the parts that a request to complete names; none of what is no XML."""
-    try:
-        root = engine.fromstring(bytes(body))
-        return [int(each.text or "") for each in root.iter() if each.tag.endswith("PartNumber")]
-    except (engine.ParseError, ValueError):
-        return []
-
-
-def _error(refusal: Refusal, resource: str) -> Answer:
-    answer: Answer = engine._error(refusal.code, refusal.message, refusal.status, resource)
-    return answer
 
 
 def _xml(name: str, values: dict[str, str]) -> bytes:

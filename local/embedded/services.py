@@ -6,10 +6,10 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from local.embedded import mailbox
-from local.embedded.backend import MAIL
+from local.embedded import lifecycle, mailbox
 from local.embedded.disk import Disk
 from local.embedded.dynamodb import TARGET, DynamoDB
+from local.embedded.environment import MAIL
 from local.embedded.http import Answer, Request, refusal
 from local.embedded.mailbox import Mailbox
 from local.embedded.s3 import S3
@@ -44,6 +44,7 @@ class Services:
         self.s3.load()
         if disk:
             disk.sweep()
+        lifecycle.run(self.s3.expire)
 
     def answer(self, request: Request, asked_from: str) -> Answer:
         """Have the service that is meant answer a request from an address."""

@@ -257,7 +257,7 @@ CASES: dict[str, Case] = {
     "a direct upload's type": (
         lambda phone, kind: phone.put_audio(V7, b"some sound", content_type=kind),
         BAD_TYPES,
-        UNSUPPORTED,
+        (415, "unsupported_media_type", ["Content-Type"]),
     ),
     "a direct upload without bytes": (lambda phone, data: phone.put_audio(V7, data), [b""], "body"),
     "a sign-up": (to("/auth/signup", "email", password="correct horse"), BAD_ADDRESSES, "email"),

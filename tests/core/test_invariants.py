@@ -13,28 +13,37 @@ from chalicelib.aws.dynamodb.items import account_key, to_attributes
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from tests.conftest import Clock
-from tests.support import shortcut
+from tests.core.conftest import Store
 from tests.support.faults import LOST, REFUSED, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import Phone
-from tests.support.use_cases import SOUND, STAYING, USE_CASES, is_closed, upkeep
+from tests.support.use_cases import SOUND, STAYING, USE_CASES, UseCase, is_closed, upkeep
 
 
-@pytest.mark.parametrize("use_case", USE_CASES)
+class Prepared(NamedTuple):
+    """A use case and what comes before it; `staying` is a recording that it is not about."""
+
+    case: UseCase
+    id: str
+    staying: str
+
+
+@pytest.fixture(params=USE_CASES)
+def prepared(request: pytest.FixtureRequest, phone: Phone, clock: Clock) -> Prepared:
+    staying = phone.upload_directly(STAYING)
+    case = USE_CASES[request.param]
+    return Prepared(case, case.prepare(phone, clock), staying)
+
+
 def test_whichever_call_fails_the_invariants_hold_and_a_retry_succeeds(
     phone: Phone,
+    prepared: Prepared,
     faults: Faults,
-    clock: Clock,
     invariants: Invariants,
     run_down: Callable[[], None],
     store: Store,
-    use_case: str,
 ) -> None:
-    case = USE_CASES[use_case]
-    staying = phone.upload_directly(STAYING)
-    id = case.prepare(phone, clock)
-    clock.stop(clock())
-    restore, begins = store.snapshot(), clock()
+    (case, id, staying), restore = prepared, store.snapshot()
     # What a failure leads to depends on what it left alone: each of those is gone on from once.
     followed: set[str] = set()
 
@@ -59,41 +68,15 @@ def test_whichever_call_fails_the_invariants_hold_and_a_retry_succeeds(
     calls = faults.calls_of(lambda: case.request(phone, id))
     for call, death in zip(calls, deaths, strict=True):
         death()
-        clock.stop(begins)
         go_on(f"the process dies after {call}")
     for number, call in enumerate(calls):
         for failure in (REFUSED, LOST):
             restore()
-            clock.stop(begins)
             faults.fail_at(number, **failure)
             status = case.request(phone, id).status
             assert (faults.met, status in {500, 503, *case.answers}) == (1, True), call
             faults.clear()
             go_on(f"{call}: {failure['error']}")
-
-
-class Store(NamedTuple):
-    """All that is stored anywhere."""
-
-    snapshot: Callable[[], Callable[[], None]]
-    """Makes what puts it all back as it is now."""
-    contents: Callable[[], str]
-
-
-@pytest.fixture
-def store(settings: Settings, forget: Callable[[], None]) -> Store:
-    names = settings.table, settings.uploads_bucket, settings.recordings_bucket
-
-    def snapshot() -> Callable[[], None]:
-        restore = shortcut.snapshot(*names)
-
-        def forget_and_restore() -> None:
-            forget()
-            restore()
-
-        return forget_and_restore
-
-    return Store(snapshot, lambda: shortcut.contents(*names))
 
 
 @pytest.fixture(autouse=True)

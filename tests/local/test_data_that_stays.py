@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,7 @@ from local.embedded.disk import FILE, Disk, NotUsable, forget
 from tests.conftest import DEEP
 from tests.support import ROOT
 from tests.support.phone import send, send_part
-from tests.support.server import BIN, Server, User, free_port, running
+from tests.support.server import BIN, Server, User, eventually, free_port, running
 
 SOUND = b"some sound"
 # Two parts.
@@ -75,6 +77,31 @@ def test_an_upload_goes_on_after_a_restart_in_its_midst(run: Run) -> None:
             assert user.ask("POST", f"/recordings/{id}/complete").json()["status"] == "ready"
             assert user.play(id).content == data
         assert audited(server.url.rpartition(":")[2]).returncode == 0
+
+
+def test_the_readmes_session_survives_a_restart_in_its_midst(run: Run, tmp_path: Path) -> None:
+    session = "".join(re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
+    half, again = tmp_path / "half", tmp_path / "again"
+    wait = f"touch {half}; until [ -e {again} ]; do sleep 0.1; done\n"
+    before, said, after = session.partition("# Say that they were sent.")
+    with run() as server:
+        asked = (before + wait + said + after).replace("http://127.0.0.1:8000", server.url)
+        bash = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", asked],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert eventually(half.exists)
+        server.signal_all(signal.SIGINT)
+        assert server.leaves_nothing()
+
+    with run(), bash:
+        again.touch()
+        printed, _ = bash.communicate(timeout=60)
+    assert bash.returncode == 0
+    assert printed.splitlines()[-1] == "the same"
 
 
 @pytest.mark.parametrize("time", range(20 if DEEP else 1))

@@ -226,13 +226,13 @@ def test_a_file_that_changed_is_another_recording(owner: Owner) -> None:
 
 
 def test_the_id_is_noted_before_it_is_announced(owner: Owner) -> None:
-    name = owner.file(b"words", "talk.txt")
+    name = owner.file(b"words", "talk.t=xt")
 
     ended = owner.run("upload", name)
 
     assert ended.returncode != 0
     assert "unsupported_media_type" in ended.stderr
-    noted = json.loads((owner.folder / "talk.txt.recording.json").read_text())
+    noted = json.loads((owner.folder / "talk.t=xt.recording.json").read_text())
     assert owner.ask(f"/recordings/{noted['id']}").json()["code"] == "not_found"
 
 

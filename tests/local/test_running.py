@@ -493,7 +493,7 @@ def test_with_the_aws_backend_botocores_own_variables_decide(
     ) as server:
         user_id = server.sign_up().ask("GET", "/me").json()["id"]
 
-    assert services.accounts.profile(user_id).id == user_id
+    assert services.accounts.store.find(user_id)
 
 
 def test_the_readmes_session_works_word_for_word(server: Server, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The suite on other engines than moto: what tests see and put there, by the engines' own calls.
 
-`make engines` names them in RECORDER_TEST_ENGINES, as JSON: the environment that leads there.
+`make engines` names them in TEST_ENGINES, as JSON: the environment that leads there.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
 from chalicelib.settings import Settings
+from local.embedded.environment import REGION
 from tests.support import shortcut
+from tests.support.moto import mailbox
 
-NAME = "RECORDER_TEST_ENGINES"
+NAME = "TEST_ENGINES"
 
 
 def environment() -> dict[str, str]:
@@ -71,7 +73,8 @@ class Engines:
         return {each["Key"].removeprefix(folder) for each in listed.get("Uploads", [])}
 
     def forget(self) -> None:
-        """Empty table and buckets."""
+        """Empty table and buckets, and the mailbox, which is moto's all the same."""
+        mailbox.forget(REGION)
         table = self._settings.table
         for item in self.items(table):
             key = to_attributes({"pk": item["pk"], "sk": item["sk"]})

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from local.embedded.environment import ISOLATED, REGION
+from local.embedded.environment import REGION
 
-CREDENTIALS = Credentials(ISOLATED["AWS_ACCESS_KEY_ID"], ISOLATED["AWS_SECRET_ACCESS_KEY"])
+
+def _credentials() -> Credentials:
+    """Those that the app signs with."""
+    return Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
 
 
 def accepts(method: str, url: str, headers: dict[str, str]) -> bool:
@@ -26,7 +30,7 @@ def accepts(method: str, url: str, headers: dict[str, str]) -> bool:
         headers={name: sent[name] for name in signed if name in sent},
     )
     request.context["timestamp"] = query["X-Amz-Date"]
-    signer = S3SigV4QueryAuth(CREDENTIALS, "s3", REGION, int(query["X-Amz-Expires"]))
+    signer = S3SigV4QueryAuth(_credentials(), "s3", REGION, int(query["X-Amz-Expires"]))
     canonical = signer.canonical_request(request)
     return bool(signer.signature(signer.string_to_sign(request, canonical), request) == claimed)
 
@@ -35,5 +39,5 @@ def accepts_form(fields: dict[str, str]) -> bool:
     """Whether a form's signature is that of its policy."""
     request = AWSRequest("POST")
     request.context["timestamp"] = fields["x-amz-date"]
-    signer = S3SigV4PostAuth(CREDENTIALS, "s3", REGION)
+    signer = S3SigV4PostAuth(_credentials(), "s3", REGION)
     return bool(signer.signature(fields["policy"], request) == fields["x-amz-signature"])

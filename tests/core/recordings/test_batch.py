@@ -124,7 +124,7 @@ def test_a_batch_is_written_in_one_transaction(phone: Phone, faults: Faults) -> 
 def a_taken_id(phone: Phone) -> dict[str, Any]:
     id = uuid7()
     phone.announce(SOUND, id=id)
-    return {"id": id, "file_name": "other.m4a"}
+    return {"id": id, "size": 9}
 
 
 def a_deleted_id(phone: Phone) -> dict[str, Any]:
@@ -144,12 +144,6 @@ BAD: dict[str, tuple[Callable[[Phone], dict[str, Any]], int, str, str]] = {
     "quota": (lambda _: {"size": 980}, 403, "quota_exceeded", "recordings"),
     "taken": (a_taken_id, 409, "id_conflict", "recordings[1].id"),
     "deleted": (a_deleted_id, 404, "not_found", "recordings[1].id"),
-    "method": (
-        lambda _: {"upload_method": "multipart"},
-        400,
-        "invalid_request",
-        "recordings[1].upload_method",
-    ),
 }
 
 
@@ -296,6 +290,7 @@ def all_at_once(phone: Phone, batches: list[list[dict[str, Any]]]) -> list[int]:
         return sorted(threads.map(one, batches))
 
 
+@pytest.mark.deep
 def test_20_equal_batches_at_once_all_succeed_and_make_each_recording_once(phone: Phone) -> None:
     told = [a_recording() for _ in range(5)]
 
@@ -304,6 +299,7 @@ def test_20_equal_batches_at_once_all_succeed_and_make_each_recording_once(phone
     assert len(phone.listed(status="uploading")) == 5
 
 
+@pytest.mark.deep
 def test_20_batches_at_once_fill_the_quota_exactly_and_never_pass_it(
     phone: Phone, configure: Callable[..., None]
 ) -> None:

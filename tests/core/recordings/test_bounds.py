@@ -1,10 +1,13 @@
-"""Bounds: how many recordings a user has, and announces in an hour."""
+"""Bounds: how many recordings a user has, and announces in an hour; the sizes of parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from chalicelib.core.ids import uuid7
 from tests.conftest import Clock
@@ -12,6 +15,8 @@ from tests.support.faults import Faults
 from tests.support.phone import Answer, Phone
 
 SOUND = b"some sound"
+MIB = 1024**2
+LARGEST = 5_000_000_000
 Configure = Callable[..., None]
 
 
@@ -108,3 +113,50 @@ def test_the_bounds_take_no_call_of_their_own(phone: Phone, faults: Faults) -> N
         "dynamodb.BatchGetItem",
         "dynamodb.TransactWriteItems",
     ]
+
+
+# What goes in parts, and in which.
+
+
+@pytest.mark.parametrize(
+    ("size", "named", "method"),
+    [
+        (100 * MIB, None, "put"),
+        (100 * MIB + 1, None, "multipart"),
+        (100 * MIB + 1, "put", "put"),
+        (5 * MIB, "multipart", "multipart"),
+    ],
+)
+def test_above_100_mib_or_by_name_an_upload_goes_in_parts(
+    phone: Phone, size: int, named: str | None, method: str
+) -> None:
+    fields = {"upload_method": named} if named else {}
+
+    assert phone.announce(b"", size=size, **fields).json["upload"]["method"] == method
+
+
+@pytest.fixture
+def roomy(phone: Phone, configure: Callable[..., None]) -> Phone:
+    """A phone that may announce as large recordings as there are, as many as it likes."""
+    configure(max_recording_bytes=LARGEST, quota_bytes=10**15)
+    return phone
+
+
+@hypothesis_settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(5 * MIB, LARGEST))
+@example(5 * MIB)
+@example(8 * MIB)
+@example(8 * MIB + 1)
+@example(800 * MIB)
+@example(800 * MIB + 1)
+@example(2 * 1024 * MIB)
+@example(LARGEST)
+def test_the_parts_of_every_size_are_within_the_limits_of_s3(roomy: Phone, size: int) -> None:
+    upload = roomy.announce(b"", size=size, upload_method="multipart").json["upload"]
+    sizes = [part["size"] for part in upload["parts"]]
+
+    assert [part["number"] for part in upload["parts"]] == list(range(1, len(sizes) + 1))
+    assert sum(sizes) == size
+    assert len(sizes) <= 100
+    assert all(each == upload["part_size"] >= 5 * MIB for each in sizes[:-1])
+    assert 0 < sizes[-1] <= upload["part_size"] <= 5 * 1024**3

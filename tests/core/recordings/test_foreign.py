@@ -52,6 +52,7 @@ def test_whether_an_s3_serves_is_asked_once(phone: Phone, faults: Faults) -> Non
     assert faults.calls_of(lambda: phone.complete(second)).count("s3.CopyObject") == 1
 
 
+@pytest.mark.emulator  # Its form is not as it was signed, which moto alone takes.
 def test_a_hash_that_nobody_computed_is_not_published(phone: Phone, clients: Clients) -> None:
     begun = phone.announce(SOUND, upload_method="post", sha256="0" * 64).json
     # S3 would refuse these bytes; this store looks at no hash, and says none of its copy.
@@ -63,7 +64,7 @@ def test_a_hash_that_nobody_computed_is_not_published(phone: Phone, clients: Cli
     send(begun["upload"], SOUND)
 
     def forget(parsed: dict[str, Any], **_: Any) -> None:
-        parsed["CopyObjectResult"].pop("ChecksumSHA256", None)
+        parsed.get("CopyObjectResult", {}).pop("ChecksumSHA256", None)
 
     events = clients.s3_copying.meta.events
     events.register_first("after-call.s3.CopyObject", forget)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from email.message import Message
 
 import pytest
 from werkzeug.http import parse_options_header
 
+from chalicelib import wiring
+from chalicelib.aws.dynamodb.items import recording_item
 from chalicelib.core.ids import uuid7
+from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.phone import Phone, send
 
@@ -19,7 +23,13 @@ SOUND = b"some sound"
 
 def announced(phone: Phone, count: int, **fields: object) -> list[str]:
     """The ids of so many uploads under way, oldest first."""
-    return [phone.announce(SOUND, **fields).json["recording"]["id"] for _ in range(count)]
+    ends = datetime.now(UTC) + timedelta(days=7)
+    made = [
+        shortcut.recording(phone.user_id, "uploading", upload_expires_at=ends, **fields)
+        for _ in range(count)
+    ]
+    shortcut.put(wiring.services().settings.table, map(recording_item, made))
+    return [recording.id for recording in made]
 
 
 def pages(phone: Phone, **query: object) -> Iterator[list[str]]:
@@ -40,12 +50,6 @@ def test_recordings_are_listed_newest_first(phone: Phone) -> None:
 
     assert phone.listed() == ids[::-1]
     assert phone.listed(order="desc") == ids[::-1]
-
-
-def test_recordings_are_listed_oldest_first_on_demand(phone: Phone) -> None:
-    ids = [phone.upload_directly(SOUND) for _ in range(3)]
-
-    assert phone.listed(order="asc") == ids
 
 
 def test_a_recording_made_offline_is_listed_at_the_time_it_was_made(phone: Phone) -> None:
@@ -126,15 +130,10 @@ def test_what_arrives_while_paging_from_the_oldest_comes_last(phone: Phone) -> N
     assert [first, *paging] == [ids[:2], ids[2:], late]
 
 
-@pytest.mark.parametrize(
-    ("count", "sizes"), [(0, [0]), (1, [1]), (2, [2]), (3, [2, 1]), (4, [2, 2])]
-)
-def test_next_is_null_on_the_last_page_and_on_no_other(
-    phone: Phone, count: int, sizes: list[int]
-) -> None:
-    announced(phone, count)
-
-    assert [len(page) for page in pages(phone, limit=2, status="uploading")] == sizes
+def test_next_is_null_on_the_last_page_and_on_no_other(phone: Phone) -> None:
+    for sizes in ([0], [1], [2], [2, 1], [2, 2]):
+        assert [len(page) for page in pages(phone, limit=2, status="uploading")] == sizes
+        announced(phone, 1)
 
 
 def test_a_page_holds_50_unless_it_is_asked_for_another_number(phone: Phone) -> None:
@@ -283,6 +282,7 @@ def test_a_change_of_what_is_announced_meanwhile_is_made(phone: Phone, faults: F
     assert phone.get(f"/recordings/{id}").json["notes"] == "said"
 
 
+@pytest.mark.deep
 def test_20_changes_at_once_are_all_made(phone: Phone) -> None:
     id = phone.upload_directly(SOUND)
     at_once = threading.Barrier(20)
@@ -296,12 +296,11 @@ def test_20_changes_at_once_are_all_made(phone: Phone) -> None:
     assert phone.get(f"/recordings/{id}").json["version"] == 22
 
 
-@pytest.mark.parametrize("garbage", ["3", '"x"', 'w/"2"', '"2", "3"', '""', '"-1"', '"2'])
-def test_an_if_match_that_is_no_version_is_refused(phone: Phone, garbage: str) -> None:
+def test_an_if_match_that_is_no_version_is_refused(phone: Phone) -> None:
     id = phone.upload_directly(SOUND)
-    refused = phone.patch(f"/recordings/{id}", {"notes": "x"}, headers={"If-Match": garbage})
-
-    assert (refused.status, refused.fields) == (400, ["If-Match"])
+    for garbage in ("3", '"x"', 'w/"2"', '"2", "3"', '""', '"-1"', '"2'):
+        refused = phone.patch(f"/recordings/{id}", {"notes": "x"}, headers={"If-Match": garbage})
+        assert (refused.status, refused.fields) == (400, ["If-Match"]), garbage
 
 
 def test_a_change_does_not_disturb_an_upload_under_way(phone: Phone) -> None:
@@ -361,18 +360,16 @@ def by_werkzeug(header: str) -> str | None:
     return parse_options_header(header)[1].get("filename")
 
 
-@pytest.mark.parametrize("parse", [by_python, by_werkzeug])
 @pytest.mark.parametrize(
     "file_name",
     ["clip.m4a", "회의 녹음.m4a", "a,b;c.m4a", "100% + 'x'.m4a", "naïve.m4a", "a=b, c.m4a"],
 )
-def test_a_recording_plays_under_its_own_name(
-    phone: Phone, file_name: str, parse: Callable[[str], str | None]
-) -> None:
+def test_a_recording_plays_under_its_own_name(phone: Phone, file_name: str) -> None:
     id = uuid7()
     phone.put_audio(id, SOUND, file_name=file_name)
+    disposition = phone.download(id).headers["content-disposition"]
 
-    assert parse(phone.download(id).headers["content-disposition"]) == file_name
+    assert by_python(disposition) == by_werkzeug(disposition) == file_name
 
 
 @pytest.mark.parametrize(

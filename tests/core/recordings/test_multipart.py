@@ -10,9 +10,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
@@ -22,12 +19,11 @@ from tests.support.invariants import Held, Invariants
 from tests.support.phone import Phone, send, send_part
 from tests.support.s3_rules import accepts
 
-MIB = 1024**2
-LARGEST = 5_000_000_000
-# Three parts, the last of them of 1 MiB; each other than the rest.
-SOUND = hashlib.shake_128(b"some sound").digest(17 * MIB)
-OTHER = hashlib.shake_128(b"else sound").digest(17 * MIB)
-SHORT = SOUND[: 5 * MIB]
+# Three parts of 8 bytes but for the last, each other than the rest.
+SOUND, OTHER = b"seventeen, b or c", b"SEVENTEEN, B OR C"
+SHORT = SOUND[:5]
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 UnderWay = Callable[[Phone], list[str]]
 
@@ -59,65 +55,6 @@ def upload_of(settings: Settings) -> Callable[[Phone, str, str], dict[str, Any]]
         return {"Bucket": settings.uploads_bucket, "Key": key, "UploadId": upload_id}
 
     return name
-
-
-# When, and in which parts.
-
-
-@pytest.mark.parametrize(
-    ("size", "named", "method"),
-    [
-        (100 * MIB, None, "put"),
-        (100 * MIB + 1, None, "multipart"),
-        (100 * MIB + 1, "put", "put"),
-        (5 * MIB, "multipart", "multipart"),
-    ],
-)
-def test_above_100_mib_or_by_name_an_upload_goes_in_parts(
-    phone: Phone, size: int, named: str | None, method: str
-) -> None:
-    fields = {"upload_method": named} if named else {}
-
-    assert phone.announce(b"", size=size, **fields).json["upload"]["method"] == method
-
-
-def test_less_than_5_mib_do_not_go_in_parts(phone: Phone) -> None:
-    refused = phone.announce(b"", size=5 * MIB - 1, upload_method="multipart")
-
-    assert (refused.status, refused.code, refused.fields) == (
-        400,
-        "invalid_request",
-        ["upload_method"],
-    )
-
-
-@pytest.fixture
-def roomy(phone: Phone, configure: Callable[..., None]) -> Phone:
-    """A phone that may announce as large recordings as there are, as many as it likes."""
-    configure(max_recording_bytes=LARGEST, quota_bytes=10**15)
-    return phone
-
-
-@hypothesis_settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(st.integers(5 * MIB, LARGEST))
-@example(5 * MIB)
-@example(8 * MIB)
-@example(8 * MIB + 1)
-@example(800 * MIB)
-@example(800 * MIB + 1)
-@example(2 * 1024 * MIB)
-@example(LARGEST)
-def test_the_parts_of_every_size_are_within_the_limits_of_s3(roomy: Phone, size: int) -> None:
-    _, upload = begin(roomy, b"", size=size)
-    sizes = [part["size"] for part in upload["parts"]]
-
-    assert numbers(upload["parts"]) == list(range(1, len(sizes) + 1))
-    assert sum(sizes) == size
-    assert len(sizes) <= 100
-    assert all(each == upload["part_size"] >= 5 * MIB for each in sizes[:-1])
-    assert 0 < sizes[-1] <= upload["part_size"] <= 5 * 1024**3
 
 
 # What is signed. moto enforces none of it.
@@ -195,7 +132,7 @@ def test_an_upload_goes_on_with_the_parts_that_s3_does_not_have(phone: Phone) ->
     etag = send_part(upload, 2, SOUND)
     rest = phone.resume(id).json["upload"]
 
-    assert rest["uploaded"] == [{"number": 2, "size": 8 * MIB, "etag": etag}]
+    assert rest["uploaded"] == [{"number": 2, "size": 8, "etag": etag}]
     assert numbers(rest["parts"]) == [1, 3]
     send(rest, SOUND)
     assert phone.complete(id).json["status"] == "ready"
@@ -231,7 +168,7 @@ def test_a_part_of_another_size_has_not_arrived(
     id, upload = begin(phone)
     send(upload, SOUND)
     them = upload_of(phone, id, *under_way(phone))
-    clients.s3.upload_part(**them, PartNumber=2, Body=SOUND[: 6 * MIB])
+    clients.s3.upload_part(**them, PartNumber=2, Body=SOUND[:6])
     rest = phone.resume(id).json["upload"]
 
     assert (numbers(rest["uploaded"]), numbers(rest["parts"])) == ([1, 3], [2])
@@ -246,7 +183,7 @@ def test_a_part_sent_again_takes_the_place_of_the_first(phone: Phone) -> None:
     send_part(upload, 2, OTHER)
 
     assert phone.complete(id).status == 200
-    mixed = SOUND[: 8 * MIB] + OTHER[8 * MIB : 16 * MIB] + SOUND[16 * MIB :]
+    mixed = SOUND[:8] + OTHER[8:16] + SOUND[16:]
     assert phone.download(id).content == mixed
 
 
@@ -338,7 +275,7 @@ def test_a_part_sent_again_while_its_upload_is_completed_is_the_one_that_counts(
 ) -> None:
     id, upload = begin(phone, SHORT)
     send(upload, SHORT)
-    again = OTHER[: 5 * MIB]
+    again = OTHER[:5]
     faults.meanwhile("s3", "CompleteMultipartUpload", partial(send, upload, again))
 
     assert phone.complete(id).json["sha256"] == sha256(again)

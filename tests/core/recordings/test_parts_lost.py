@@ -18,10 +18,11 @@ from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
 from tests.support.phone import NO_TLS, Phone, send, send_part
 
-MIB = 1024**2
 # Two parts, and one.
-SOUND = hashlib.shake_128(b"some sound").digest(9 * MIB)
-SHORT = SOUND[: 5 * MIB]
+SOUND = b"two parts"
+SHORT = SOUND[:5]
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 UnderWay = Callable[[Phone], list[str]]
 

@@ -22,11 +22,11 @@ from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
 from tests.support.phone import NO_TLS, Phone, send
 
-MIB = 1024**2
 SOUND, OTHER = b"some sound", b"else sound"
 # One part each.
-LONG = hashlib.shake_128(b"long").digest(5 * MIB)
-OTHER_LONG = hashlib.shake_128(b"else").digest(5 * MIB)
+LONG, OTHER_LONG = b"in parts", b"by parts"
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 Door = Callable[[Phone, str], object]
 
@@ -49,7 +49,7 @@ def sha256(data: bytes) -> str:
 
 def begin(phone: Phone, data: bytes, **fields: Any) -> tuple[str, dict[str, Any]]:
     """Announce and send a recording, in parts if it is long; its id and how it was sent."""
-    method = "multipart" if len(data) >= 5 * MIB else "put"
+    method = "multipart" if data in {LONG, OTHER_LONG} else "put"
     begun = phone.announce(data, upload_method=method, **fields).json
     send(begun["upload"], data)
     return begun["recording"]["id"], begun["upload"]
@@ -63,13 +63,14 @@ def write(upload: dict[str, Any], data: bytes) -> None:
         httpx.put(upload["parts"][0]["url"], content=data, verify=NO_TLS)
 
 
-def test_bytes_sent_again_before_any_call_of_an_event_never_change_what_is_ready(
-    phone: Phone, faults: Faults, invariants: Invariants
+@pytest.mark.parametrize("door", [complete, notice])
+def test_bytes_sent_again_before_any_call_never_change_what_is_ready(
+    phone: Phone, faults: Faults, invariants: Invariants, door: Door
 ) -> None:
-    for number, call in enumerate(faults.calls_of(partial(notice, phone, begin(phone, SOUND)[0]))):
+    for number, call in enumerate(faults.calls_of(partial(door, phone, begin(phone, SOUND)[0]))):
         id, upload = begin(phone, SOUND)
         faults.interrupt_at(number, partial(write, upload, OTHER))
-        notice(phone, id)
+        door(phone, id)
         assert faults.met == 1
         faults.clear()
 
@@ -77,7 +78,7 @@ def test_bytes_sent_again_before_any_call_of_an_event_never_change_what_is_ready
         data = phone.download(id).content
         assert sha256(data) == ready["sha256"], call
         write(upload, OTHER)
-        notice(phone, id)
+        door(phone, id)
         assert phone.complete(id).json == ready, call
         assert phone.download(id).content == data, call
     assert invariants.broken(phone.user_id) == []
@@ -120,21 +121,22 @@ def test_of_two_completions_with_other_bytes_written_between_them_one_wins(
         phone.delete_for_good(id)
 
 
-def test_other_parts_sent_before_any_call_are_never_kept_against_the_announced_sha256(
-    phone: Phone, faults: Faults, invariants: Invariants
+@pytest.mark.parametrize(("data", "other"), [(SOUND, OTHER), (LONG, OTHER_LONG)])
+def test_other_bytes_sent_before_any_call_are_never_kept_against_the_announced_sha256(
+    phone: Phone, faults: Faults, invariants: Invariants, data: bytes, other: bytes
 ) -> None:
-    announced = {"sha256": sha256(LONG)}
-    id, _ = begin(phone, LONG, **announced)
+    announced = {"sha256": sha256(data)}
+    id, _ = begin(phone, data, **announced)
     for number, call in enumerate(faults.calls_of(partial(complete, phone, id))):
-        id, upload = begin(phone, LONG, **announced)
-        faults.interrupt_at(number, partial(write, upload, OTHER_LONG))
+        id, upload = begin(phone, data, **announced)
+        faults.interrupt_at(number, partial(write, upload, other))
         complete(phone, id)
         faults.clear()
 
         if resumed := phone.resume(id).json["upload"]:
-            write(resumed, LONG)
-        assert phone.complete(id).json["sha256"] == sha256(LONG), call
-        assert phone.download(id).content == LONG, call
+            write(resumed, data)
+        assert phone.complete(id).json["sha256"] == sha256(data), call
+        assert phone.download(id).content == data, call
         phone.delete_for_good(id)
     assert invariants.broken(phone.user_id) == []
 

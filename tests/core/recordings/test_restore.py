@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from chalicelib.aws.dynamodb.items import Item
-from chalicelib.core.ids import uuid7
 from chalicelib.core.upkeep import Tally
 from chalicelib.wiring import Services
 from tests.conftest import Clock
@@ -58,20 +57,6 @@ def test_a_restored_recording_has_the_etag_of_its_version(phone: Phone, trashed:
     assert restored.headers["etag"] == f'"{restored.json["version"]}"' == '"4"'
 
 
-def test_a_restored_recording_is_never_purged(
-    phone: Phone,
-    trashed: str,
-    clock: Clock,
-    services: Services,
-    is_whole: Callable[[str], bool],
-) -> None:
-    phone.restore(trashed)
-    clock.advance(days=59)
-    services.upkeep.run()
-
-    assert is_whole(trashed)
-
-
 def test_a_restored_recording_is_due_no_more(
     phone: Phone, trashed: str, stored: Callable[..., list[Item]]
 ) -> None:
@@ -95,62 +80,7 @@ def test_what_is_trashed_again_has_all_its_time_again(
     assert phone.listed(status="trashed") == [trashed]
 
 
-def test_a_change_made_in_the_trash_comes_back_too(phone: Phone, trashed: str) -> None:
-    phone.patch(f"/recordings/{trashed}", {"notes": "said"})
-
-    assert phone.restore(trashed).json["notes"] == phone.seen(trashed)["notes"] == "said"
-
-
 # What does not.
-
-
-def test_restoring_what_is_ready_changes_nothing(phone: Phone) -> None:
-    id = phone.upload(SOUND)
-    before = phone.seen(id)
-    restored = phone.restore(id)
-
-    assert (restored.status, restored.json) == (200, before)
-    assert phone.seen(id) == before
-
-
-def test_restoring_again_changes_nothing(phone: Phone, trashed: str, clock: Clock) -> None:
-    first = phone.restore(trashed)
-    clock.advance(days=31)
-    again = phone.restore(trashed)
-
-    assert (again.status, again.json) == (200, first.json)
-
-
-def test_an_upload_under_way_cannot_be_restored(phone: Phone) -> None:
-    id = phone.deliver(SOUND)
-    refused = phone.restore(id)
-
-    assert (refused.status, refused.code) == (409, "not_ready")
-    assert phone.complete(id).status == 200
-
-
-def test_what_was_never_there_cannot_be_restored(phone: Phone) -> None:
-    refused = phone.restore(uuid7())
-
-    assert (refused.status, refused.code) == (404, "not_found")
-
-
-def test_what_was_deleted_for_good_cannot_be_restored(
-    phone: Phone, trashed: str, nothing_is_left: Callable[[Phone], bool]
-) -> None:
-    phone.delete_for_good(trashed)
-    refused = phone.restore(trashed)
-
-    assert (refused.status, refused.code) == (404, "not_found")
-    assert nothing_is_left(phone)
-
-
-def test_anothers_trash_cannot_be_restored(phone: Phone, other: Phone, trashed: str) -> None:
-    refused = other.restore(trashed)
-
-    assert (refused.status, refused.code) == (404, "not_found")
-    assert phone.listed(status="trashed") == [trashed]
-    assert other.listed() == []
 
 
 # The version that is meant.
@@ -226,20 +156,6 @@ def test_no_recording_comes_back_when_its_time_is_over(
     assert held("recordings", phone.user_id) == {trashed: [SOUND]}
 
 
-def test_a_purged_recording_does_not_come_back(
-    phone: Phone,
-    trashed: str,
-    clock: Clock,
-    services: Services,
-    nothing_is_left: Callable[[Phone], bool],
-) -> None:
-    clock.advance(days=31)
-    services.upkeep.run()
-
-    assert phone.restore(trashed).code == "not_found"
-    assert nothing_is_left(phone)
-
-
 # At the same moment.
 
 
@@ -269,7 +185,7 @@ def purge(phone: Phone, trashed: str, clock: Clock, services: Services) -> Calla
     return purge
 
 
-@pytest.mark.parametrize("operation", ["GetItem", "TransactWriteItems"])
+@pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems"])
 def test_a_restore_that_is_quicker_than_the_purge_loses_no_byte(
     trashed: str,
     faults: Faults,
@@ -324,74 +240,4 @@ def test_what_is_restored_and_trashed_again_is_not_purged_by_who_saw_it_before(
     assert phone.restore(trashed).status == 200
 
 
-def test_a_restore_that_is_slower_than_a_deletion_for_good_is_told(
-    phone: Phone, trashed: str, faults: Faults, nothing_is_left: Callable[[Phone], bool]
-) -> None:
-    faults.meanwhile("dynamodb", "UpdateItem", lambda: phone.delete_for_good(trashed))
-    late = phone.restore(trashed)
-
-    assert (late.status, late.code) == (404, "not_found")
-    assert nothing_is_left(phone)
-
-
-def test_a_deletion_for_good_is_for_good_even_if_a_restore_is_quicker(
-    phone: Phone, trashed: str, faults: Faults, nothing_is_left: Callable[[Phone], bool]
-) -> None:
-    quicker: list[int] = []
-    faults.meanwhile(
-        "dynamodb", "TransactWriteItems", lambda: quicker.append(phone.restore(trashed).status)
-    )
-
-    assert phone.delete_for_good(trashed).status == 204
-    assert quicker == [200]
-    assert nothing_is_left(phone)
-
-
-def test_two_restores_at_once_are_one(
-    phone: Phone, trashed: str, faults: Faults, is_whole: Callable[[str], bool]
-) -> None:
-    quicker: list[Answer] = []
-    faults.meanwhile("dynamodb", "UpdateItem", lambda: quicker.append(phone.restore(trashed)))
-    slower = phone.restore(trashed)
-
-    assert [each.status for each in (*quicker, slower)] == [200, 200]
-    assert quicker[0].json == slower.json == phone.seen(trashed)
-    assert is_whole(trashed)
-
-
 # When AWS fails.
-
-
-@pytest.mark.parametrize("operation", ["BatchGetItem", "GetItem", "UpdateItem"])
-def test_when_dynamodb_refuses_nothing_is_restored_and_it_can_be_sent_again(
-    phone: Phone,
-    trashed: str,
-    faults: Faults,
-    is_whole: Callable[[str], bool],
-    operation: str,
-) -> None:
-    before = phone.seen(trashed)
-    faults.refuse("dynamodb", operation, "ThrottlingException", 400)
-    assert phone.restore(trashed).code == "unavailable"
-    faults.clear()
-
-    assert phone.seen(trashed) == before
-    assert phone.restore(trashed).json["version"] == before["version"] + 1
-    assert is_whole(trashed)
-
-
-@pytest.mark.parametrize("lose", [Faults.lose_the_answer, Faults.time_out])
-def test_a_restore_whose_answer_was_lost_is_made_once(
-    phone: Phone,
-    trashed: str,
-    faults: Faults,
-    is_whole: Callable[[str], bool],
-    lose: Callable[[Faults, str, str], None],
-) -> None:
-    version = phone.seen(trashed)["version"]
-    lose(faults, "dynamodb", "UpdateItem")
-    assert phone.restore(trashed).code == "unavailable"
-    faults.clear()
-
-    assert phone.restore(trashed).json["version"] == version + 1
-    assert is_whole(trashed)

@@ -17,11 +17,12 @@ from tests.support.invariants import Held, Invariants
 from tests.support.phone import Answer, Phone, send, send_part
 from tests.support.s3_rules import accepts, accepts_form
 
-MIB = 1024**2
 LIFE = timedelta(days=7)
 SHORT = b"some sound"
-LONG = hashlib.shake_128(b"long").digest(5 * MIB)
+LONG = b"in parts"
 SOUNDS = {"put": SHORT, "post": SHORT, "multipart": LONG}
+
+pytestmark = pytest.mark.usefixtures("small_parts")
 
 
 def announce(phone: Phone, method: str, **fields: Any) -> Answer:
@@ -120,22 +121,6 @@ def test_a_ready_recording_has_nothing_to_go_on_with(phone: Phone) -> None:
     assert "upload_expires_at" not in resumed["recording"]
 
 
-def test_a_trashed_recording_has_nothing_to_go_on_with(phone: Phone) -> None:
-    id = phone.upload(SHORT)
-    phone.delete(f"/recordings/{id}")
-    resumed = phone.resume(id).json
-
-    assert (resumed["recording"]["status"], resumed["upload"]) == ("trashed", None)
-
-
-def test_what_is_unknown_deleted_or_anothers_is_not_found(phone: Phone, other: Phone) -> None:
-    deleted = begin(phone)
-    phone.delete(f"/recordings/{deleted}")
-
-    for id in (uuid7(), deleted, begin(other)):
-        assert phone.resume(id).code == "not_found"
-
-
 # The end of an upload's time.
 
 
@@ -165,18 +150,6 @@ def test_a_direct_upload_whose_process_died_is_completed_when_the_time_is_over(
 
     assert phone.listed() == [id]
     assert phone.download(id).content == SHORT
-
-
-def test_an_upload_that_goes_on_is_not_ended_at_its_first_end(
-    phone: Phone, clock: Clock, services: Services
-) -> None:
-    id = begin(phone)
-    clock.advance(days=6)
-    phone.resume(id)
-    clock.advance(days=6)
-    services.upkeep.run()
-
-    assert phone.listed(status="uploading") == [id]
 
 
 @pytest.mark.parametrize("method", SOUNDS)
@@ -224,7 +197,7 @@ def test_parts_that_are_not_all_there_expire_and_are_aborted(
     expire: Callable[..., None],
     under_way: Callable[[Phone], list[str]],
 ) -> None:
-    begun = announce(phone, "multipart", size=9 * MIB).json
+    begun = announce(phone, "multipart", size=9).json
     send_part(begun["upload"], 1, LONG + LONG)
     expire(phone, begun["recording"]["id"])
     clock.advance(minutes=16)

@@ -24,3 +24,11 @@ def mails(region: str) -> list[dict[str, str]]:
         for mail in sent
         if isinstance(mail, Message)
     ]
+
+
+def forget(region: str) -> None:
+    """Forget them."""
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.ses.models import ses_backends
+
+    ses_backends[DEFAULT_ACCOUNT_ID][region].sent_messages.clear()

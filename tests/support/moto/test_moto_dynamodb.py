@@ -16,6 +16,8 @@ from chalicelib.settings import Settings
 from local.embedded.environment import REGION
 from tests.support.phone import Phone
 
+pytestmark = pytest.mark.emulator
+
 if TYPE_CHECKING:
     from moto.dynamodb.models import DynamoDBBackend
 

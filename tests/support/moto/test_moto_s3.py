@@ -13,6 +13,8 @@ from chalicelib.settings import Settings
 from tests.support.invariants import Held
 from tests.support.phone import NO_TLS, Phone
 
+pytestmark = pytest.mark.emulator
+
 SOUND = b"some sound" * 600_000
 
 

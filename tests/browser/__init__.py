@@ -1,0 +1,1 @@
+"""What a browser does with the API and its S3: `make browser`."""

@@ -1,0 +1,50 @@
+"""A browser with a page of another origin open, and `make run`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.browser import chromium
+from tests.browser.chromium import Browser
+from tests.support.server import Server, free_port, running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`make run`."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("run") / "log"
+    with running("make", "run", f"PORT={port}", log=log, port=port) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """The address of an empty page of somebody else's."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as pages:
+        threading.Thread(target=pages.serve_forever, args=(0.1,), daemon=True).start()
+        yield f"http://127.0.0.1:{pages.server_port}/"
+        pages.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(elsewhere: str) -> Iterator[Browser]:
+    """A browser that shows that page."""
+    with chromium.running() as browser:
+        browser.open(elsewhere)
+        yield browser
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>An app</title>")
+
+    def log_message(self, *_: object) -> None:
+        pass
