@@ -132,5 +132,5 @@ rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says w
 	@$(BIN)/python -m ops.rotate_key --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
-	@rm -rf .venv .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .bench .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

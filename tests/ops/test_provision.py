@@ -94,6 +94,7 @@ def test_the_stack_is_made_and_shown_before_it_is(cloudformation: Any, capsys: C
     assert shown < progress
 
 
+@pytest.mark.deep
 def test_a_second_run_changes_nothing(folder: Path, capsys: Capsys) -> None:
     provisioned()
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -179,6 +180,7 @@ def test_a_python_that_is_lambdas_own_is_nothing_to_complain_of(version: tuple[i
     assert runtime.complaint(version) is None
 
 
+@pytest.mark.deep
 def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any) -> None:
     provisioned("--alarm-email", "ops@example.com")
     set_by_hand(folder, RECORDER_UPLOAD_DAYS="10")
@@ -188,6 +190,7 @@ def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any
     assert parameters(cloudformation)["AlarmEmail"] == "ops@example.com"
 
 
+@pytest.mark.deep
 def test_what_the_template_no_longer_asks_for_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +240,7 @@ FREED = (
 )
 
 
+@pytest.mark.deep
 def test_a_stack_that_cannot_be_changed_is_left_alone(
     moto_stack: Callable[[], Any], capsys: Capsys
 ) -> None:
@@ -255,6 +259,7 @@ def test_a_stack_that_cannot_be_changed_is_left_alone(
         assert moto_stack().status == status
 
 
+@pytest.mark.deep
 def test_a_stack_that_was_only_proposed_is_made(
     cloudformation: Any, moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +313,7 @@ def has_the_secret(moto_stack: Callable[[], Any]) -> bool:
     return "JwtSecret" in list(moto_stack().resource_map)
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("without_the_secret")
 def test_what_holds_data_is_not_removed_unless_somebody_says_its_stacks_name(
     moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
@@ -326,6 +332,7 @@ def test_what_holds_data_is_not_removed_unless_somebody_says_its_stacks_name(
     assert not has_the_secret(moto_stack)
 
 
+@pytest.mark.deep
 @pytest.mark.usefixtures("without_the_secret")
 def test_a_pipeline_can_say_so_in_a_word_of_its_own(
     moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
@@ -428,6 +435,7 @@ def test_nothing_of_an_account_is_committed() -> None:
 # What cannot be done
 
 
+@pytest.mark.deep
 def test_a_stage_is_not_made_anew_in_another_region(
     monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
