@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -84,7 +85,7 @@ def test_nothing_is_found_where_nothing_is_wrong(
     for arguments in ([], ["--checksums"]):
         audited = audit(*arguments)
         assert (audited.lines, audited.code) == ([], 0)
-        assert "0 breaches; looked at 10 recordings in 3 accounts" in audited.text
+        assert re.search(r"0 breaches; looked at [1-9]\d* recordings in 3 accounts", audited.text)
 
     in_order = Inventory.standing
     monkeypatch.setattr(Inventory, "standing", lambda self: reversed(list(in_order(self))))

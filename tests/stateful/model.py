@@ -47,8 +47,11 @@ class Told:
 
     @property
     def said(self) -> tuple[object, ...]:
-        """What makes it the same announcement; a direct upload is said to be a PUT."""
-        return len(self.data), self.sha256, self.method.replace("direct", "put")
+        """What makes it the same announcement."""
+        return len(self.data), self.sha256
+
+    def admits(self, data: bytes) -> bool:
+        return len(self.data) == len(data) and self.sha256 in {None, sha256(data)}
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,13 @@ class Recording:
     """What is to stand under an id; what is `deleted` never begins again, what `expired` may."""
 
     told: Told
+    """What is to arrive; a direct upload may have said which bytes it is."""
     status: str
     version: int
+    first: Told
+    """What was said of it at first."""
+    edited: bool = False
+    """Its owner changed it otherwise than by announcing it again."""
     until: datetime | None = None
     notes: str | None = None
     plays: bytes | None = None
@@ -65,6 +73,8 @@ class Recording:
     """What the uploads bucket has of it, whole."""
     parts: Mapping[int, bytes] | None = None
     """What has arrived of a multipart upload under way, if there is one."""
+    was_in_parts: bool = False
+    """There was a multipart upload of it, which there may be no more."""
 
     @property
     def is_live(self) -> bool:
@@ -73,6 +83,14 @@ class Recording:
     @property
     def sha256(self) -> str | None:
         return sha256(self.plays) if self.plays else self.told.sha256
+
+    def is_of(self, told: Told) -> bool:
+        """Whether an announcement is of the same bytes, as far as either says."""
+        if self.first.said == told.said:
+            return True
+        known_since = self.status != "uploading" and told.sha256 is None
+        same_size = len(self.told.data) == len(told.data)
+        return same_size and (known_since or self.sha256 == told.sha256)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -113,15 +131,23 @@ class Library:
         if here and here.status == "deleted":
             return "404 not_found"
         if here and here.is_live:
-            if here.told.said != told.said:
+            if not here.is_of(told):
                 return "409 id_conflict"
+            self._announced_again(id, told)
             self._go_on(id, if_left=UPLOAD_LIFE / 2)
             return "200"
         if self.used[0] + len(told.data) > QUOTA_BYTES:
             return "403 quota_exceeded"
-        parts: dict[int, bytes] | None = {} if told.method == "multipart" else None
-        version, until = here.version + 1 if here else 1, self.clock() + UPLOAD_LIFE
-        self.all[id] = Recording(told, "uploading", version, until, parts=parts)
+        in_parts = told.method == "multipart"
+        self.all[id] = Recording(
+            told,
+            "uploading",
+            version=here.version + 1 if here else 1,
+            first=told,
+            until=self.clock() + UPLOAD_LIFE,
+            parts={} if in_parts else None,
+            was_in_parts=in_parts,
+        )
         return "201"
 
     def receive(self, id: str, data: bytes) -> str:
@@ -135,6 +161,9 @@ class Library:
     def begin_to_receive(self, id: str, data: bytes) -> str:
         """What is there of a direct upload when its first write is done; 201 if it may go on."""
         here = self.all.get(id)
+        if here and here.status == "uploading" and here.told.admits(data):
+            self._set(id, told=replace(here.told, data=data, hashed=True))
+            return "201"
         if here and here.is_live:
             return "201" if here.sha256 == sha256(data) else "409 id_conflict"
         return self.announce(id, Told(data, "direct", hashed=True))
@@ -157,7 +186,7 @@ class Library:
             return "404 not_found"
         if version not in (None, self.all[id].version):
             return "409 version_conflict"
-        self._change(id, notes=notes)
+        self._change(id, notes=notes, edited=True)
         return "200"
 
     def delete(self, id: str, *, permanent: bool) -> str:
@@ -217,17 +246,29 @@ class Library:
         """Make an upload ready, if what arrived is what was announced."""
         here = self.all[id]
         sizes = {number: len(part) for number, part in in_parts(here.told.data).items()}
-        if here.parts and {n: len(part) for n, part in here.parts.items()} == sizes:
+        if (
+            here.told.method == "multipart"
+            and here.parts
+            and {n: len(part) for n, part in here.parts.items()} == sizes
+        ):
             whole = b"".join(here.parts[number] for number in sorted(sizes))
             here = self._set(id, arrived=whole, parts=None)
         if here.arrived is None:
             return "409 upload_incomplete"
-        same_size = len(here.arrived) == len(here.told.data)
-        if same_size and here.told.sha256 in {None, sha256(here.arrived)}:
+        if here.told.admits(here.arrived):
             return self._ready(id, here.arrived)
         if discards:
             self._set(id, arrived=None)
         return "409 upload_mismatch"
+
+    def _announced_again(self, id: str, told: Told) -> None:
+        """Have it sent another way, if that is said and its owner has not changed it."""
+        here = self.all[id]
+        if here.status != "uploading" or here.edited or here.told.method == told.method:
+            return
+        self._change(id, told=replace(here.told, method=told.method))
+        if told.method == "multipart" and not here.was_in_parts:
+            self._set(id, parts={}, was_in_parts=True)
 
     def _go_on(self, id: str, if_left: timedelta) -> None:
         here = self.all[id]
