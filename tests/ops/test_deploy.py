@@ -24,7 +24,8 @@ from tests.support import projects
 from tests.support.iam import ACCOUNT
 from tests.support.stacks import REGION, place
 
-pytestmark = pytest.mark.deep
+# Each of them finds the stage as the one before it left it.
+pytestmark = [pytest.mark.deep, pytest.mark.xdist_group("deployed")]
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
 OWN_ADDRESS = "https://recorder.example.com"
