@@ -175,11 +175,20 @@ class Services:
     # What they stand on
 
     @cached_property
+    def storage_origins(self) -> tuple[str, ...]:
+        """The origins that browsers send recordings to, and play them from."""
+        buckets = self.settings.uploads_bucket, self.settings.recordings_bucket
+        return tuple(dict.fromkeys(map(self._signer.origin, buckets)))
+
+    @cached_property
+    def _signer(self) -> Signer:
+        address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
+        return Signer(lambda: self.clients.session, address.rstrip("/"))
+
+    @cached_property
     def _stores(self) -> Stores:
-        settings, clients = self.settings, self.clients
+        settings, clients, signer = self.settings, self.clients, self._signer
         table = Table(lambda: clients.dynamodb, settings.table)
-        address = settings.s3_public_url or settings.s3_endpoint or ""
-        signer = Signer(lambda: clients.session, address.rstrip("/"))
         uploads = Bucket(lambda: clients.s3, settings.uploads_bucket)
         recordings = Bucket(lambda: clients.s3, settings.recordings_bucket)
         return Stores(

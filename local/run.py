@@ -188,7 +188,7 @@ def _is_code(_: Change, path: str) -> bool:
     if file.parent == ROOT:
         return file.name == "app.py"
     # Editors keep locks and backups under names that begin with a dot.
-    return file.suffix in {".py", ".json"} and not file.name.startswith(".")
+    return file.suffix in {".py", ".json", ".html", ".css", ".js"} and not file.name.startswith(".")
 
 
 def _options() -> Options:
@@ -254,7 +254,12 @@ def _check_address(options: Options) -> None:
 
 def _banner(options: Options, data: backend.Backend | None) -> str:
     """What to know and to try first, once the server answers."""
-    lines = ["", f"  The API       {options.url}", f"  Its docs      {options.url}/docs"]
+    lines = [
+        "",
+        f"  The recorder  {options.url}/",
+        f"  The API       {options.url}",
+        f"  Its docs      {options.url}/docs",
+    ]
     if options.public_host:
         lines.append(f"  For phones    {options.public_url}")
     if options.phone:

@@ -10,7 +10,7 @@ from chalice.app import Chalice
 from chalicelib import __version__
 from chalicelib.api import openapi
 from chalicelib.api.http import Blueprint, Reply
-from chalicelib.api.web.pages import page
+from chalicelib.api.web import documents
 from chalicelib.models.answers import Health
 
 blueprint = Blueprint(__name__, tag="Service")
@@ -35,7 +35,7 @@ def openapi_document() -> dict[str, Any]:
 @blueprint.endpoint("GET", "/docs", str, auth=False, operation="showDocs")
 def docs() -> Reply:
     """This description of the API, as a page to read and try."""
-    return page("docs")
+    return documents.docs()
 
 
 @functools.lru_cache(maxsize=4)

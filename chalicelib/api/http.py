@@ -55,8 +55,10 @@ class Route(Struct, frozen=True, kw_only=True):
     method: str
     path: str
     answer: Any
-    """The type of what a view returns; None for an empty answer, `str` for a page of HTML."""
+    """The type of what a view returns; None for an empty answer, `str` for text."""
     statuses: tuple[int, ...]
+    texts: tuple[str, ...] = ("text/html; charset=utf-8",)
+    """The content types of an answer that is text; the first, unless the view says otherwise."""
     auth: bool = True
     unconfirmed: bool = False
     """Whether it is open before the address is confirmed, whatever is set."""
@@ -78,7 +80,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> list[str]:
-        """The names in the path; each stands for an id, but for `number`."""
+        """The names in the path; each stands for an id, but for those in fields.IN_PATH."""
         return re.findall(r"{(\w+)}", self.path)
 
     @property
@@ -204,9 +206,8 @@ class Endpoint:
         if status not in self.route.statuses:
             raise RuntimeError(f"{self.route.name} answers {status}, which it does not declare")
         if isinstance(reply.value, str):
-            return respond(
-                reply.value, status, {"Content-Type": "text/html; charset=utf-8"} | reply.headers
-            )
+            text = {"Content-Type": self.route.texts[0]}
+            return respond(reply.value, status, text | reply.headers)
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
         return respond(body, status, {"Content-Type": JSON} | reply.headers)
 

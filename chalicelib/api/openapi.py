@@ -18,7 +18,7 @@ from chalicelib.api.http import Endpoint, Route
 from chalicelib.api.problems import Problem
 from chalicelib.errors import RecorderError, catalogue
 from chalicelib.models.answers import Upload
-from chalicelib.models.fields import PartNumber, RecordingId
+from chalicelib.models.fields import IN_PATH, RecordingId
 
 DESCRIPTION = """\
 Recordings are private speech: every call but those marked open wants the header
@@ -140,7 +140,7 @@ def _operation(route: Route, schemas: Document) -> Document:
 
 def _parameters(route: Route, schemas: Document) -> Iterator[Document]:
     for name in route.parameters:
-        schema = _readable(msgspec.json.schema(PartNumber if name == "number" else RecordingId))
+        schema = _readable(msgspec.json.schema(IN_PATH.get(name, RecordingId)))
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if route.query:
         shape = schemas[route.query.__name__]
@@ -158,7 +158,9 @@ def _answers(route: Route) -> Document:
     for status in route.statuses:
         answers[str(status)] = {"description": HTTPStatus(status).phrase}
         if route.answer is str:
-            answers[str(status)]["content"] = {"text/html": {"schema": {"type": "string"}}}
+            answers[str(status)]["content"] = {
+                text.partition(";")[0]: {"schema": {"type": "string"}} for text in route.texts
+            }
         elif route.answer:
             answers[str(status)]["content"] = {JSON: _content(route.answer)}
     return answers

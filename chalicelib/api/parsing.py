@@ -17,7 +17,7 @@ from chalicelib.errors import (
     UnsupportedMediaType,
 )
 from chalicelib.models import media_types
-from chalicelib.models.fields import InvalidField, PartNumber, RecordingId
+from chalicelib.models.fields import IN_PATH, InvalidField, RecordingId
 from chalicelib.models.requests import Request as Sent
 
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
@@ -59,10 +59,10 @@ def source(request: Request) -> str:
 
 
 def in_path(value: str, name: str) -> str | int:
-    """What the path has: an id in its one form, or a `number`; InvalidRequest names it."""
-    if name == "number":
-        number: int = _convert(value, PartNumber, whole=name)
-        return number
+    """What the path has: an id in its one form, or what IN_PATH says; InvalidRequest names it."""
+    if name in IN_PATH:
+        other: str | int = _convert(value, IN_PATH[name], whole=name)
+        return other
     identifier: str = _convert(value, RecordingId, whole=name)
     return identifier.lower()
 

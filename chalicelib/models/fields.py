@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -96,6 +96,17 @@ Sha256 = Annotated[
     Meta(pattern=r"^[0-9a-fA-F]{64}" + _END, description="64 hexadecimal digits."),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=10_000)]
+# No dot at its beginning, and no slash: it names nothing but what is in one folder.
+WebName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,99}" + _END,
+        description="What a page of this API loads.",
+        examples=["main.js"],
+    ),
+]
+# What stands in a path and is no id.
+IN_PATH: dict[str, Any] = {"number": PartNumber, "folder": WebName, "file": WebName}
 Milliseconds = Annotated[int, Meta(ge=0, le=LARGEST_INTEGER, description="Milliseconds.")]
 Instant = Annotated[
     str,

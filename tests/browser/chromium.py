@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +20,36 @@ from simple_websocket import Client
 from tests.support.server import eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# No sandbox, since root may have none; it opens pages of ours alone.
+# No sandbox, since root may have none; it opens pages of ours alone. Its microphone beeps.
 OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--no-proxy-server", "--remote-debugging-port=0"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    *("--mute-audio", "--disable-background-timer-throttling", "--hide-scrollbars"),
 )
+# What a page did that a good one does not, kept in the page for `Browser.mishaps`.
+WATCH = """
+window.mishaps = [];
+window.shifted = 0;
+addEventListener("securitypolicyviolation", (event) =>
+  mishaps.push(`refused: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
+addEventListener("error", (event) => mishaps.push(`error: ${event.message}`));
+addEventListener("unhandledrejection", (event) => mishaps.push(`rejected: ${event.reason}`));
+new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+  if (!entry.hadRecentInput) shifted += entry.value;
+})).observe({type: "layout-shift", buffered: true});
+"""
+# The control that people know by a name: what is read out, what stands on it, or its label.
+FIND = """
+const named = (element) => [
+  element.getAttribute("aria-label"), element.innerText,
+  ...[...element.labels ?? []].map((label) => label.innerText),
+].some((each) => each?.trim() === name);
+const among = document.querySelectorAll("button, a, input, select, textarea, summary, h1, h2, h3");
+const shown = [...among].filter((each) => each.checkVisibility({visibilityProperty: true}));
+const open = document.querySelector("dialog[open]:last-of-type");
+const found = shown.find((each) => named(each) && (!open || open.contains(each)));
+"""
 
 
 def program() -> str | None:
@@ -32,12 +60,24 @@ def program() -> str | None:
 class Browser:
     """One tab."""
 
-    def __init__(self, connection: Client) -> None:
-        self._connection = connection
+    def __init__(self, address: str, *, fresh: bool = False) -> None:
+        """Open a tab; a `fresh` one shares nothing with the others, as if of another person's."""
+        self._connection = Client(address)
         self._ids = itertools.count(1)
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
+        self._address = address
+        context = {}
+        if fresh:
+            context = {"browserContextId": self._call("Target.createBrowserContext")["browserContextId"]}
+        self._target = self._call("Target.createTarget", url="about:blank", **context)["targetId"]
+        attached = self._call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
+        self._call("Page.enable")
+        self._call("Network.enable")
+        self._call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+
+    def tab(self, *, fresh: bool = False) -> Browser:
+        """Another tab beside this one."""
+        return Browser(self._address, fresh=fresh)
 
     def open(self, url: str) -> None:
         """Open a page, and wait until it and what it loads are there."""
@@ -53,41 +93,141 @@ class Browser:
         names = ", ".join(given)
         return self._evaluate(f"(async ({{{names}}}) => {{{script}}})({json.dumps(given)})")
 
+    def until(self, script: str, seconds: float = 20, **given: Any) -> Any:
+        """Run it again and again until it returns something; fails with what the page shows."""
+        found: list[Any] = []
+        tried = lambda: bool(found.append(self.run(script, **given)) or found[-1])  # type: ignore[func-returns-value]  # noqa: E731
+        assert eventually(tried, seconds), f"{script}\n\n{self.text()}\n\n{self.mishaps()}"
+        return found[-1]
+
+    def text(self) -> str:
+        """What can be read on the page."""
+        return str(self.run("return document.body?.innerText ?? ''"))
+
+    def shows(self, text: str, seconds: float = 20) -> None:
+        """Wait until this can be read on the page."""
+        self.until("return document.body?.innerText.includes(text)", seconds, text=text)
+
+    def hides(self, text: str) -> None:
+        """Wait until this cannot be read there any more."""
+        self.until("return !document.body.innerText.includes(text)", text=text)
+
+    def click(self, name: str) -> None:
+        """Press what has this name, where it is; fails when something else is in the way."""
+        where = """
+if (!found) return null;
+found.scrollIntoView({block: "center", behavior: "instant"});
+const box = found.getBoundingClientRect();
+const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+const hit = document.elementFromPoint(x, y);
+return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
+"""
+        x, y = self.until(FIND + where, name=name)
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
+            )
+
+    def type(self, name: str, text: str) -> None:
+        """Type into the field of this name, in place of what is in it."""
+        self.until(FIND + "found?.focus(); found?.select?.(); return Boolean(found)", name=name)
+        self._call("Input.insertText", text=text)
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Press a key; `code` is what Windows calls it."""
+        for kind in ("keyDown", "keyUp"):
+            self._call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                **({"text": text} if text and kind == "keyDown" else {}),
+            )
+
+    def offline(self, whether: bool) -> None:
+        """Take the network away from this tab, or give it back."""
+        self._call(
+            "Network.emulateNetworkConditions",
+            offline=whether,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
+
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Be a screen of that size."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def picture(self, file: Path) -> None:
+        """Take a picture of what is on the screen."""
+        file.write_bytes(b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+
+    def mishaps(self) -> list[str]:
+        """What the page did that a good one does not."""
+        return list(self.run("return window.mishaps ?? []"))
+
+    def crash(self) -> None:
+        """Have the tab die, as one does that has no memory left."""
+        # It is not there any more to answer.
+        self._send("Page.crash")
+        self._connection.close()
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._call("Target.closeTarget", targetId=self._target)
+        self._connection.close()
+
     def _evaluate(self, expression: str) -> Any:
         answer = self._call(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True,
+            userGesture=True,
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]["exception"]
         return answer["result"].get("value")
 
-    def _call(self, method: str, **parameters: Any) -> Any:
+    def _send(self, method: str, **parameters: Any) -> int:
         number = next(self._ids)
         session = getattr(self, "_session", {})
-        asked = {"id": number, "method": method, "params": parameters} | session
-        self._connection.send(json.dumps(asked))
+        self._connection.send(
+            json.dumps({"id": number, "method": method, "params": parameters} | session)
+        )
+        return number
+
+    def _call(self, method: str, **parameters: Any) -> Any:
+        number = self._send(method, **parameters)
         while True:
             # What is not the answer are events, which nobody waits for.
             said = json.loads(self._connection.receive(timeout=60) or '{"error": "no answer"}')
-            if "error" in said:
+            if said.get("method") == "Page.javascriptDialogOpening":
+                self._send("Page.handleJavaScriptDialog", accept=True)
+            if "error" in said and said.get("id", number) == number:
                 raise RuntimeError(f"{method}: {said['error']}")
             if said.get("id") == number:
                 return said["result"]
 
 
 @contextmanager
-def running() -> Iterator[Browser]:
-    """Run a browser that knows nothing from before."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+def running(profile: Path | None = None) -> Iterator[Browser]:
+    """Run a browser that knows nothing from before but what is in `profile`, and open a tab."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        profile = profile or Path(folder)
         command = [str(program()), *OPTIONS, f"--user-data-dir={profile}"]
         with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             try:
-                said = Path(profile, "DevToolsActivePort")
+                said = profile / "DevToolsActivePort"
                 assert eventually(lambda: said.exists() and said.read_text().count("\n") >= 1)
                 port, path = said.read_text().split()
-                connection = Client(f"ws://127.0.0.1:{port}{path}")
-                yield Browser(connection)
-                connection.close()
+                yield Browser(f"ws://127.0.0.1:{port}{path}")
             finally:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)

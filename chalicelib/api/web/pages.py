@@ -7,39 +7,51 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 from chalicelib.api.http import Reply
 
 
-@cache
-def page(name: str, **texts: str) -> Reply:
-    """The page of this file, with each `{{name}}` in it replaced by the text of that name."""
+# Some of them have what the request says in them, such as the stage.
+@lru_cache(maxsize=32)
+def page(
+    name: str, /, *, stores: tuple[str, ...] = (), styles: tuple[str, ...] = (), **texts: str
+) -> Reply:
+    """The page of this file, with each `{{name}}` in it replaced by the text of that name.
+
+    `stores` are the origins that it sends recordings to and plays them from, `styles` the hashes of
+    what its libraries make.
+    """
     html = Path(__file__).with_name(f"{name}.html").read_text(encoding="utf-8")
-    for place, text in texts.items():
-        html = html.replace(f"{{{{{place}}}}}", text)
-    return Reply(html, headers={"Content-Security-Policy": _policy(html)})
+    html = re.sub(r"{{(\w+)}}", lambda place: texts[place[1]], html)
+    return Reply(html, headers={"Content-Security-Policy": _policy(html, stores, styles)})
 
 
-def _policy(html: str) -> str:
+def _policy(html: str, stores: tuple[str, ...], styles: tuple[str, ...]) -> str:
     """What allows exactly the scripts and styles that a page has, and calls to this API alone."""
     # A page from elsewhere would be an attack's, so all that it may load is named or hashed.
-    scripts = re.findall(r'<script src="(https:[^"]+)"', html)
-    styles = re.findall(r'<link rel="stylesheet" href="(https:[^"]+)"', html)
+    scripts = re.findall(r'<script [^>]*?src="([^"]+)"', html)
+    sheets = re.findall(r'<link rel="stylesheet" href="([^"]+)"', html)
     return "; ".join(
         (
             "default-src 'none'",
-            " ".join(["script-src", *scripts, *_hashes("script", html)]),
-            " ".join(["style-src", *styles, *_hashes("style", html)]),
+            " ".join(["script-src", *_sources(scripts), *_hashes("script", html)]),
+            " ".join(["style-src", *_sources(sheets), *_hashes("style", html), *styles]),
             "img-src 'self' data:",
-            "connect-src 'self'",
+            " ".join(["connect-src 'self'", *stores]),
+            *([" ".join(["media-src blob:", *stores])] if stores else []),
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
         )
     )
+
+
+def _sources(urls: list[str]) -> list[str]:
+    """What is elsewhere, by its address; what is here, by the word for here."""
+    return list(dict.fromkeys(url if url.startswith("https:") else "'self'" for url in urls))
 
 
 def _hashes(tag: str, html: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import boto3
 from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth
@@ -69,6 +69,12 @@ class Signer(Struct, frozen=True):
         with our_errors():
             S3SigV4PostAuth(self._credentials(), "s3", self._region()).add_auth(request)
         return str(request.url), dict(request.context["s3-presign-post-fields"])
+
+    def origin(self, bucket: str) -> str:
+        """What a browser takes the bucket's URLs to be of."""
+        with our_errors():
+            where = urlsplit(self._bucket_url(bucket))
+        return f"{where.scheme}://{where.netloc}"
 
     def _bucket_url(self, bucket: str) -> str:
         if self.address:

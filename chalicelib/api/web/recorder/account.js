@@ -1,0 +1,215 @@
+// Getting in, and all that is one's account's.
+
+import * as api from "./api.js";
+import * as outbox from "./outbox.js";
+import { attempt, bytes, confirmed, date, dialog, el, field, form, icon, say, t, told } from "./page.js";
+
+const email = (value = "") =>
+  el("input", { type: "email", name: "email", required: true, autocomplete: "username", value, maxLength: 254 });
+const password = (name, autocomplete) =>
+  el("input", {
+    type: "password", name, required: true, autocomplete,
+    ...(autocomplete === "new-password" && { minLength: 8 }),
+  });
+
+/** What stands there while nobody is logged in. */
+export function entrance() {
+  const place = el("section", { class: "entrance", "aria-labelledby": "entrance-title" });
+  const show = (view, typed) => {
+    place.replaceChildren(...view(show, typed));
+    place.querySelector("input")?.focus({ preventScroll: true });
+  };
+  place.replaceChildren(...logIn(show));
+  return place;
+}
+
+const heading = (text, below) => [
+  el("div", { class: "mark" }, icon("mark")),
+  el("h1", { id: "entrance-title" }, text),
+  el("p", { class: "lead" }, below),
+];
+
+const other = (text, view, show) =>
+  el("button", { type: "button", class: "link", onclick: (event) => show(view, event.target.closest("section").querySelector("[name=email]")?.value) }, text);
+
+const thisDevice = () => t("device", { platform: navigator.userAgentData?.platform || navigator.platform });
+
+function logIn(show, typed) {
+  return [
+    ...heading(t("welcome"), t("lead")),
+    form(
+      (given) => api.logIn(given.email, given.password, thisDevice()),
+      field(t("email"), email(typed)),
+      field(t("password"), password("password", "current-password")),
+      el("button", { class: "primary wide" }, t("log_in")),
+    ),
+    el("div", { class: "others" }, other(t("to_sign_up"), signUp, show), other(t("to_forgot"), forgot, show)),
+  ];
+}
+
+function signUp(show, typed) {
+  return [
+    ...heading(t("sign_up_title"), t("sign_up_lead")),
+    form(
+      (given) => api.signUp(given.email, given.password, given.name.trim()),
+      field(t("name"), el("input", { name: "name", autocomplete: "name", maxLength: 100 }), t("name_hint")),
+      field(t("email"), email(typed)),
+      field(t("password"), password("password", "new-password"), t("password_hint")),
+      el("button", { class: "primary wide" }, t("sign_up")),
+    ),
+    el("div", { class: "others" }, other(t("to_log_in"), logIn, show)),
+  ];
+}
+
+function forgot(show, typed) {
+  return [
+    ...heading(t("forgot_title"), t("forgot_lead")),
+    form(
+      async (given, made) => {
+        await api.forgotPassword(given.email);
+        made.replaceChildren(el("p", { role: "status", class: "done", tabIndex: -1 }, t("forgot_done", given)));
+        made.firstChild.focus();
+      },
+      field(t("email"), email(typed)),
+      el("button", { class: "primary wide" }, t("send_link")),
+    ),
+    el("div", { class: "others" }, other(t("to_log_in"), logIn, show)),
+  ];
+}
+
+/** Everything of the account's, in a dialog. */
+export async function account() {
+  const usage = el("div", { class: "usage" }, el("p", { class: "hint" }, t("loading")));
+  const devices = el("ul", { class: "rows" });
+  const { user } = api.session();
+  const box = dialog(
+    t("account"),
+    el("p", { class: "who" }, user.name && el("strong", {}, user.name), el("span", {}, user.email)),
+    usage,
+    section(t("devices"), devices),
+    section(t("name"), nameForm(user)),
+    section(t("password"), passwordForm()),
+    section(t("export"), exportForm()),
+    section(t("delete_account"), deletionForm(() => box.close())),
+    el("div", { class: "actions" }, el("button", { type: "button", class: "quiet wide", onclick: attempt(() => leave(box)) }, t("log_out"))),
+  );
+  const failed = (place) => (error) => place.replaceChildren(el("p", { class: "trouble" }, told(error)));
+  await Promise.all([
+    showUsage(usage).catch(failed(usage)),
+    showDevices(devices).catch(failed(devices)),
+  ]);
+}
+
+const section = (title, ...inside) =>
+  el("details", { class: "section" }, el("summary", {}, title), el("div", { class: "inside" }, ...inside));
+
+async function showUsage(place) {
+  const { usage, email_confirmed, email: address } = await api.me();
+  const words = t("usage", {
+    n: usage.recordings,
+    used: bytes(usage.bytes),
+    quota: bytes(usage.quota_bytes),
+  });
+  place.replaceChildren(
+    el("progress", { max: usage.quota_bytes || 1, value: usage.bytes, "aria-label": words }),
+    el("p", { class: "hint" }, words),
+  );
+  if (!email_confirmed) {
+    const send = async () => {
+      await api.sendConfirmation();
+      say(t("confirmation_sent", { email: address }));
+    };
+    place.append(
+      el("p", { class: "hint" }, t("unconfirmed"), " ", el("button", { type: "button", class: "link", onclick: attempt(send) }, t("confirm_again"))),
+    );
+  }
+}
+
+async function showDevices(place) {
+  const sessions = await api.sessions();
+  place.replaceChildren(
+    ...sessions.map((session) =>
+      el(
+        "li",
+        {},
+        el("div", { class: "grow" },
+          el("strong", {}, session.device ?? t("some_device")),
+          el("span", { class: "hint" }, session.current ? t("this_device") : t("last_used", { date: date(session.last_used_at) }))),
+        !session.current &&
+          el("button", {
+            type: "button", class: "quiet",
+            "aria-label": t("end_session", { device: session.device ?? t("some_device") }),
+            onclick: attempt(async () => {
+              await api.endSession(session.id);
+              await showDevices(place);
+              say(t("session_ended"));
+            }),
+          }, t("log_out")),
+      ),
+    ),
+  );
+}
+
+function nameForm(user) {
+  return form(
+    async (given) => {
+      await api.renameMe(given.name.trim() || null);
+      say(t("saved"));
+    },
+    field(t("name"), el("input", { name: "name", autocomplete: "name", maxLength: 100, value: user.name ?? "" })),
+    el("button", { class: "primary" }, t("save")),
+  );
+}
+
+function passwordForm() {
+  return form(
+    async (given, made) => {
+      await api.changePassword(given.current, given.new);
+      made.reset();
+      say(t("password_changed"));
+    },
+    field(t("current_password"), password("current", "current-password")),
+    field(t("new_password"), password("new", "new-password"), t("password_hint")),
+    el("button", { class: "primary" }, t("change_password")),
+  );
+}
+
+function exportForm() {
+  const out = el("p", { role: "status" });
+  return form(
+    async (given, made) => {
+      const url = await api.exportData(given.password);
+      if (!url) return void (out.textContent = t("export_later"));
+      made.reset();
+      out.replaceChildren(el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, t("export_open")));
+    },
+    el("p", { class: "hint" }, t("export_hint")),
+    field(t("password"), password("password", "current-password")),
+    el("button", { class: "primary" }, t("export_make")),
+    out,
+  );
+}
+
+function deletionForm(close) {
+  return form(
+    async (given) => {
+      const { user } = api.session();
+      if (!(await confirmed(t("delete_account"), t("delete_account_sure"), t("delete_account_yes")))) return;
+      await api.deleteAccount(given.password);
+      for (const { id } of await outbox.all(user.id)) await outbox.forget(id);
+      close();
+      say(t("account_deleted"));
+    },
+    el("p", { class: "hint" }, t("delete_account_hint")),
+    field(t("password"), password("password", "current-password")),
+    el("button", { class: "danger" }, t("delete_account_yes")),
+  );
+}
+
+async function leave(box) {
+  const waiting = await outbox.all(api.session().user.id);
+  const sure = !waiting.length || (await confirmed(t("log_out"), t("log_out_waiting", { n: waiting.length }), t("log_out")));
+  if (!sure) return;
+  box.close();
+  await api.logOut();
+}

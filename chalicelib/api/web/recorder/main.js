@@ -1,0 +1,54 @@
+// The page: who is in, and what they see.
+
+import { account, entrance } from "./account.js";
+import * as api from "./api.js";
+import { library } from "./library.js";
+import { attempt, el, icon, t } from "./page.js";
+import { desk } from "./recorder.js";
+import { sendAll } from "./sending.js";
+
+const app = document.getElementById("app");
+let inside;
+
+function show() {
+  const session = api.session();
+  if (session && session.user.id === inside?.user) return;
+  // Somebody else logged in, or nobody is: what was being recorded stays on this device, as theirs.
+  inside?.desk.finish();
+  inside?.library.stop();
+  for (const box of document.querySelectorAll("dialog")) box.close();
+  inside = session ? home(session.user) : undefined;
+  app.replaceChildren(inside?.element ?? el("main", {}, entrance()));
+  inside?.library.show().catch(console.error);
+  if (inside) sendAll();
+}
+
+function home(user) {
+  const table = desk();
+  const shelf = library();
+  const who = user.name || user.email;
+  const button = el(
+    "button",
+    { type: "button", class: "who-button", "aria-label": t("account_of", { who }), title: who, onclick: attempt(account) },
+    el("span", { "aria-hidden": "true" }, who.trim().slice(0, 1).toUpperCase() || "·"),
+  );
+  const element = el(
+    "div",
+    { class: "home" },
+    el("header", { class: "top" }, el("div", { class: "brand" }, icon("mark"), el("h1", {}, t("title"))), button),
+    el("main", {}, table.element, shelf.element),
+  );
+  return { user: user.id, element, desk: table, library: shelf };
+}
+
+addEventListener("beforeunload", (event) => {
+  // It would be kept all the same; but who closes a tab by mistake wants it to go on.
+  if (inside?.desk.busy()) event.preventDefault();
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  attempt(() => inside?.desk.take([...event.dataTransfer.files]))();
+});
+api.onSession(show);
+show();

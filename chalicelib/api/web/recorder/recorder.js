@@ -1,0 +1,135 @@
+// The desk: a big button, the time, how loud it is.
+
+import * as api from "./api.js";
+import { attempt, clock, confirmed, el, icon, moment, say, spokenClock, t } from "./page.js";
+import { canRecord, keepFile, Recording } from "./recording.js";
+
+const BARS = 48;
+const TICK_MS = 80;
+
+/** The desk. `busy()` says whether it is recording. */
+export function desk() {
+  let recording;
+  let ticking;
+  const levels = Array(BARS).fill(0);
+  const bars = levels.map(() => el("i"));
+  const time = el("p", { class: "clock", "aria-hidden": "true" }, clock(0));
+  const state = el("p", { class: "desk-state" }, t("ready"));
+  const main = el("button", { type: "button", class: "record", onclick: attempt(() => (recording ? finish() : begin())) }, el("span", {}));
+  const pause = el("button", { type: "button", class: "pill", onclick: () => pauseOrResume() });
+  const discard = el("button", { type: "button", class: "pill", onclick: attempt(throwAway) }, icon("trash"), t("discard"));
+  const file = el("input", {
+    type: "file", class: "visually-hidden", tabIndex: -1, multiple: true, "aria-hidden": "true",
+    accept: "audio/*,video/mp4,video/webm,video/quicktime,video/3gpp",
+    onchange: attempt(async () => {
+      const files = [...file.files];
+      file.value = "";
+      await take(files);
+    }),
+  });
+  const choose = el("button", { type: "button", class: "pill", onclick: () => file.click() }, icon("upload"), t("upload_file"));
+  const trouble = el("p", { class: "trouble", role: "alert" });
+  const element = el(
+    "section",
+    { class: "desk", "aria-label": t("desk") },
+    time,
+    el("div", { class: "level", "aria-hidden": "true" }, bars),
+    main,
+    state,
+    el("div", { class: "desk-actions" }, pause, discard, choose, file),
+    trouble,
+  );
+  show();
+
+  function show() {
+    const now = recording ? (recording.paused ? "paused" : "recording") : "ready";
+    element.dataset.state = now;
+    main.setAttribute("aria-label", t(recording ? "finish" : "record"));
+    main.title = t(recording ? "finish" : "record");
+    state.textContent = t(recording ? now : canRecord() ? "ready" : "cannot_record");
+    main.disabled = !recording && !canRecord();
+    pause.replaceChildren(icon(recording?.paused ? "mic" : "pause"), t(recording?.paused ? "resume" : "pause"));
+    pause.hidden = discard.hidden = !recording;
+    choose.hidden = Boolean(recording);
+  }
+
+  async function begin() {
+    const { user } = api.session();
+    trouble.textContent = "";
+    state.textContent = t("asking");
+    try {
+      recording = await Recording.begin({
+        user: user.id,
+        fileName: moment(new Date()),
+        onTrouble: (error) => (trouble.textContent = error ? t("device_full") : ""),
+        onEnd: attempt(async () => {
+          await finish();
+          say(t("microphone_gone"));
+        }),
+      });
+    } catch (error) {
+      show();
+      trouble.textContent = t(["NotAllowedError", "SecurityError"].includes(error.name) ? "no_permission" : "no_microphone");
+      if (!(error instanceof DOMException)) throw error;
+      return;
+    }
+    show();
+    say(t("recording_begun"));
+    ticking = setInterval(tick, TICK_MS);
+  }
+
+  function tick() {
+    const text = clock(recording.elapsed / 1000);
+    if (time.textContent !== text) time.textContent = text;
+    levels.push(recording.level);
+    levels.shift();
+    bars.forEach((bar, at) => (bar.style.transform = `scaleY(${Math.max(0.04, levels[at])})`));
+  }
+
+  function pauseOrResume() {
+    if (recording.paused) recording.resume();
+    else recording.pause();
+    show();
+    say(t(recording.paused ? "paused_at" : "resumed", { time: spokenClock(recording.elapsed / 1000) }));
+  }
+
+  function ended() {
+    clearInterval(ticking);
+    recording = undefined;
+    levels.fill(0);
+    for (const bar of bars) bar.style.transform = "";
+    time.textContent = clock(0);
+    show();
+  }
+
+  async function finish() {
+    const finished = recording;
+    if (!finished) return;
+    try {
+      await finished.finish();
+    } finally {
+      ended();
+    }
+    say(t("finished", { time: spokenClock(finished.elapsed / 1000) }));
+    main.focus();
+  }
+
+  async function throwAway() {
+    if (!recording.paused) pauseOrResume();
+    if (!(await confirmed(t("discard"), t("discard_sure", { time: spokenClock(recording.elapsed / 1000) }), t("discard")))) return;
+    await recording.discard();
+    ended();
+    say(t("discarded"));
+    main.focus();
+  }
+
+  async function take(files) {
+    const { user } = api.session();
+    for (const each of files) {
+      if (!/^(audio|video)\//.test(each.type)) say(t("no_sound", { name: each.name }));
+      else if (each.size) await keepFile(each, user.id);
+    }
+  }
+
+  return { element, take, finish, busy: () => Boolean(recording) };
+}
