@@ -136,6 +136,12 @@ class NotReady(RecorderError):
     status, code, title = 409, "not_ready", "The recording is not ready"
 
 
+class TooManyLinks(RecorderError):
+    """The recording has as many links as one may have; take one back first."""
+
+    status, code, title = 409, "too_many_links", "The recording has too many links"
+
+
 class VersionConflict(RecorderError):
     """The recording changed since the version named in If-Match."""
 

@@ -15,6 +15,7 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.accounts import AccountsTable
 from chalicelib.aws.dynamodb.attempts import AttemptsTable
 from chalicelib.aws.dynamodb.due import DueIndex
+from chalicelib.aws.dynamodb.links import LinksTable
 from chalicelib.aws.dynamodb.outbox import OutboxTable
 from chalicelib.aws.dynamodb.recordings import RecordingsTable
 from chalicelib.aws.dynamodb.shelves import Shelves
@@ -37,7 +38,7 @@ from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.core.accounts.tokens import AccessTokens
-from chalicelib.core.ids import uuid7
+from chalicelib.core.ids import link_code, uuid7
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.announcing import Announcing
 from chalicelib.core.recordings.completion import Completion
@@ -45,6 +46,7 @@ from chalicelib.core.recordings.deletion import Deletion
 from chalicelib.core.recordings.direct import DirectUploads
 from chalicelib.core.recordings.feed import Feed
 from chalicelib.core.recordings.library import Library
+from chalicelib.core.recordings.links import Links, Opens
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.core.recordings.sending import Sending
@@ -157,6 +159,12 @@ class Services:
         return Library(self._stores, self.settings, self._clock)
 
     @cached_property
+    def links(self) -> Links:
+        return Links(
+            self._stores, self._attempts, Opens(), self.settings, self._clock, uuid7, link_code
+        )
+
+    @cached_property
     def feed(self) -> Feed:
         return Feed(self._stores.shelves, self._clock)
 
@@ -196,6 +204,7 @@ class Services:
             attempts=AttemptsTable(table),
             outbox=OutboxTable(table),
             recordings=RecordingsTable(table),
+            links=LinksTable(table),
             shelves=Shelves(table),
             due=DueIndex(table),
             uploads=UploadsBucket(uploads, signer),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -57,8 +58,8 @@ class Route(Struct, frozen=True, kw_only=True):
     answer: Any
     """The type of what a view returns; None for an empty answer, `str` for text."""
     statuses: tuple[int, ...]
-    texts: tuple[str, ...] = ("text/html; charset=utf-8",)
-    """The content types of an answer that is text; the first, unless the view says otherwise."""
+    texts: tuple[str, ...] = ("text/html",)
+    """The media types of an answer that is text; a view says which, if it is not HTML."""
     auth: bool = True
     unconfirmed: bool = False
     """Whether it is open before the address is confirmed, whatever is set."""
@@ -71,6 +72,8 @@ class Route(Struct, frozen=True, kw_only=True):
     query: type[Sent] | None = None
     headers: dict[str, Any] = {}
     """Request headers that the view reads, each with the type of its value; None without it."""
+    page: Callable[[Any], Reply] | None = None
+    """What shows the answer, or an error, to whoever does not ask for JSON by its name."""
     raises: tuple[type[RecorderError], ...] = ()
     tag: str
     name: str
@@ -170,11 +173,12 @@ class Endpoint:
         )
         with work as doing, deadline.within(SECONDS):
             try:
-                response = self._present(self._view(**self._arguments(request, path)))
+                answer = self._view(**self._arguments(request, path))
+                response = self._present(answer, request)
             except RecorderError as error:
-                response = _refuse(error, error, request, doing)
+                response = self._refuse(error, error, request, doing)
             except Exception as error:  # noqa: BLE001 - it is logged with its work
-                response = _refuse(error, InternalError("Unforeseen"), request, doing)
+                response = self._refuse(error, InternalError("Unforeseen"), request, doing)
             doing.facts["status"] = response.status_code
         return response
 
@@ -200,24 +204,37 @@ class Endpoint:
             arguments[name.lower().replace("-", "_")] = parsing.header(request, name, kind)
         return arguments
 
-    def _present(self, answer: object) -> Response:
+    def _present(self, answer: object, request: Request) -> Response:
         reply = answer if isinstance(answer, Reply) else Reply(answer)
         status = reply.status or self.route.statuses[0]
         if status not in self.route.statuses:
             raise RuntimeError(f"{self.route.name} answers {status}, which it does not declare")
+        if shown := self._shown(reply.value, request):
+            return _html(shown, status, reply.headers)
         if isinstance(reply.value, str):
-            text = {"Content-Type": self.route.texts[0]}
-            return respond(reply.value, status, text | reply.headers)
+            return _html(reply, status)
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
         return respond(body, status, {"Content-Type": JSON} | reply.headers)
 
+    def _refuse(
+        self, cause: Exception, error: RecorderError, request: Request, doing: Work
+    ) -> Response:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            doing.error = cause
+        doing.facts["code"] = error.code
+        if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
+            # Whoever attacks can be told from the rest, and nobody's address is in the log.
+            with suppress(RecorderError):
+                doing.facts["source"] = wiring.services().tokens.pseudonym(parsing.source(request))
+        shown = self._shown(error, request)
+        return _html(shown, error.status, error.headers) if shown else refuse(error, request)
 
-def _refuse(cause: Exception, error: RecorderError, request: Request, doing: Work) -> Response:
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        doing.error = cause
-    doing.facts["code"] = error.code
-    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
-        # Whoever attacks can be told from the rest, and nobody's address is in the log.
-        with suppress(RecorderError):
-            doing.facts["source"] = wiring.services().tokens.pseudonym(parsing.source(request))
-    return refuse(error, request)
+    def _shown(self, value: object, request: Request) -> Reply | None:
+        """The page of what there is to say, for whoever wants one of a route that has it."""
+        page = self.route.page
+        return page(value) if page and not parsing.wants_json(request) else None
+
+
+def _html(page: Reply, status: int, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    kind = {"Content-Type": "text/html; charset=utf-8"}
+    return respond(str(page.value), status, {**kind, **page.headers, **more})

@@ -28,6 +28,8 @@ call can be repeated. Errors are RFC 9457 problems, and apps switch on their `co
 REFERENCE = "#/components/schemas/{name}"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+TEXT = {"schema": {"type": "string"}}
+PAGE: dict[str, Any] = {"text/html": TEXT}
 # Unions that have a name of their own: what stands within another schema gets one from each
 # generator, and from some no type that tells its kinds apart.
 UNIONS: dict[str, Any] = {"Upload": Upload}
@@ -158,11 +160,9 @@ def _answers(route: Route) -> Document:
     for status in route.statuses:
         answers[str(status)] = {"description": HTTPStatus(status).phrase}
         if route.answer is str:
-            answers[str(status)]["content"] = {
-                text.partition(";")[0]: {"schema": {"type": "string"}} for text in route.texts
-            }
+            answers[str(status)]["content"] = dict.fromkeys(route.texts, TEXT)
         elif route.answer:
-            answers[str(status)]["content"] = {JSON: _content(route.answer)}
+            answers[str(status)]["content"] = {JSON: _content(route.answer)} | _page(route)
     return answers
 
 
@@ -173,10 +173,16 @@ def _problems(route: Route) -> Document:
     return {
         str(status): {
             "description": "; ".join(f"`{error.code}`: {error.title}" for error in errors),
-            "content": {PROBLEM: {"schema": {"$ref": REFERENCE.format(name="Problem")}}},
+            "content": {PROBLEM: {"schema": {"$ref": REFERENCE.format(name="Problem")}}}
+            | _page(route),
         }
         for status, errors in sorted(by_status.items())
     }
+
+
+def _page(route: Route) -> Document:
+    """What is answered to whoever does not ask for JSON."""
+    return PAGE if route.page else {}
 
 
 def _content(kind: Any) -> Document:

@@ -21,6 +21,7 @@ from chalicelib.models.fields import IN_PATH, InvalidField, RecordingId
 from chalicelib.models.requests import Request as Sent
 
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
+_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?", re.ASCII)
 # A string, closed or not, is passed over whole; what is no number to JSON is left as it is.
 _STRING_OR_NUMBER = re.compile(
     rb'"(?:[^"\\]++|\\.)*+"?'
@@ -59,7 +60,10 @@ def source(request: Request) -> str:
 
 
 def in_path(value: str, name: str) -> str | int:
-    """What the path has: an id in its one form, or what IN_PATH says; InvalidRequest names it."""
+    """What the path has: an id in its one form, or what IN_PATH says; InvalidRequest names it.
+
+    A `code` is as it was typed: what is none opens nothing, as every other that is unknown.
+    """
     if name in IN_PATH:
         other: str | int = _convert(value, IN_PATH[name], whole=name)
         return other
@@ -80,6 +84,17 @@ def query(request: Request, kind: type[S]) -> S:
         "query",
     )
     return converted
+
+
+def wants_json(request: Request) -> bool:
+    """Whether JSON was asked for by its name, and a page not before it (RFC 9110, 12.5.1)."""
+    wanted: dict[str, float] = {}
+    for each in request.headers.get("accept", "").lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        weights = [part[2:].strip() for part in parameters if part.startswith("q=")]
+        wanted[kind] = float(weights[0]) if weights and _WEIGHT.fullmatch(weights[0]) else 1
+    json = max(wanted.get(kind, 0) for kind in ("application/json", "application/problem+json"))
+    return json > 0 and json >= wanted.get("text/html", 0)
 
 
 def header(request: Request, name: str, kind: Any) -> Any:

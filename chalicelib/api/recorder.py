@@ -36,4 +36,6 @@ def web_file(folder: str, file: str) -> Reply:
     if found is None:
         raise NotFound("There is no such file, or no longer: load the page again")
     text = found.read_text(encoding="utf-8")
-    return Reply(text, headers=FOR_EVER | {"Content-Type": files.content_type(found)})
+    return Reply(
+        text, headers=FOR_EVER | {"Content-Type": f"{files.TYPES[found.suffix]}; charset=utf-8"}
+    )

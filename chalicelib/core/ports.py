@@ -21,6 +21,7 @@ from chalicelib.models.entities import (
     FullWindow,
     Keyed,
     Letter,
+    Link,
     ObjectVersion,
     Quota,
     Session,
@@ -28,6 +29,7 @@ from chalicelib.models.entities import (
     StoredRecording,
     Tombstone,
     Unreadable,
+    Watched,
 )
 from chalicelib.models.fields import LetterKind, Status, Told
 
@@ -268,6 +270,43 @@ class RecordingStore(Protocol):
         """Remove a tombstone; one that stands no more is no error."""
 
 
+class LinkStore(Protocol):
+    """The links to recordings, by their codes and by their recordings."""
+
+    def add(self, link: Link, recording: StoredRecording) -> bool:
+        """Add a link to a recording that is ready.
+
+        False, and nothing done, when the recording is not ready any more or a link to it was made
+        since it was read, and when the link's id or its code is taken.
+        """
+
+    def find(
+        self, code: str, watched: Watched | None, now: datetime
+    ) -> tuple[Link | None, FullWindow | None]:
+        """The link with a code, and the window of what is watched if it is full; as last written.
+
+        The link may be over, and its recording may be gone.
+        """
+
+    def target(self, link: Link) -> tuple[Account | None, Standing | None]:
+        """The account and the recording that a link leads to, both as last written."""
+
+    def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
+        """The links of a recording, or of all of a user's, those that are over too.
+
+        Read by the page, as they are asked for, in the order of the recordings' ids.
+        """
+
+    def remove(self, links: Iterable[Link]) -> None:
+        """Remove links, 50 a call; those that are gone already are no error."""
+
+    def note_opens(self, link: Link, opens: int, now: datetime, until: datetime) -> None:
+        """Add to how often a link was opened in its window, or begin one until then.
+
+        A link that is gone stays so. At most two calls.
+        """
+
+
 class ShelfStore(Protocol):
     """The recordings in their orders."""
 
@@ -395,6 +434,7 @@ class Stores(Struct, frozen=True):
     attempts: AttemptStore
     outbox: Outbox
     recordings: RecordingStore
+    links: LinkStore
     shelves: ShelfStore
     due: DueStore
     uploads: UploadStore

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
+from chalicelib.models import answers, link_codes
 from chalicelib.models.answers import ListedSession, Recording, Usage, User
 from chalicelib.models.fields import Debt, LetterKind, Status, rfc3339
 
@@ -172,6 +173,14 @@ class FullWindow(Struct, kw_only=True, frozen=True):
     """Whether all its attempts failed; otherwise some are under way, and may yet make room."""
 
 
+class Watched(Struct, kw_only=True, frozen=True):
+    """Attempts that are looked at together with something else."""
+
+    kind: str
+    who: str
+    most: int
+
+
 class Letter(Struct, kw_only=True, frozen=True):
     """A mail that is to be sent; what it says is made when it is sent."""
 
@@ -231,6 +240,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     purge_at: datetime | None = None
     begun_again: bool = False
     """Another upload of it came before this one: it expired, or was to go another way."""
+    links_made: int | None = None
+    """How many links to it were made, all of them; whoever makes one has counted on no other."""
 
     @property
     def upload_name(self) -> str:
@@ -263,7 +274,44 @@ class Tombstone(Keyed, kw_only=True, frozen=True):
     """When no function that was under way at the deletion can still be running."""
     expired: bool = False
     """Nobody deleted it: its upload took too long, and may be begun again."""
+    had_links: bool = False
+    """Links to it were made, which go when it is settled; nobody can open them by now."""
     status: Literal["deleted"] = "deleted"
+
+
+class Link(Struct, kw_only=True, frozen=True):
+    """A way in to one recording, for whoever has its code."""
+
+    id: str
+    code: str
+    user_id: str
+    recording_id: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    show_name: bool = False
+    opens: int = 0
+    """How often it was opened since the hour began that ends at `opens_until`, as far as noted."""
+    opens_until: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is; the table may have it for some days more."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def opened(self, now: datetime) -> int:
+        """How often it was opened within the hour, as far as that is noted."""
+        return self.opens if self.opens_until and self.opens_until > now else 0
+
+    def seen(self, address: str) -> answers.Link:
+        """The link as its owner sees it, where the API has this address."""
+        shown = link_codes.shown(self.code)
+        return answers.Link(
+            id=self.id,
+            code=shown,
+            url=f"{address}/s/{shown}",
+            show_name=self.show_name,
+            created_at=rfc3339(self.created_at),
+            expires_at=rfc3339(self.expires_at) if self.expires_at else None,
+        )
 
 
 class Unreadable(Keyed, kw_only=True, frozen=True):

@@ -60,6 +60,14 @@ Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
+LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]
+LinkCode = Annotated[
+    str,
+    Meta(
+        description="Ten characters of Crockford's base 32; case and hyphens do not matter.",
+        examples=["7k2mq-x04bd"],
+    ),
+]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]
@@ -106,7 +114,12 @@ WebName = Annotated[
     ),
 ]
 # What stands in a path and is no id.
-IN_PATH: dict[str, Any] = {"number": PartNumber, "folder": WebName, "file": WebName}
+IN_PATH: dict[str, Any] = {
+    "number": PartNumber,
+    "code": LinkCode,
+    "folder": WebName,
+    "file": WebName,
+}
 Milliseconds = Annotated[int, Meta(ge=0, le=LARGEST_INTEGER, description="Milliseconds.")]
 Instant = Annotated[
     str,

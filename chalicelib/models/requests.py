@@ -21,6 +21,7 @@ from chalicelib.models.fields import (
     FileName,
     GivenInstant,
     InvalidField,
+    LinkSeconds,
     Milliseconds,
     Name,
     NewPassword,
@@ -238,6 +239,16 @@ class RecordingChange(Request):
     notes: Notes | UnsetType | None = UNSET
     recorded_at: GivenInstant | UnsetType | None = UNSET
     duration_ms: Milliseconds | UnsetType | None = UNSET
+
+
+class NewLink(Request):
+    """A link to be made. With an `id` of the app's, sending it again makes no other."""
+
+    forms = MappingProxyType({"id": forms.lower})
+
+    id: RecordingId | None = None
+    expires_in_seconds: LinkSeconds | None = 604_800
+    show_name: bool = False
 
 
 class ShelfQuery(Request):

@@ -67,7 +67,9 @@ class Browser:
         self._address = address
         context = {}
         if fresh:
-            context = {"browserContextId": self._call("Target.createBrowserContext")["browserContextId"]}
+            context = {
+                "browserContextId": self._call("Target.createBrowserContext")["browserContextId"]
+            }
         self._target = self._call("Target.createTarget", url="about:blank", **context)["targetId"]
         attached = self._call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
@@ -124,9 +126,7 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
 """
         x, y = self.until(FIND + where, name=name)
         for kind in ("mousePressed", "mouseReleased"):
-            self._call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, name: str, text: str) -> None:
         """Type into the field of this name, in place of what is in it."""
@@ -188,7 +188,10 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
 
     def _evaluate(self, expression: str) -> Any:
         answer = self._call(
-            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True,
+            "Runtime.evaluate",
+            expression=expression,
+            awaitPromise=True,
+            returnByValue=True,
             userGesture=True,
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]["exception"]

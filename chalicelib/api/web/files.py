@@ -16,8 +16,8 @@ RECORDER = HERE / "recorder"
 # As npm has it, byte for byte; tests/api/test_web_files.py has its hash.
 WAVESURFER = HERE / "wavesurfer-8.0.1"
 TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
 }
 
 
@@ -48,11 +48,6 @@ def modules() -> list[str]:
     return [path.name for path in _served(RECORDER) if path.suffix == ".js"]
 
 
-def content_type(path: Path) -> str:
-    """What a file says that it is."""
-    return TYPES[path.suffix]
-
-
 @cache
 def _folders() -> dict[str, Path]:
     folders = {recorder(): RECORDER, WAVESURFER.name: WAVESURFER}
@@ -69,4 +64,6 @@ def _swagger_ui() -> Path | None:
     """Where the package swagger-ui-bundle-v2 has it, which is not imported."""
     found = find_spec("swagger_ui_bundle")
     places = found.submodule_search_locations if found else None
-    return next((at for place in places or () for at in Path(place).glob("vendor/swagger-ui-*")), None)
+    return next(
+        (at for place in places or () for at in Path(place).glob("vendor/swagger-ui-*")), None
+    )

@@ -163,6 +163,9 @@ class RecordingsTable(Struct, frozen=True):
             # Giving an upload more time does not make it another version.
             condition += " AND #upload_expires_at = :end_read"
             read["end_read"] = timestamp(recording.upload_expires_at)
+        if recording.links_made is None:
+            # Nor does making a link, of which the tombstone is to know.
+            condition += " AND attribute_not_exists(#links_made)"
         try:
             self.table.transact(
                 self.table.adding(tombstone_item(tombstone), condition, **read),
