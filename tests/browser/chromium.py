@@ -25,6 +25,8 @@ OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--no-proxy-server", "--remote-debugging-port=0"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+    # Nothing that a page loads may come from anywhere but this machine.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     *("--mute-audio", "--disable-background-timer-throttling", "--hide-scrollbars"),
 )
 # What a page did that a good one does not, kept in the page for `Browser.mishaps`.
@@ -45,7 +47,8 @@ const named = (element) => [
   element.getAttribute("aria-label"), element.innerText,
   ...[...element.labels ?? []].map((label) => label.innerText),
 ].some((each) => each?.trim() === name);
-const among = document.querySelectorAll("button, a, input, select, textarea, summary, h1, h2, h3");
+const fields = "input, select, textarea";
+const among = document.querySelectorAll(typing ? fields : `${fields}, button, a, summary`);
 const shown = [...among].filter((each) => each.checkVisibility({visibilityProperty: true}));
 const open = document.querySelector("dialog[open]:last-of-type");
 const found = shown.find((each) => named(each) && (!open || open.contains(each)));
@@ -60,17 +63,15 @@ def program() -> str | None:
 class Browser:
     """One tab."""
 
-    def __init__(self, address: str, *, fresh: bool = False) -> None:
-        """Open a tab; a `fresh` one shares nothing with the others, as if of another person's."""
+    def __init__(self, address: str, whose: dict[str, str] | None = None) -> None:
+        """Open a tab, with what others of the same person have stored; a new person's without."""
         self._connection = Client(address)
         self._ids = itertools.count(1)
         self._address = address
-        context = {}
-        if fresh:
-            context = {
-                "browserContextId": self._call("Target.createBrowserContext")["browserContextId"]
-            }
-        self._target = self._call("Target.createTarget", url="about:blank", **context)["targetId"]
+        self._crashed = False
+        self._whose = self._call("Target.createBrowserContext") if whose is None else whose
+        made = self._call("Target.createTarget", url="about:blank", **self._whose)
+        self._target = made["targetId"]
         attached = self._call("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}
         self._call("Page.enable")
@@ -78,8 +79,8 @@ class Browser:
         self._call("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
 
     def tab(self, *, fresh: bool = False) -> Browser:
-        """Another tab beside this one."""
-        return Browser(self._address, fresh=fresh)
+        """Another tab beside this one; a `fresh` one shares nothing with it."""
+        return Browser(self._address, None if fresh else self._whose)
 
     def open(self, url: str) -> None:
         """Open a page, and wait until it and what it loads are there."""
@@ -124,13 +125,14 @@ const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
 const hit = document.elementFromPoint(x, y);
 return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
 """
-        x, y = self.until(FIND + where, name=name)
+        x, y = self.until(FIND + where, name=name, typing=False)
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, name: str, text: str) -> None:
         """Type into the field of this name, in place of what is in it."""
-        self.until(FIND + "found?.focus(); found?.select?.(); return Boolean(found)", name=name)
+        focus = "found?.focus(); found?.select?.(); return Boolean(found)"
+        self.until(FIND + focus, name=name, typing=True)
         self._call("Input.insertText", text=text)
 
     def press(self, key: str, code: int, text: str = "") -> None:
@@ -173,16 +175,19 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
 
     def mishaps(self) -> list[str]:
         """What the page did that a good one does not."""
-        return list(self.run("return window.mishaps ?? []"))
+        return [] if self._crashed else list(self.run("return window.mishaps ?? []"))
 
     def crash(self) -> None:
         """Have the tab die, as one does that has no memory left."""
         # It is not there any more to answer.
         self._send("Page.crash")
         self._connection.close()
+        self._crashed = True
 
     def close(self) -> None:
         """Close the tab."""
+        if self._crashed:
+            return
         self._call("Target.closeTarget", targetId=self._target)
         self._connection.close()
 

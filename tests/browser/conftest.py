@@ -13,13 +13,21 @@ from tests.browser.chromium import Browser
 from tests.support.server import Server, free_port, running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`make run`."""
+    """`make run`, whose access tokens last for seconds, so that they are renewed all the time."""
     port = free_port()
     log = tmp_path_factory.mktemp("run") / "log"
-    with running("make", "run", f"PORT={port}", log=log, port=port) as started:
+    short = {"RECORDER_ACCESS_TOKEN_SECONDS": "6", "RECORDER_SIGNUPS_PER_SOURCE": "0"}
+    with running("make", "run", f"PORT={port}", log=log, port=port, environ=short) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Browser]:
+    """A browser; tests open tabs beside its own."""
+    with chromium.running() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +40,11 @@ def elsewhere() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(elsewhere: str) -> Iterator[Browser]:
-    """A browser that shows that page."""
-    with chromium.running() as browser:
-        browser.open(elsewhere)
-        yield browser
+def browser(chrome: Browser, elsewhere: str) -> Browser:
+    """A tab that shows that page."""
+    tab = chrome.tab(fresh=True)
+    tab.open(elsewhere)
+    return tab
 
 
 class _Page(BaseHTTPRequestHandler):

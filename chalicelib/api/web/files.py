@@ -33,7 +33,7 @@ def recorder() -> str:
 
 @cache
 def swagger_ui() -> str | None:
-    """The name of the folder of Swagger UI, if it is installed; it never is where this is deployed."""
+    """The name of Swagger UI's folder, where it is installed: never where this is deployed."""
     folder = _swagger_ui()
     return folder.name if folder else None
 

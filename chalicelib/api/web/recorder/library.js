@@ -282,7 +282,8 @@ export function library() {
 
   async function throwAway(recording) {
     await api.trash(recording.id);
-    gone(recording.id);
+    if (status === "ready") gone(recording.id);
+    else await load();
     say(t("trashed", { name: recording.file_name }), [t("undo"), attempt(() => bringBack(recording))]);
   }
 
