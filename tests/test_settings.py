@@ -48,6 +48,8 @@ DEFAULTS: dict[str, tuple[object, object]] = {
     "mails_per_address": (5, 1),
     "announced_per_hour": (1000, 0),
     "exports_per_day": (5, 1),
+    "wrong_codes_per_source": (100, 1),
+    "opens_per_link": (1000, 0),
     "login_window_seconds": (900, 86_400),
     "signup_window_seconds": (3600, 1),
     "bcrypt_cost": (12, 4),

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from chalicelib import deadline, wiring
 from chalicelib.api import parsing
-from chalicelib.api.problems import JSON, refuse, request_id, respond
+from chalicelib.api.problems import HTML, JSON, refuse, request_id, respond
 from chalicelib.errors import (
     EmailNotConfirmed,
     InternalError,
@@ -180,6 +180,8 @@ class Endpoint:
             except Exception as error:  # noqa: BLE001 - it is logged with its work
                 response = self._refuse(error, InternalError("Unforeseen"), request, doing)
             doing.facts["status"] = response.status_code
+        if self.route.page:
+            response.headers["Vary"] = "Accept"
         return response
 
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
@@ -227,7 +229,9 @@ class Endpoint:
             with suppress(RecorderError):
                 doing.facts["source"] = wiring.services().tokens.pseudonym(parsing.source(request))
         shown = self._shown(error, request)
-        return _html(shown, error.status, error.headers) if shown else refuse(error, request)
+        if shown:
+            return _html(shown, error.status, error.headers)
+        return refuse(error, request)
 
     def _shown(self, value: object, request: Request) -> Reply | None:
         """The page of what there is to say, for whoever wants one of a route that has it."""
@@ -236,5 +240,4 @@ class Endpoint:
 
 
 def _html(page: Reply, status: int, more: Mapping[str, str] = MappingProxyType({})) -> Response:
-    kind = {"Content-Type": "text/html; charset=utf-8"}
-    return respond(str(page.value), status, {**kind, **page.headers, **more})
+    return respond(str(page.value), status, {"Content-Type": HTML, **page.headers, **more})

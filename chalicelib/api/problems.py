@@ -24,6 +24,7 @@ HEADERS = {
 }
 # Said with its charset, because clients that find none read Latin-1.
 JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
 
 

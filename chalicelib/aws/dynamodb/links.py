@@ -93,12 +93,15 @@ class LinksTable(Struct, frozen=True):
             self.table.transact(*map(self.table.deleting, keys))
 
     def note_opens(self, link: Link, opens: int, now: datetime, until: datetime) -> None:
-        key, time = link_key(link.code), timestamp(now)
         over = f"{THERE} AND (attribute_not_exists(#opens_until) OR #opens_until <= :time)"
-        window = {"opens": opens, "opens_until": timestamp(until)}
-        if self.table.try_update(key, window, over, time=time) is None:
-            more = {"opens": Increment(opens)}
-            self.table.try_update(key, more, "#opens_until > :time", time=time)
+        window: Item = {"opens": opens, "opens_until": timestamp(until)}
+        writes = [(window, over), ({"opens": Increment(opens)}, "#opens_until > :time")]
+        if link.opened(now):
+            writes.reverse()
+        for changes, condition in writes:
+            # The other way if its window began or ended meanwhile; neither if it is gone.
+            if self.table.try_update(link_key(link.code), changes, condition, time=timestamp(now)):
+                return
 
 
 def _items(link: Link) -> tuple[Item, Item]:

@@ -183,7 +183,12 @@ class RecordingsTable(Struct, frozen=True):
         return self._note(tombstone, {"expired": False})
 
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
-        settled: Item = {**NEVER_DUE, "owes": [], "ttl": int(forget_at.timestamp())}
+        settled: Item = {
+            **NEVER_DUE,
+            "owes": [],
+            "had_links": None,
+            "ttl": int(forget_at.timestamp()),
+        }
         return self._note(tombstone, settled)
 
     def forget(self, tombstone: Tombstone) -> None:
