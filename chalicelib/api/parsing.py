@@ -60,10 +60,7 @@ def source(request: Request) -> str:
 
 
 def in_path(value: str, name: str) -> str | int:
-    """What the path has: an id in its one form, or what IN_PATH says; InvalidRequest names it.
-
-    A `code` is as it was typed: what is none opens nothing, as every other that is unknown.
-    """
+    """What the path has: an id in its one form, or what IN_PATH says; InvalidRequest names it."""
     if name in IN_PATH:
         other: str | int = _convert(value, IN_PATH[name], whole=name)
         return other

@@ -104,16 +104,8 @@ Sha256 = Annotated[
     Meta(pattern=r"^[0-9a-fA-F]{64}" + _END, description="64 hexadecimal digits."),
 ]
 PartNumber = Annotated[int, Meta(ge=1, le=10_000)]
-# No dot at its beginning, and no slash: it names nothing but what is in one folder.
-WebName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9.-]{0,99}" + _END,
-        description="What a page of this API loads.",
-        examples=["main.js"],
-    ),
-]
-# What stands in a path and is no id.
+WebName = Annotated[str, Meta(description="As a page says it.", examples=["main.js"])]
+# What stands in a path and is no id. A string may be anything there: what is none finds nothing.
 IN_PATH: dict[str, Any] = {
     "number": PartNumber,
     "code": LinkCode,

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from chalicelib.api.web.pages import page as a_page
+from chalicelib.api.web import documents, files
+from tests.support.phone import Phone
 
 Element = tuple[str, dict[str, str]]
 
@@ -51,7 +52,7 @@ class _Page(HTMLParser):
         return [attrs for attrs in self.find("link") if "stylesheet" in attrs.get("rel", "")]
 
 
-DOCS = a_page("docs")
+DOCS = documents.from_cdn()
 PAGE, CONTENT_SECURITY_POLICY = str(DOCS.value), DOCS.headers["Content-Security-Policy"]
 page = _Page(PAGE)
 policy = {
@@ -127,3 +128,24 @@ def test_the_page_can_be_read_by_anybody() -> None:
     assert "width=device-width" in viewport
     assert "maximum-scale" not in viewport
     assert 'href="./openapi.json"' in noscript
+
+
+# Where it is installed
+
+
+def test_a_laptop_has_the_renderer_from_its_own_api(phone: Phone) -> None:
+    shown = phone.get("/docs")
+    assert set(re.findall(r"https?://[^/\"']+", shown.text)) == set()
+    policy = shown.headers["content-security-policy"]
+    assert "script-src 'self' 'sha256-" in policy
+    assert "style-src 'self' 'sha256-" in policy
+    loaded = _Page(shown.text)
+    for attrs in loaded.loaded("script") + loaded.loaded("style"):
+        assert phone.get(_url(attrs)).status == 200
+
+
+def test_where_it_is_not_installed_it_is_the_cdns(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "swagger_ui", lambda: None)
+    assert phone.get("/docs").text == PAGE

@@ -16,8 +16,18 @@ SCRIPT = "sha384-gjRm0bEPMeTmMh5jT2cHccIwCUZSTd8YC+j0d0sXw0MdGEfScduGpSyF3ZSSLkX
 
 def docs() -> Reply:
     """The page, with Swagger UI from here where it is installed: a laptop may be on no network."""
-    if folder := files.swagger_ui():
-        return page("docs", source=f"/web/{folder}", style="", script="")
+    folder = files.swagger_ui()
+    return from_here(folder) if folder else from_cdn()
+
+
+def from_here(folder: str) -> Reply:
+    """The page that loads what this API serves itself."""
+    # No stage is in front of the paths of a laptop's.
+    return page("docs", source=f"/web/{folder}", style="", script="")
+
+
+def from_cdn() -> Reply:
+    """The page that loads one exact version from elsewhere."""
     return page("docs", source=CDN, style=_pinned(STYLE), script=_pinned(SCRIPT))
 
 
