@@ -45,6 +45,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`kid:secret`, several with commas: the first signs, each of them verifies."""
     jwt_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
     """The secret in Secrets Manager that has the keys instead: its name or its ARN."""
+    upload_key_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
+    """The secret that has the key which signs for upload libraries in browsers; without it, none
+    is signed for on AWS."""
     access_token_seconds: Annotated[int, Meta(ge=1, le=LONGEST_ACCESS_TOKEN_SECONDS)] = 900
     refresh_token_days: Annotated[int, Meta(ge=1, le=3650)] = 60
     upload_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600

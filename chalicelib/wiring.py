@@ -21,6 +21,7 @@ from chalicelib.aws.dynamodb.recordings import RecordingsTable
 from chalicelib.aws.dynamodb.shelves import Shelves
 from chalicelib.aws.dynamodb.table import Table
 from chalicelib.aws.email import SesMailer
+from chalicelib.aws.s3.browsers import BrowserKey, KeySecret
 from chalicelib.aws.s3.exports import Exports
 from chalicelib.aws.s3.objects import Bucket
 from chalicelib.aws.s3.parts import Parts
@@ -41,6 +42,7 @@ from chalicelib.core.accounts.tokens import AccessTokens
 from chalicelib.core.ids import link_code, uuid7
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.announcing import Announcing
+from chalicelib.core.recordings.browsers import Browsers
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.deletion import Deletion
 from chalicelib.core.recordings.direct import DirectUploads
@@ -175,6 +177,17 @@ class Services:
     @cached_property
     def upkeep(self) -> Upkeep:
         return Upkeep(self._stores, self.completion, self.deletion, self._clock)
+
+    @cached_property
+    def browsers(self) -> Browsers:
+        secret, client = self.settings.upload_key_secret_id, lambda: self.clients.secretsmanager
+        signer = BrowserKey(
+            self._signer,
+            self.settings.uploads_bucket,
+            KeySecret(client, secret) if secret else None,
+            bool(self.settings.s3_endpoint),
+        )
+        return Browsers(self._stores.recordings, signer, self.sending, self._clock)
 
     @cached_property
     def _multipart(self) -> Multipart:

@@ -25,6 +25,7 @@ DEFAULTS: dict[str, tuple[object, object]] = {
     "recordings_bucket": ("", "rec"),
     "jwt_keys": (None, f"new:{KEY},old:{KEY}"),
     "jwt_secret_id": (None, "recorder-prod-jwt-keys"),
+    "upload_key_secret_id": (None, "arn:aws:secretsmanager:us-east-1:1:secret:upload-key"),
     "access_token_seconds": (900, 60),
     "refresh_token_days": (60, 1),
     "upload_url_seconds": (3600, 604_800),

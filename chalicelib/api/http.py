@@ -69,6 +69,9 @@ class Route(Struct, frozen=True, kw_only=True):
     body_types: tuple[str, ...] = ()
     """The media types of a body that is taken as it is, as bytes."""
     body_optional: bool = False
+    for_library: bool = False
+    """Whether upload libraries call it: a form says nothing, if the body may be left out, and a
+    refusal has an `error` that they look for."""
     query: type[Sent] | None = None
     headers: dict[str, Any] = {}
     """Request headers that the view reads, each with the type of its value; None without it."""
@@ -198,7 +201,9 @@ class Endpoint:
         if route.query:
             arguments["query"] = parsing.query(request, route.query)
         if route.body:
-            arguments["body"] = parsing.body(request, route.body, optional=route.body_optional)
+            arguments["body"] = parsing.body(
+                request, route.body, optional=route.body_optional, or_form=route.for_library
+            )
         if route.body_types:
             arguments["content_type"] = request.headers.get("content-type", "")
             arguments["body"] = parsing.raw_body(request, route.body_types)
@@ -231,7 +236,7 @@ class Endpoint:
         shown = self._shown(error, request)
         if shown:
             return _html(shown, error.status, error.headers)
-        return refuse(error, request)
+        return refuse(error, request, for_library=self.route.for_library)
 
     def _shown(self, value: object, request: Request) -> Reply | None:
         """The page of what there is to say, for whoever wants one of a route that has it."""

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeVar, cast
 
 import msgspec
-from chalice.app import Request
+from chalice.app import MultiDict, Request
 
 from chalicelib.errors import (
     InternalError,
@@ -70,8 +70,8 @@ def in_path(value: str, name: str) -> str | int:
 
 def query(request: Request, kind: type[S]) -> S:
     """The query as a struct; InvalidRequest names a parameter that is wrong or repeated."""
-    given = request.query_params
-    values = {name: given.getlist(name) for name in given} if given else {}
+    given = request.query_params or MultiDict({})
+    values = {name: given.getlist(name) for name in given if name not in kind.ignored}
     for name, listed in values.items():
         if len(listed) > 1 and name not in kind.repeatable:
             raise InvalidRequest("Given more than once", field=name)
@@ -100,10 +100,13 @@ def header(request: Request, name: str, kind: Any) -> Any:
     return None if value is None else _convert(value, kind, whole=name)
 
 
-def body(request: Request, kind: type[S], *, optional: bool) -> S:
-    """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`."""
+def body(request: Request, kind: type[S], *, optional: bool, or_form: bool = False) -> S:
+    """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`.
+
+    One that may be left out may be a form, too (`or_form`), of which nothing is read.
+    """
     raw = _whole(request)
-    if not raw and optional:
+    if optional and (not raw or (or_form and _is_form(request))):
         return kind()
     try:
         return msgspec.json.decode(_with_whole_numbers(raw), type=kind)
@@ -111,6 +114,11 @@ def body(request: Request, kind: type[S], *, optional: bool) -> S:
         raise _invalid(error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
+
+
+def _is_form(request: Request) -> bool:
+    kind = media_types.bare(request.headers.get("content-type", ""))
+    return kind in {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes:

@@ -25,6 +25,7 @@ from chalicelib.models.entities import (
     ObjectVersion,
     Quota,
     Session,
+    SigningPlace,
     StoredObject,
     StoredRecording,
     Tombstone,
@@ -220,6 +221,12 @@ class RecordingStore(Protocol):
 
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
         """Give an upload time until then; None when it is no longer that upload."""
+
+    def count_signature(self, recording: StoredRecording, most: int) -> bool:
+        """Count that something was signed for an upload in parts; False when it was `most` times.
+
+        Or when it is no longer that upload.
+        """
 
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
@@ -425,6 +432,16 @@ class PartStore(Protocol):
 
     def abort(self, key: str, upload_id: str) -> None:
         """Abort one multipart upload; one that is gone already is no error."""
+
+
+class BrowserSigner(Protocol):
+    """Signs what upload libraries in browsers send to the uploads bucket."""
+
+    def place(self, access_key: str | None = None) -> SigningPlace | None:
+        """Where they send to, and with what they are signed; None where nothing is set up.
+
+        By the key of this name, if there is one by now.
+        """
 
 
 class Stores(Struct, frozen=True):

@@ -226,6 +226,13 @@ class SharedRecording(Struct, kw_only=True, frozen=True):
     file_name: str | UnsetType = UNSET
 
 
+class Signature(Struct, kw_only=True, frozen=True):
+    """What an upload library sends along: a signature, and the policy that it is of."""
+
+    signature: str
+    policy: str | UnsetType = UNSET
+
+
 class SignInWay(Struct, kw_only=True, frozen=True):
     """A way to sign in without a password, and the app's names with who provides it."""
 

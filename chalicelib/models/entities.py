@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -242,6 +243,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     """Another upload of it came before this one: it expired, or was to go another way."""
     links_made: int | None = None
     """How many links to it were made, all of them; whoever makes one has counted on no other."""
+    signatures: int | None = None
+    """How many requests of uploads in parts were signed for a browser's library."""
 
     @property
     def upload_name(self) -> str:
@@ -251,7 +254,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     @property
     def may_have_parts(self) -> bool:
         """Whether S3 may have parts of it, be it of an upload that expired."""
-        return self.upload_method == "multipart" or self.begun_again
+        signed = self.signatures is not None
+        return self.upload_method == "multipart" or self.begun_again or signed
 
     def seen(self) -> Recording:
         """The recording as its owner sees it."""
@@ -339,3 +343,26 @@ class ObjectVersion(Struct, frozen=True, kw_only=True):
 
     key: str
     version_id: str
+
+
+class SigningPlace(Struct, frozen=True, kw_only=True):
+    """Where browsers send to, and the key that signs for it."""
+
+    access_key: str
+    """The key's name, which is no secret."""
+    bucket: str
+    netloc: str
+    path: str
+    """What stands in front of a key's slash; empty where the host's name has the bucket."""
+    region: str
+    sign: Callable[[str, str], str]
+    """The signature of a text, in hexadecimal, by the key of a date as `20261128T205139Z`."""
+
+    @property
+    def hosts(self) -> set[str]:
+        """What is taken for the host: the library takes all of the bucket's address for it."""
+        return {self.netloc, self.netloc + self.path}
+
+    def scope(self, date: str) -> str:
+        """What a signature of that date is good for."""
+        return f"{date[:8]}/{self.region}/s3/aws4_request"
