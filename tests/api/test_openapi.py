@@ -212,6 +212,8 @@ def test_what_is_open_is_what_the_contract_marks_open() -> None:
         "GET /blank",
         "GET /s/{code}",
         "GET /docs",
+        "GET /",
+        "GET /web/{folder}/{file}",
     }
 
 
