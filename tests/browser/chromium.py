@@ -96,6 +96,10 @@ class Browser:
         names = ", ".join(given)
         return self._evaluate(f"(async ({{{names}}}) => {{{script}}})({json.dumps(given)})")
 
+    def load(self, script: str) -> None:
+        """Run a whole script, as a developer would in the console: under no page's policy."""
+        self._call("Runtime.evaluate", expression=script)
+
     def until(self, script: str, seconds: float = 20, **given: Any) -> Any:
         """Run it again and again until it returns something; fails with what the page shows."""
         found: list[Any] = []
@@ -149,13 +153,15 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
 
     def offline(self, whether: bool) -> None:
         """Take the network away from this tab, or give it back."""
-        self._call(
-            "Network.emulateNetworkConditions",
-            offline=whether,
-            latency=0,
-            downloadThroughput=-1,
-            uploadThroughput=-1,
-        )
+        self._network(offline=whether)
+
+    def slow(self, upload: int) -> None:
+        """Have it send so many bytes a second."""
+        self._network(uploadThroughput=upload)
+
+    def _network(self, **conditions: Any) -> None:
+        plain = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self._call("Network.emulateNetworkConditions", **{**plain, **conditions})
 
     def look(self, width: int, height: int, *, dark: bool = False) -> None:
         """Be a screen of that size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,19 @@ from tests.support.server import Server, free_port, running
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`make run`, whose access tokens last for seconds, so that they are renewed all the time."""
+    """`make run`; more people sign up than one household has."""
+    yield from _run(tmp_path_factory.mktemp("run") / "log", RECORDER_SIGNUPS_PER_SOURCE="0")
+
+
+@pytest.fixture(scope="session")
+def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`make run`, whose access tokens last for seconds."""
+    yield from _run(tmp_path_factory.mktemp("run") / "log", RECORDER_ACCESS_TOKEN_SECONDS="3")
+
+
+def _run(log: Path, **settings: str) -> Iterator[Server]:
     port = free_port()
-    log = tmp_path_factory.mktemp("run") / "log"
-    short = {"RECORDER_ACCESS_TOKEN_SECONDS": "6", "RECORDER_SIGNUPS_PER_SOURCE": "0"}
-    with running("make", "run", f"PORT={port}", log=log, port=port, environ=short) as started:
+    with running("make", "run", f"PORT={port}", log=log, port=port, environ=settings) as started:
         yield started
 
 

@@ -19,7 +19,7 @@ WAVEFORM_STYLE = "'sha256-XGW/cX2BkTPWNNT3NdyASrPEWZfPnKdPJaJ2aN7R+v8='"
 
 # What is loaded when somebody plays.
 LATER = ("player.js",)
-IN_HTML = ("language", "title", "description", "needs_javascript")
+IN_HTML = ("language", "title", "description", "needs_javascript", "messages")
 
 
 def recorder(root: str, stores: tuple[str, ...]) -> Reply:
