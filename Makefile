@@ -105,7 +105,7 @@ bench: package ## Measure the app beside others that answer the same, for docs/p
 engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
 	@$(BIN)/python -m tests.engines $(ARGS)
 
-browser: $(STAMP) ## Have Chromium do what web apps do, from another origin.
+browser: $(STAMP) ## Have Chromium record, listen and upload. ARGS=--pictures makes docs/pictures anew.
 	@$(BIN)/python -m tests.browser $(ARGS)
 
 format: $(STAMP) ## Format the code, and mend what the linter can.

@@ -1,21 +1,31 @@
-"""`make browser`: has Chromium do what web apps do, where there is one."""
+"""`make browser`: has Chromium do what people and web apps do, where there is one."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-from tests.browser import chromium
+from tests.browser import chromium, npm
 from tests.support import ROOT
+
+# They wait more than they work: for sounds to be recorded, for pages to load.
+AT_ONCE = "3"
 
 
 def main() -> int:
     """Run the tests; 0 also where nothing could be run, which is said."""
     if not chromium.program():
-        sys.stdout.write(f"browser: nothing was run: there is no {' or '.join(chromium.NAMES)}\n")
+        names = " or ".join(chromium.NAMES)
+        sys.stdout.write(
+            f"browser: NOT RUN: there is no {names}; on Debian: apt install chromium\n"
+        )
         return 0
-    command = [sys.executable, "-m", "pytest", "-q", "tests/browser", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    if missing := npm.missing():
+        sys.stdout.write(f"browser: NOT RUN without {' and '.join(missing)}: Uppy and axe\n")
+    command = [sys.executable, "-m", "pytest", "-q", "tests/browser", "--dist", "loadfile"]
+    return subprocess.run(
+        [*command, "--numprocesses", AT_ONCE, *sys.argv[1:]], cwd=ROOT, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

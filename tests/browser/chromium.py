@@ -133,6 +133,10 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def point_nowhere(self) -> None:
+        """Take the mouse away from whatever it is on."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+
     def type(self, name: str, text: str) -> None:
         """Type into the field of this name, in place of what is in it."""
         focus = "found?.focus(); found?.select?.(); return Boolean(found)"

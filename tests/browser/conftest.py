@@ -14,6 +14,11 @@ from tests.browser.chromium import Browser
 from tests.support.server import Server, free_port, running
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make browser ARGS=--pictures` makes the pictures in docs/ anew."""
+    parser.addoption("--pictures", action="store_true")
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`make run`; more people sign up than one household has."""
@@ -28,7 +33,9 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def _run(log: Path, **settings: str) -> Iterator[Server]:
     port = free_port()
-    with running("make", "run", f"PORT={port}", log=log, port=port, environ=settings) as started:
+    # People sign up in each test, and what their passwords cost is tested elsewhere.
+    environ = {"RECORDER_BCRYPT_COST": "4", **settings}
+    with running("make", "run", f"PORT={port}", log=log, port=port, environ=environ) as started:
         yield started
 
 

@@ -104,7 +104,8 @@ class User:
     def __init__(self, url: str) -> None:
         self._url = url
         self._headers: dict[str, str] = {}
-        body = {"email": f"{uuid7()}@example.com", "password": PASSWORD}
+        self.email = f"{uuid7()}@example.com"
+        body = {"email": self.email, "password": PASSWORD}
         answer = self.ask("POST", "/auth/signup", json=body)
         assert answer.status_code == 201, answer.text
         self.token = str(answer.json()["access_token"])

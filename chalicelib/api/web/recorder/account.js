@@ -77,11 +77,17 @@ function forgot(show, typed) {
   ];
 }
 
-/** Everything of the account's, in a dialog. */
+/** Everything of the account's, in a dialog, which is whole when it opens: nothing in it moves. */
 export async function account() {
-  const usage = el("div", { class: "usage" }, el("p", { class: "hint" }, t("loading")));
+  const usage = el("div", { class: "usage" });
   const devices = el("ul", { class: "rows" });
-  const { user } = api.session();
+  const failed = (place) => (error) => place.replaceChildren(el("p", { class: "trouble" }, told(error)));
+  await Promise.all([
+    showUsage(usage).catch(failed(usage)),
+    showDevices(devices).catch(failed(devices)),
+  ]);
+  const { user } = api.session() ?? {};
+  if (!user) return; // Logged out, as was just learned.
   const box = dialog(
     t("account"),
     el("p", { class: "who" }, user.name && el("strong", {}, user.name), el("span", {}, user.email)),
@@ -93,11 +99,6 @@ export async function account() {
     section(t("delete_account"), deletionForm(() => box.close())),
     el("div", { class: "actions" }, el("button", { type: "button", class: "quiet wide", onclick: attempt(() => leave(box)) }, t("log_out"))),
   );
-  const failed = (place) => (error) => place.replaceChildren(el("p", { class: "trouble" }, told(error)));
-  await Promise.all([
-    showUsage(usage).catch(failed(usage)),
-    showDevices(devices).catch(failed(devices)),
-  ]);
 }
 
 const section = (title, ...inside) =>
