@@ -16,10 +16,12 @@ from chalicelib import jobs
 from chalicelib.api.http import Route
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import due, recording_item
+from chalicelib.aws.s3.foreign import check_copies
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
 from tests.conftest import DEEP, LAMBDA
+from tests.core.recordings.test_browsers import Page
 from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.mail import delivered_to, link_for, token_in
@@ -101,6 +103,12 @@ def sending_a_part_again(phone: Phone) -> Ask:
     return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
 
 
+def signing_for_a_browser(phone: Phone) -> Ask:
+    id = phone.announce(SOUND).json["recording"]["id"]
+    page = Page(phone, services()._clock, services().settings)
+    return lambda: page.sign_text(page.beginning(id))
+
+
 def opening_a_link(phone: Phone) -> Ask:
     link = sharing(phone).json["code"]
     return lambda: phone.get(f"/s/{link}", headers={"Accept": "application/json"})
@@ -158,6 +166,7 @@ REQUESTS: dict[str, Prepare] = {
     "GET /recordings/{id}/upload": resuming,
     "GET /recordings/{id}/upload/parts/{number}": sending_a_part_again,
     "DELETE /recordings/{id}/links/{code}": taking_a_link_back,
+    "POST /uploads/sign": signing_for_a_browser,
     "GET /s/{code}": opening_a_link,
     "POST /recordings/{id}/complete": completing,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
@@ -228,8 +237,9 @@ def others(
 
 
 @pytest.fixture
-def cost(faults: Faults) -> Callable[[Prepare], Cost]:
-    """Measures what a request of somebody new takes."""
+def cost(faults: Faults, clients: Clients, settings: Settings) -> Callable[[Prepare], Cost]:
+    """Measures what a request of somebody new takes, once a process has found out about its S3."""
+    check_copies(clients.s3_copying, settings.uploads_bucket, settings.recordings_bucket)
 
     def cost(prepare: Prepare) -> Cost:
         ask = prepare(somebody())
