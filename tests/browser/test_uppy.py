@@ -18,7 +18,7 @@ pytestmark = [
 SMALL, LARGE = 1000, 17 * 1024 * 1024
 PARTS = 3
 # Of an app: how it asks the API, and an id for each recording.
-APP = """
+TOOLS = """
 window.uuid7 = () => {
   const time = Date.now().toString(16).padStart(12, "0");
   return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
@@ -32,6 +32,8 @@ window.api = async (method, path, body) => {
   if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
   return answer.status === 204 ? null : answer.json();
 };
+"""
+APP = """
 window.uppy = example.recorderUppy(api, uuid7);
 window.done = [];
 window.sent = 0;
@@ -60,7 +62,7 @@ class Uploader:
         self.tab.open(self._elsewhere)
         code = npm.example(f"Uppy {self.version}:")
         self.tab.load(npm.bundled(code, f"uppy{self.version}"))
-        self.tab.run(APP, url=self.server.url, token=self.user.token)
+        self.tab.run(TOOLS + APP, url=self.server.url, token=self.user.token)
 
     def add(self, size: int) -> str:
         return str(self.tab.run(ADD, size=size))
