@@ -68,6 +68,7 @@ LinkCode = Annotated[
         examples=["7k2mq-x04bd"],
     ),
 ]
+FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]
