@@ -92,6 +92,11 @@ def uploader(chrome: Browser, elsewhere: str, server: Server, request: Any) -> A
     tab.close()
 
 
+def test_what_an_app_has_to_write_is_short() -> None:
+    for title in ("Uppy 5:", "Uppy 6:", "Fine Uploader"):
+        assert len(npm.example(title).splitlines()) <= 40
+
+
 def test_a_small_file_is_sent_whole(uploader: Uploader) -> None:
     id = uploader.add(SMALL)
     uploader.ends()

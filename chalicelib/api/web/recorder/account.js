@@ -129,25 +129,22 @@ async function showUsage(place) {
 async function showDevices(place) {
   const sessions = await api.sessions();
   place.replaceChildren(
-    ...sessions.map((session) =>
-      el(
+    ...sessions.map(({ id, device, current, last_used_at }) => {
+      const name = device ?? t(current ? "this_device" : "some_device");
+      const hint = current ? device && t("this_device") : t("last_used", { date: date(last_used_at) });
+      const end = attempt(async () => {
+        await api.endSession(id);
+        await showDevices(place);
+        say(t("session_ended"));
+      });
+      return el(
         "li",
         {},
-        el("div", { class: "grow" },
-          el("strong", {}, session.device ?? t("some_device")),
-          el("span", { class: "hint" }, session.current ? t("this_device") : t("last_used", { date: date(session.last_used_at) }))),
-        !session.current &&
-          el("button", {
-            type: "button", class: "quiet",
-            "aria-label": t("end_session", { device: session.device ?? t("some_device") }),
-            onclick: attempt(async () => {
-              await api.endSession(session.id);
-              await showDevices(place);
-              say(t("session_ended"));
-            }),
-          }, t("log_out")),
-      ),
-    ),
+        el("div", { class: "grow" }, el("strong", {}, name), hint && el("span", { class: "hint" }, hint)),
+        !current &&
+          el("button", { type: "button", class: "quiet", "aria-label": t("end_session", { device: name }), onclick: end }, t("log_out")),
+      );
+    }),
   );
 }
 

@@ -327,11 +327,14 @@ export function library() {
     if (waiting.children.length) empty.hidden = true;
   }
 
+  const troubleOf = (code) =>
+    code === "not_found" ? t("deleted_elsewhere") : toldOf(code) ?? t("refused", { code });
+
   function waitingCard(recording, key) {
     const { id, file_name, trouble, size, duration_ms, rescued } = recording;
     const sent = el("progress", { max: size, value: sentOf(id), "aria-label": t("sending_name", { name: file_name }) });
     const state = trouble
-      ? toldOf(trouble) ?? t("refused", { code: trouble })
+      ? troubleOf(trouble)
       : t(navigator.onLine ? (rescued ? "rescued" : "sending") : "waits_for_network");
     return el(
       "li",

@@ -14,7 +14,7 @@ function show() {
   const session = api.session();
   if (session && session.user.id === inside?.user) return;
   // Somebody else logged in, or nobody is: what was being recorded stays on this device, as theirs.
-  inside?.desk.finish();
+  inside?.desk.finish().catch(console.error);
   inside?.library.stop();
   for (const box of document.querySelectorAll("dialog")) box.close();
   inside = session ? home(session.user) : undefined;

@@ -6,6 +6,15 @@ import { canRecord, keepFile, Recording } from "./recording.js";
 
 const BARS = 48;
 const TICK_MS = 80;
+// What a browser says when it gives no microphone, or no space to keep what it hears.
+const REFUSALS = {
+  NotAllowedError: "no_permission",
+  SecurityError: "no_permission",
+  NotFoundError: "no_microphone",
+  NotReadableError: "no_microphone",
+  AbortError: "no_microphone",
+  QuotaExceededError: "device_full",
+};
 
 /** The desk. `busy()` says whether it is recording. */
 export function desk() {
@@ -69,8 +78,8 @@ export function desk() {
       });
     } catch (error) {
       show();
-      trouble.textContent = t(["NotAllowedError", "SecurityError"].includes(error.name) ? "no_permission" : "no_microphone");
-      if (!(error instanceof DOMException)) throw error;
+      trouble.textContent = t(REFUSALS[error.name] ?? "unforeseen");
+      if (!REFUSALS[error.name]) console.error(error);
       return;
     }
     show();
