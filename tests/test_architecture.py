@@ -28,7 +28,10 @@ _APP = {"app", "api", "api.web", "api.http", "api.problems", "jobs", "wiring", *
 # The rooms from top to bottom, those of chalicelib without its name; each with the rooms that its
 # modules may import besides their own. A module is in the last room here that its name begins with.
 HOUSE: dict[str, set[str]] = {
-    "tests": {*_APP, *_CORE, "tests.support", "local", "local.embedded", "ops", "ops.audit"},
+    "tests": {
+        *(*_APP, *_CORE, "tests.support", "local", "local.embedded", "local.in_process"),
+        *("ops", "ops.audit"),
+    },
     "tests.support": {*_APP, "core.ids", "ops.audit", "local.embedded"},
     "benchmarks": _APP,
     "examples": set(),

@@ -60,6 +60,7 @@ Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
+FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
 LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]
 LinkCode = Annotated[
     str,
@@ -68,7 +69,6 @@ LinkCode = Annotated[
         examples=["7k2mq-x04bd"],
     ),
 ]
-FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]
