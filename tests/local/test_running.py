@@ -220,7 +220,7 @@ def test_refusals_carry_cors_headers(server: Server) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "garbage", "\u00e9"], ids=ascii)
-@pytest.mark.parametrize("path", ["/nowhere", "/recordings/", "/recordings/1/2/3/4", "//"])
+@pytest.mark.parametrize("path", ["/nowhere", "/recordings/", "/recordings/1/2/3/4", "//nowhere"])
 def test_a_path_that_is_none_is_a_problem_that_a_web_app_can_read(
     server: Server, path: str, token: str | None
 ) -> None:
