@@ -22,7 +22,7 @@ def main() -> int:
         return 0
     if missing := npm.missing():
         sys.stdout.write(f"browser: NOT RUN without {' and '.join(missing)}: Uppy and axe\n")
-    command = [sys.executable, "-m", "pytest", "-q", "tests/browser", "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", "-q", "tests/browser", "--dist", "loadgroup"]
     return subprocess.run(
         [*command, "--numprocesses", AT_ONCE, *sys.argv[1:]], cwd=ROOT, check=False
     ).returncode

@@ -20,6 +20,7 @@ const lockOf = (id) => `recorder.recording.${id}`;
 const progress = new Map();
 const aborts = new Map();
 const refusals = new Map();
+const watched = new Map();
 let wait = FIRST_WAIT_MS;
 let timer;
 let running = false;
@@ -36,9 +37,21 @@ export async function busyWith(id) {
   });
 }
 
-async function ifNobodyIsBusyWith(id, task) {
+async function ifNobodyIsBusyWith(id, task, otherwise) {
   if (!navigator.locks) return task();
-  return navigator.locks.request(lockOf(id), { ifAvailable: true }, (lock) => (lock ? task() : undefined));
+  return navigator.locks.request(lockOf(id), { ifAvailable: true }, (lock) => (lock ? task() : otherwise()));
+}
+
+/** Sends it as soon as whoever is busy with it no longer is: has finished with it, or died. */
+function whenFree(id, user) {
+  // A tab that nobody looks at may be asleep when its turn comes, and leaves it to the others.
+  if (watched.has(id) || document.visibilityState === "hidden") return;
+  const watching = new AbortController();
+  watched.set(id, watching);
+  navigator.locks
+    .request(lockOf(id), { signal: watching.signal }, () => sendOne(id, user))
+    .then((left) => left && later(), (error) => error.name === "AbortError" || console.error(error))
+    .finally(() => watched.delete(id));
 }
 
 /** Something in the outbox is other than it was: every tab looks, and this one sends. */
@@ -69,13 +82,18 @@ export async function sendAll() {
     again = false;
     const user = api.session()?.user.id;
     for (const { id } of user ? await outbox.all(user).catch(() => []) : []) {
-      left = (await ifNobodyIsBusyWith(id, () => sendOne(id, user))) || left;
+      left = (await ifNobodyIsBusyWith(id, () => sendOne(id, user), () => whenFree(id, user))) || left;
     }
   } while (again);
   running = false;
-  wait = left ? Math.min(wait * 2, LONGEST_WAIT_MS) : FIRST_WAIT_MS;
-  // What another tab was busy with may have been left behind by it: so look now and then.
-  timer = setTimeout(sendAll, left ? wait : LONGEST_WAIT_MS);
+  if (left) later();
+  else wait = FIRST_WAIT_MS;
+}
+
+function later() {
+  clearTimeout(timer);
+  timer = setTimeout(sendAll, wait);
+  wait = Math.min(wait * 2, LONGEST_WAIT_MS);
 }
 
 /** Try at once what had to wait. */
@@ -176,5 +194,8 @@ function note({ kind, id, sent }) {
 
 addEventListener("online", hurry);
 addEventListener("pageshow", hurry);
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && hurry());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") return hurry();
+  for (const watching of watched.values()) watching.abort();
+});
 api.onSession(hurry);
