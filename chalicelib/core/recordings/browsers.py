@@ -113,6 +113,8 @@ class Described(Struct, frozen=True):
         headers = self.headers
         if headers["host"] not in place.hosts or headers["x-amz-date"] != self.date:
             raise _refused("Another host, or two dates", "headers")
+        if not self.path.startswith("/"):
+            raise _refused("Not a path", "headers")
         hashes = headers["x-amz-content-sha256"], self.content
         if len({*hashes}) != 1 or not _SHA256.fullmatch(self.content):
             raise _refused("Two hashes of its content, or none", "headers")
