@@ -78,7 +78,29 @@ def the_account(page: Browser) -> None:
     page.click("Delete account")
 
 
-VIEWS = [entrance, sign_up_form, at_home, recording, a_card, trashed, waiting, the_account]
+def a_shared_recording(page: Browser) -> None:
+    a_card(page)
+    page.open(str(page.run("return document.querySelector('.address').value")))
+    page.shows("Play")
+
+
+def an_own_password(page: Browser) -> None:
+    page.open(f"{page.run('return location.origin')}/auth/password/reset#x")
+    page.shows("Set a new password")
+
+
+VIEWS = [
+    a_shared_recording,
+    an_own_password,
+    entrance,
+    sign_up_form,
+    at_home,
+    recording,
+    a_card,
+    trashed,
+    waiting,
+    the_account,
+]
 
 
 @pytest.mark.parametrize("view", VIEWS)

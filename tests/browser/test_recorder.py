@@ -283,6 +283,18 @@ def test_what_is_deleted_comes_back_or_goes_for_good(listed: Browser) -> None:
     assert listed.run(API + 'return (await api.list("trashed")).recordings') == []
 
 
+def test_who_types_is_not_disturbed_by_what_arrives(listed: Browser) -> None:
+    listed.click("Title, tags, notes")
+    listed.type("Notes", "Half a sen")
+    listed.run(GIVE, size=1000, name="another.mp3", type="audio/mpeg")
+    assert len(arrived(listed, 2)) == 2
+    listed.shows("another.mp3")
+    assert listed.run("return [document.activeElement.name, document.activeElement.value]") == [
+        "notes",
+        "Half a sen",
+    ]
+
+
 # Links
 
 

@@ -8,6 +8,13 @@ import { discard, onSending, retry, sentOf } from "./sending.js";
 const DAY = 86_400;
 const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
 
+/** Has a list show these, and moves none that is there: whoever types in one goes on typing. */
+function arrange(list, wanted) {
+  const stays = new Set(wanted);
+  for (const card of [...list.children]) if (!stays.has(card)) card.remove();
+  wanted.forEach((card, at) => list.children[at] !== card && list.insertBefore(card, list.children[at] ?? null));
+}
+
 export function library() {
   let status = "ready";
   let next = null;
@@ -70,7 +77,7 @@ export function library() {
         ? card
         : cardOf(recording);
     });
-    cards.replaceChildren(...wanted);
+    arrange(cards, wanted);
     more.hidden = !next;
     empty.hidden = wanted.length > 0 || waiting.children.length > 0;
     if (!empty.hidden) showEmpty(icon(status === "ready" ? "wave" : "trash"), t(`empty_${status}`));
@@ -318,12 +325,11 @@ export function library() {
     const kept = user ? (await outbox.all(user)).filter(({ state }) => state === "waiting") : [];
     const there = new Map([...waiting.children].map((card) => [card.dataset.id, card]));
     const key = ({ trouble, rescued }) => `${trouble ?? ""} ${rescued ?? ""}`;
-    waiting.replaceChildren(
-      ...kept.reverse().map((recording) => {
-        const card = there.get(recording.id);
-        return card?.dataset.key === key(recording) ? card : waitingCard(recording, key(recording));
-      }),
-    );
+    const wanted = kept.reverse().map((recording) => {
+      const card = there.get(recording.id);
+      return card?.dataset.key === key(recording) ? card : waitingCard(recording, key(recording));
+    });
+    arrange(waiting, wanted);
     if (waiting.children.length) empty.hidden = true;
   }
 
@@ -379,7 +385,8 @@ export function library() {
   }
 
   onSending((what) => api.session() && heard(what));
-  addEventListener("offline", () => drawWaiting());
+  addEventListener("offline", () => api.session() && drawWaiting());
+  addEventListener("online", () => api.session() && element.isConnected && !next && load().catch(console.error));
   // What other devices did is seen when somebody comes back to this one.
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && api.session() && element.isConnected && !next) load().catch(() => {});

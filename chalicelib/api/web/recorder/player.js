@@ -7,6 +7,7 @@ import { clock, el, icon, iconButton, spokenClock, t, told, say } from "./page.j
 const FETCHED_WHOLE = 24 * 1024 * 1024;
 const SPEEDS = [0.75, 1, 1.25, 1.5, 2];
 const BARS = 400;
+const RENEWED_EVERY_MS = 10_000;
 // With this height the style that wavesurfer makes is the one that the page's policy allows.
 const HEIGHT = 72;
 
@@ -49,6 +50,7 @@ export function player(recording, toggled) {
   let wave;
   let url;
   let stopped = false;
+  let renewedAt = -Infinity;
   const total = () => (Number.isFinite(audio.duration) && audio.duration) || seconds;
   const shown = () => {
     position.max = total() || 1;
@@ -89,6 +91,7 @@ export function player(recording, toggled) {
       audio.onerror = () => reject(new api.Problem(415, { code: "not_playable" }));
     });
     await measured(audio);
+    audio.onerror = renewed;
     position.disabled = false;
     shown();
     draw(known ? peaksOf(known) : whole && drawn(whole));
@@ -101,6 +104,21 @@ export function player(recording, toggled) {
     const made = await waveOf(shape, audio, peaks, total()).catch(console.error);
     if (stopped) made?.destroy();
     else wave = made;
+  }
+
+  /** An address is good for some minutes, and a recording may be longer: another one, and on from there. */
+  async function renewed() {
+    if (stopped || url || performance.now() - renewedAt < RENEWED_EVERY_MS) return;
+    renewedAt = performance.now();
+    const at = audio.currentTime;
+    const playing = !audio.paused;
+    try {
+      audio.src = (await api.find(recording.id)).audio.url;
+      audio.currentTime = at;
+      if (playing) await audio.play();
+    } catch (error) {
+      if (!stopped) say(told(error));
+    }
   }
 
   async function fetched(from) {
