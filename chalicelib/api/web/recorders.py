@@ -45,5 +45,5 @@ def _texts() -> dict[str, str]:
     """Those that stand in the HTML, and all of them for the script, in what cannot end it."""
     texts: dict[str, Any] = json.loads((files.RECORDER / "texts.json").read_text(encoding="utf-8"))
     inside = {name: escape(texts[name]) for name in IN_HTML}
-    everything = json.dumps(texts, ensure_ascii=False).replace("<", "\\u003c")
+    everything = json.dumps(texts, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     return inside | {"texts": everything}
