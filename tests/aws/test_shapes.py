@@ -68,11 +68,11 @@ def test_what_an_earlier_version_left_due_is_moved(audit: audits.Run, clock: Clo
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**37), 10**37) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    max_leaves=5,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES))
+@given(st.dictionaries(st.text(), VALUES, max_size=5))
 def test_what_is_written_is_what_boto3_writes_and_is_read_as_it_was(item: Item) -> None:
     written = to_attributes(item)
 
