@@ -61,6 +61,14 @@ Device = Annotated[
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
 FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
+# Generators make nothing that compiles of a union of an object and an array.
+Conditions = Annotated[
+    list[Any],
+    Meta(
+        max_length=50,
+        description='Each an object with one field, or `["content-length-range", least, most]`.',
+    ),
+]
 LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]
 LinkCode = Annotated[
     str,
