@@ -17,8 +17,8 @@ from chalicelib.api.web.pages import page
 # Of the style that wavesurfer.js makes itself; make browser fails when it is another one.
 WAVEFORM_STYLE = "'sha256-XGW/cX2BkTPWNNT3NdyASrPEWZfPnKdPJaJ2aN7R+v8='"
 
-# What is loaded when somebody plays.
-LATER = ("player.js",)
+# What is loaded when somebody plays, or looks at their account.
+LATER = ("account.js", "player.js")
 IN_HTML = ("language", "title", "description", "needs_javascript", "messages")
 
 
@@ -45,5 +45,7 @@ def _texts() -> dict[str, str]:
     """Those that stand in the HTML, and all of them for the script, in what cannot end it."""
     texts: dict[str, Any] = json.loads((files.RECORDER / "texts.json").read_text(encoding="utf-8"))
     inside = {name: escape(texts[name]) for name in IN_HTML}
-    everything = json.dumps(texts, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    everything = json.dumps(texts, ensure_ascii=False, separators=(",", ":")).replace(
+        "<", "\\u003c"
+    )
     return inside | {"texts": everything}

@@ -1,7 +1,7 @@
 // The page: who is in, and what they see.
 
-import { account, entrance } from "./account.js";
 import * as api from "./api.js";
+import { entrance } from "./entrance.js";
 import { library } from "./library.js";
 import { attempt, el, icon, t } from "./page.js";
 import { desk } from "./recorder.js";
@@ -29,7 +29,7 @@ function home(user) {
   const who = user.name || user.email;
   const button = el(
     "button",
-    { type: "button", class: "who-button", "aria-label": t("account_of", { who }), title: who, onclick: attempt(account) },
+    { type: "button", class: "who-button", "aria-label": t("account_of", { who }), title: who, onclick: attempt(async () => (await import("./account.js")).account()) },
     el("span", { "aria-hidden": "true" }, who.trim().slice(0, 1).toUpperCase() || "·"),
   );
   const element = el(
