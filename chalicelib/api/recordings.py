@@ -22,7 +22,9 @@ blueprint = Blueprint(__name__, tag="Recordings")
 def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
     """One page of recordings, newest first unless `order` is `asc`.
 
-    `next` goes into `after` for the next page; it is null on the last one.
+    `next` goes into `after` for the next page; it is null on the last one. With `q`, `tag`,
+    `recorded_from` or `recorded_to`, both of them inclusive, it is of those alone that are all of
+    this, and may be short, or empty with a `next`.
     """
     return services().library.shelf(caller.user_id, query)
 

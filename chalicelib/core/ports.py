@@ -280,6 +280,20 @@ class ShelfStore(Protocol):
         recordings are large. What cannot be read is left out, and logged; so it is below.
         """
 
+    def search(
+        self,
+        user_id: str,
+        status: Status,
+        matches: Callable[[Recording], bool],
+        limit: int,
+        after: str | None,
+        newest_first: bool,
+    ) -> tuple[list[Recording], str | None]:
+        """Up to `limit` of those that match, among the next megabyte of them, in the same order.
+
+        And the id after which there is more to look at; None when there is none. One call.
+        """
+
     def changed(
         self, user_id: str, limit: int, after: tuple[datetime, str]
     ) -> list[StoredRecording | Tombstone]:

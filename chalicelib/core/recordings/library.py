@@ -8,6 +8,7 @@ from typing import cast
 from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
+from chalicelib.core.recordings.search import EVERYTHING, Wanted
 from chalicelib.errors import NotFound, Unavailable, VersionConflict
 from chalicelib.models.answers import Audio, RecordingPage
 from chalicelib.models.entities import StoredRecording, Tombstone
@@ -31,8 +32,14 @@ class Library(Struct, frozen=True):
         return live(self.stores.recordings, user_id, recording_id)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
-        """A page of one shelf."""
+        """A page of one shelf, or of what is wanted of it; that may be short and yet not the last."""
         after = None if query.after is UNSET else query.after
+        wanted = Wanted.by(query)
+        if wanted != EVERYTHING:
+            recordings, following = self.stores.shelves.search(
+                user_id, query.status, wanted.matches, query.limit, after, query.order == "desc"
+            )
+            return RecordingPage(recordings=recordings, next=following)
         found = self.stores.shelves.page(
             user_id, query.status, query.limit + 1, after, query.order == "desc"
         )
