@@ -36,7 +36,7 @@ help: ## List the targets.
 setup: $(STAMP) ## Make .venv, or bring it up to date. PYTHON=python3.12 chooses which; make clean first.
 	@:
 
-$(STAMP): requirements-uv.txt requirements.txt requirements-dev.txt
+$(STAMP): requirements-uv.txt requirements.txt requirements-layer.txt requirements-dev.txt
 	@python=; for each in $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); do \
 	  if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then python=$$each; break; fi; \
 	done; \
@@ -51,7 +51,7 @@ $(STAMP): requirements-uv.txt requirements.txt requirements-dev.txt
 	@touch $@
 
 requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade, the newest of it.
-	@for each in requirements-uv requirements requirements-dev; do \
+	@for each in requirements-uv requirements requirements-layer requirements-dev; do \
 	  $(PIN) $(ARGS) $$each.in -o $$each.txt || exit 1; \
 	done
 

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.errors import CursorExpired, NotFound, NotReady, VersionConflict
-from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
+from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage, Waveform
 from chalicelib.models.entities import Caller
 from chalicelib.models.fields import IfMatch
 from chalicelib.models.requests import ChangesQuery, DeletionQuery, RecordingChange, ShelfQuery
@@ -56,6 +56,22 @@ def find(caller: Caller, id: str) -> Reply:
     seen = msgspec.structs.asdict(recording.seen())
     playable = PlayableRecording(**seen, audio=library.audio(recording) or UNSET)
     return Reply(playable, headers=_version_header(playable))
+
+
+@blueprint.endpoint(
+    "GET",
+    "/recordings/{id}/waveform",
+    Waveform,
+    raises=(NotFound, NotReady),
+    operation="getWaveform",
+)
+def waveform(caller: Caller, id: str) -> Waveform:
+    """The waveform, as audiowaveform's JSON of version 2 has it.
+
+    It is known seconds after the recording is ready: until then it is `not_ready`, with
+    Retry-After. When the bytes are no sound, it is `not_found`.
+    """
+    return services().library.waveform(caller.user_id, id)
 
 
 @blueprint.endpoint(

@@ -33,6 +33,9 @@ SEARCH_CHARACTERS = 200
 # The block of the combining marks.
 _ACCENT = re.compile("[\u0300-\u036f]")
 
+# What a waveform has at most, so that a screen's width is drawn of two or three each.
+MOST_PAIRS = 2000
+
 # Python's `$` also matches before a final newline, which the lookahead rules out.
 _END = r"$(?!\n)"
 _PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*" + _END

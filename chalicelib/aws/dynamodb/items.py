@@ -51,6 +51,11 @@ def recording_key(user_id: str, recording_id: str) -> Key:
     return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
 
 
+def waveform_key(user_id: str, recording_id: str) -> Key:
+    """Where a recording's waveform stands: beside it, and in none of the indexes."""
+    return {"pk": f"USER#{user_id}", "sk": f"WAVEFORM#{recording_id}"}
+
+
 def export_key(user_id: str) -> Key:
     """Where it stands that a user has an export, which is to be deleted."""
     return {"pk": f"USER#{user_id}", "sk": "EXPORT"}

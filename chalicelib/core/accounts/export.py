@@ -35,10 +35,10 @@ class Exporting(Struct, frozen=True):
     def export(self, account: Account, password: str, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
-        `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
-        the recordings. An upload under way is in it too, without a URL, and what cannot be read as
-        it stands. The URLs are good for RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials,
-        TooManyAttempts.
+        `{"profile": {…}, "recordings": [{…, "download_url"}], "waveforms": {"<id>": {…}}}`, in
+        memory that does not grow with the recordings. An upload under way is in it too, without a
+        URL, and what cannot be read as it stands. The URLs are good for
+        RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials, TooManyAttempts.
         """
         self.passwords.check(account, password, source)
         self.attempts.count("exports_per_day", account.id)
@@ -63,7 +63,12 @@ class Exporting(Struct, frozen=True):
             if not isinstance(each, Tombstone):
                 file.write(separator + encode(self._seen(each)))
                 separator = b",\n"
-        file.write(b"]}\n")
+        file.write(b'],"waveforms":{')
+        separator = b""
+        for recording_id, waveform in self.stores.sounds.waveforms(account.id):
+            file.write(separator + encode(recording_id) + b":" + encode(waveform.seen()))
+            separator = b",\n"
+        file.write(b"}}\n")
 
     def _seen(self, recording: StoredRecording | Unreadable) -> dict[str, object]:
         if isinstance(recording, Unreadable):

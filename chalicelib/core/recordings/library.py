@@ -9,8 +9,8 @@ from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
 from chalicelib.core.recordings.search import EVERYTHING, Wanted
-from chalicelib.errors import NotFound, Unavailable, VersionConflict
-from chalicelib.models.answers import Audio, RecordingPage
+from chalicelib.errors import NotFound, NotReady, Unavailable, VersionConflict
+from chalicelib.models.answers import Audio, RecordingPage, Waveform
 from chalicelib.models.entities import StoredRecording, Tombstone
 from chalicelib.models.fields import Told, rfc3339
 from chalicelib.models.requests import RecordingChange, ShelfQuery
@@ -18,6 +18,10 @@ from chalicelib.settings import Settings
 
 # Each attempt past the first means that another device wrote between our read and our write.
 WRITE_ATTEMPTS = 10
+# When upkeep has somebody listen to a recording that is ready, if S3's event has had nobody.
+LISTENED_TO_BY = timedelta(minutes=5)
+# When to ask again for what is known within seconds.
+SECONDS_TO_LISTEN = 2
 
 
 class Library(Struct, frozen=True):
@@ -32,7 +36,7 @@ class Library(Struct, frozen=True):
         return live(self.stores.recordings, user_id, recording_id)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
-        """A page of one shelf, or of what is wanted of it; that may be short and yet not the last."""
+        """A page of one shelf; of what is wanted of it, one may be short and not the last."""
         after = None if query.after is UNSET else query.after
         wanted = Wanted.by(query)
         if wanted != EVERYTHING:
@@ -46,6 +50,17 @@ class Library(Struct, frozen=True):
         page = found[: query.limit]
         following = page[-1].id if len(found) > query.limit else None
         return RecordingPage(recordings=page, next=following)
+
+    def waveform(self, user_id: str, recording_id: str) -> Waveform:
+        """The waveform of a recording; NotReady until it is known, NotFound when it has none."""
+        standing, waveform = self.stores.sounds.find(user_id, recording_id)
+        if standing is None or isinstance(standing, Tombstone):
+            raise NotFound("There is no such recording")
+        if waveform:
+            return waveform.seen()
+        if standing.sound and not standing.sound.readable:
+            raise NotFound("The recording has no sound that could be read")
+        raise NotReady("Nobody has listened to the recording yet", seconds=SECONDS_TO_LISTEN)
 
     def audio(self, recording: StoredRecording) -> Audio | None:
         """Where the recording plays from now on; None unless it is ready."""

@@ -37,7 +37,7 @@ def kept(phone: Phone, **fields: Any) -> str:
         ("ﾊﾟﾘ", "パリ"),
         ("Café", "cafe\N{COMBINING ACUTE ACCENT}"),
         ("Café", "CAFÉ"),
-        ("Ｍｅｍｏ", "memo"),
+        ("\N{FULLWIDTH LATIN SMALL LETTER M}emo", "memo"),
         ("İstanbul", "istanbul"),
         ("ΣΊΣΥΦΟΣ", "σίσυφος"),
         ("100%_done", "%_"),
