@@ -118,6 +118,7 @@ openapi: $(STAMP) ## Write docs/openapi.json from the code.
 
 deploy: $(STAMP) ## Make or update a stage on AWS. STAGE= says which of .chalice/config.json.
 	@$(BIN)/python ops/provision.py --stage '$(STAGE)' $(ARGS)
+	@$(BIN)/python -m ops.layer --stage '$(STAGE)'
 	@$(BIN)/python -m ops.package --stage '$(STAGE)' --zip-only
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice deploy --stage '$(STAGE)'
 	@$(BIN)/python -m ops.finish --stage '$(STAGE)'

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError
 
+from ops import layer
 from ops.finish import PUBLIC_URL, address
 from ops.policies import name_in_lambda
 from ops.provision import PROVISIONED
@@ -62,6 +63,7 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
         _delete_data(session, outputs)
         stack.delete()
         _delete_logs(session, stage)
+        layer.forget(stage)
         for file in stage.folder.glob(f"policy-{stage.name}-*.json"):
             file.unlink()
         _forget(stage, *PROVISIONED)

@@ -41,7 +41,8 @@ def finish(stage: Stage) -> None:
     session = boto3.session.Session()
     _answer_refusals(session, stage, api["rest_api_id"])
     _throttle(session, stage, api["rest_api_id"])
-    _reserve(session, name_in_lambda("notice", stage.name), stage.limits.notice_at_once)
+    for function, at_once in stage.limits.at_once.items():
+        _reserve(session, name_in_lambda(function, stage.name), at_once)
     dead_letters = Stack(session.client("cloudformation"), stage.stack).outputs()["DeadLettersArn"]
     for job in JOBS:
         _keep_failures(session, name_in_lambda(job, stage.name), dead_letters)

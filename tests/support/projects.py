@@ -15,7 +15,10 @@ OTHERS_SETTINGS = {
     "RECORDER_CORS_ORIGIN": "https://of-the-shell.example.com",
     "RECORDER_UPLOADS_BUCKET": "of-the-shell",
 }
-COPIED = "app.py chalicelib ops .chalice Makefile requirements.txt requirements-dev.txt"
+COPIED = (
+    "app.py chalicelib ops .chalice Makefile "
+    "requirements.txt requirements-layer.txt requirements-dev.txt"
+)
 
 
 def copy_to(folder: Path) -> None:
