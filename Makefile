@@ -28,7 +28,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep listen audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -67,6 +67,9 @@ upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says whi
 
 user: $(STAMP) ## Find a user, suspend, lift or close them, there likewise. ARGS='find WHO'
 	@$(BIN)/python -m local.attach '$(PORT)' ops.users $(ARGS)
+
+listen: $(STAMP) ## Have listened to, there likewise, what this version has not listened to yet.
+	@$(BIN)/python -m local.attach '$(PORT)' ops.listen $(ARGS)
 
 audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)

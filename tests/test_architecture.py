@@ -34,7 +34,15 @@ HOUSE: dict[str, set[str]] = {
         *("app", "api", "api.problems", "wiring", "ops", "local.embedded", "local.schedules"),
         *_GROUND,
     },
-    "ops": {"api.problems", "wiring", "core.accounts", "core.ports", *_AWS, *_GROUND},
+    "ops": {
+        "api.problems",
+        "wiring",
+        "core.accounts",
+        "core.recordings",
+        "core.ports",
+        *_AWS,
+        *_GROUND,
+    },
     "ops.audit": {"wiring", "core.ports", *_AWS, *_GROUND},
     # It alone knows something that is not packaged, which it imports late.
     "app": {"api", "api.problems", "jobs", "models", "settings", "wiring", "local.in_process"},
