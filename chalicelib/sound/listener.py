@@ -76,11 +76,12 @@ def main() -> int:
     except ImportError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the log
         return NO_FFMPEG
-    source = Ranges(order.url, order.etag, order.size, time.monotonic() + order.seconds)
-    try:
-        heard = listen(source, time.monotonic() + order.seconds)
-    except Unreachable:
-        heard = NOTHING
+    until = time.monotonic() + order.seconds
+    with Ranges(order.url, order.etag, order.size, until) as source:
+        try:
+            heard = listen(source, until)
+        except Unreachable:
+            heard = NOTHING
     if source.failure:
         print(source.failure, file=sys.stderr)  # noqa: T201 - for the log
         return UNREACHABLE
@@ -108,7 +109,9 @@ def listen(source: Any, until: float) -> Heard:
             source, "r", options=options, metadata_errors="ignore", io_open=_refuse
         ) as container:
             stream = container.streams.best("audio")
-            if isinstance(stream, av.AudioStream) and stream.codec_context.name in CODECS:
+            # There is none for a codec that FFmpeg has no decoder of.
+            codec = getattr(stream, "codec_context", None)
+            if isinstance(stream, av.AudioStream) and codec and codec.name in CODECS:
                 return _heard(container, stream, head, until)
     return NOTHING
 

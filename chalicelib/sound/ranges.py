@@ -70,6 +70,12 @@ class Ranges(io.RawIOBase):
         self._at += len(part)
         return part
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection:
+            self._connection.close()
+        super().close()
+
     def _block(self, number: int) -> bytes:
         if number in self._blocks:
             self._blocks.move_to_end(number)
