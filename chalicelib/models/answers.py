@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from chalicelib.models.fields import MOST_PAIRS, Instant, RecordingId, Status
+from chalicelib.models.fields import (
+    LARGEST_INTEGER,
+    MOST_PAIRS,
+    Instant,
+    Milliseconds,
+    RecordingId,
+    Status,
+    Word,
+)
 
 
 class Usage(Struct, kw_only=True, frozen=True):
@@ -59,11 +67,11 @@ class Sound(Struct, kw_only=True, frozen=True):
     """What the bytes themselves say: that alone which can be read, if any can."""
 
     readable: bool
-    duration_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
-    container: str | UnsetType = UNSET
-    codec: str | UnsetType = UNSET
-    sample_rate_hz: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    channels: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    duration_ms: Milliseconds | UnsetType = UNSET
+    container: Word | UnsetType = UNSET
+    codec: Word | UnsetType = UNSET
+    sample_rate_hz: Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)] | UnsetType = UNSET
+    channels: Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)] | UnsetType = UNSET
 
 
 class Recording(Struct, kw_only=True, frozen=True):

@@ -149,6 +149,8 @@ IfMatch = Annotated[
         examples=['"3"'],
     ),
 ]
+# What a process says that met hostile bytes: as long as such words are.
+Word = Annotated[str, Meta(max_length=40)]
 # What people say about a recording; None takes it away.
 Told = str | int | datetime | list[str] | None
 UploadMethod = Literal["put", "post", "multipart"]

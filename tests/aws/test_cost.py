@@ -23,6 +23,7 @@ from chalicelib.wiring import services
 from tests.conftest import DEEP, LAMBDA
 from tests.support import shortcut
 from tests.support.faults import Faults
+from tests.support.listening import listen_instantly
 from tests.support.mail import delivered_to, link_for, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
 from tests.support.routes import ROUTES, ask, named
@@ -132,6 +133,17 @@ def noticing(phone: Phone) -> Ask:
     return lambda: jobs.notice(event, LAMBDA)
 
 
+def drawing(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    listen_instantly(phone, id)
+    return lambda: phone.get(f"/recordings/{id}/waveform")
+
+
+def listening(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    return lambda: listen_instantly(phone, id)
+
+
 # The first two words are the route; what follows tells several requests of one apart.
 REQUESTS: dict[str, Prepare] = {
     "POST /auth/signup": signing_up,
@@ -139,6 +151,10 @@ REQUESTS: dict[str, Prepare] = {
     "POST /auth/password/reset": resetting_a_password,
     "GET /recordings": lambda phone: lambda: phone.get("/recordings"),
     "GET /recordings after one": turning_a_page,
+    "GET /recordings by a word": lambda phone: (
+        lambda: phone.get("/recordings", query={"q": "clip"})
+    ),
+    "GET /recordings/{id}/waveform": drawing,
     "GET /recordings/changes": lambda phone: lambda: phone.get("/recordings/changes"),
     "GET /recordings/changes since": going_on_with_the_feed,
     "GET /recordings/{id}/upload": resuming,
@@ -151,6 +167,7 @@ REQUESTS: dict[str, Prepare] = {
     "the job upkeep": upkeep,
     "the job upkeep with an upload to end": upkeep_with_an_upload_to_end,
     "the job notice": noticing,
+    "the job listen": listening,
 }
 
 
