@@ -14,6 +14,7 @@ from chalice.app import Blueprint, Rate
 
 from chalicelib import deadline, telemetry
 from chalicelib.models.entities import Keyed
+from chalicelib.models.fields import EVENT_SOURCE
 from chalicelib.settings import Settings
 from chalicelib.wiring import services, work
 
@@ -37,7 +38,7 @@ def blueprint(settings: Settings) -> Blueprint:
     jobs.on_cw_event(arrival)(notice)
     kept = {
         # S3's, and upkeep's, which tells again of what nobody listened to.
-        "source": ["aws.s3", "recorder"],
+        "source": ["aws.s3", EVENT_SOURCE],
         "detail-type": ["Object Created"],
         "detail": {"bucket": {"name": [settings.recordings_bucket]}},
     }

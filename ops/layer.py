@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -89,7 +90,9 @@ def built(folder: Path) -> Path:
         )
         if ran.returncode:
             raise Refused(f"{PINNED} cannot be installed for Lambda: {ran.stderr.strip()}")
+        # What uv and the wheel leave beside the packages.
         (packages / ".lock").unlink(missing_ok=True)
+        shutil.rmtree(packages / "bin", ignore_errors=True)
         zips.zipped(Path(made), file, IN_LAMBDA)
     return file
 

@@ -12,12 +12,11 @@ from msgspec import Struct
 from chalicelib.aws.clients import our_errors
 from chalicelib.errors import Unavailable
 from chalicelib.models.entities import Keyed
+from chalicelib.models.fields import EVENT_SOURCE
 
 if TYPE_CHECKING:
     from mypy_boto3_events.client import EventBridgeClient
 
-# Whose events they are: S3's have another source, which is AWS's alone.
-SOURCE = "recorder"
 # EventBridge's own limit for one PutEvents.
 TOLD_AT_ONCE = 10
 
@@ -35,7 +34,7 @@ class EventBus(Struct, frozen=True):
                 answer = self.client().put_events(
                     Entries=[
                         {
-                            "Source": SOURCE,
+                            "Source": EVENT_SOURCE,
                             "DetailType": "Object Created",
                             "Detail": self._detail(recording.key),
                         }
