@@ -102,6 +102,9 @@ class Upkeep(Struct, frozen=True):
             elif (place := random.randrange(seen[due.user_id])) < share:  # noqa: S311
                 mine[place] = due
         chosen = [due for mine in taken.values() for due in mine]
+        # What goes with its account is nothing else's any more.
+        going = {due.key for due in chosen if due.closed}
+        chosen = [due for due in chosen if due.closed or due.key not in going]
         random.shuffle(chosen)
         return chosen
 

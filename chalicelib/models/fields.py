@@ -152,7 +152,7 @@ IfMatch = Annotated[
 ]
 # What a process says that met hostile bytes: as long as such words are.
 Word = Annotated[str, Meta(max_length=40)]
-# Whose events they are that the app puts on the bus; AWS's own have names that nobody else may take.
+# Whose events they are that the app puts on the bus; AWS's own have names that are theirs alone.
 EVENT_SOURCE = "recorder"
 # What people say about a recording; None takes it away.
 Told = str | int | datetime | list[str] | None
