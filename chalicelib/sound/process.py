@@ -20,7 +20,7 @@ from chalicelib.sound import listener
 log = logging.getLogger(__name__)
 
 # What it may take to start and to end, besides the time that it is given to listen.
-SECONDS_BESIDE = 10
+SECONDS_BESIDE = 30
 # As much of what it complains of as goes into the log.
 SAID_BYTES = 2000
 

@@ -148,6 +148,7 @@ class RecordingsTable(Struct, frozen=True):
         trashed = {
             **_on(recording, "trashed"),
             **due(recording.id, purge_at),
+            "postponed": None,
             "purge_at": timestamp(purge_at),
         }
         return self._change(_key(recording), now, trashed, UNCHANGED, **_read(recording))

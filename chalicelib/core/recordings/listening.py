@@ -21,9 +21,9 @@ LISTENER = 1
 # S3 tells of a copy before it is noted that the recording is ready: so long that is waited for. A
 # phone whose completion fails in between comes back later, and upkeep has it listened to.
 PAUSES = 0.1, 0.2, 0.4, 0.8, 1.6, 3.2
-# How long may be listened, by the bytes. The slowest that a recorder makes, Opus at 6 kbit/s, takes
-# a fifth of that, and what was made to take long takes no longer.
-SECONDS_AT_LEAST = 20
+# How long may be listened, by the bytes, on a machine that may have much else to do. The slowest
+# that a recorder makes, Opus at 6 kbit/s, takes a fifth; what was made to take long takes no more.
+SECONDS_AT_LEAST = 60
 SECONDS_PER_BYTE = 10 / 1_000_000
 # The longest that Lambda lets any function run, less what is left for what follows.
 SECONDS_AT_MOST = 840
@@ -59,6 +59,8 @@ class Listening(Struct, frozen=True):
             SECONDS_AT_MOST,
             deadline.seconds_left() - SECONDS_TO_NOTE,
         )
+        if seconds < SECONDS_AT_LEAST:
+            raise Unavailable("There is no time left to listen")
         url = self.stores.audio.sign_get(recording, int(seconds) + SECONDS_BEYOND)
         self._note(recording, waveform, self.ear.hear(url, kept, seconds))
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from chalicelib import wiring
+from chalicelib import deadline, wiring
 from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.core.recordings import listening
 from chalicelib.errors import RecorderError
@@ -385,6 +385,14 @@ def test_a_newer_listener_that_hears_the_same_tells_nobody(
 
     assert phone.seen(id) == before
     assert find(phone, id)["listener"] == 7
+
+
+def test_without_time_to_listen_nothing_is_taken_for_unreadable(phone: Phone) -> None:
+    id = phone.upload(SOUND)
+    with pytest.raises(RecorderError, match="no time left"), deadline.within(60):
+        listen_instantly(phone, id, SILENCE)
+
+    assert "sound" not in phone.seen(id)
 
 
 def test_bytes_that_cannot_be_had_are_not_taken_for_unreadable(
