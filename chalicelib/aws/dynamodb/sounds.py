@@ -46,6 +46,10 @@ class SoundsTable(Struct, frozen=True):
             raise InternalError("What stands under this id cannot be read")
         return standing, msgspec.convert(waveform, Waveform) if waveform else None
 
+    def waveform(self, recording: StoredRecording) -> Waveform | None:
+        item = self.table.get(waveform_key(recording.user_id, recording.id))
+        return msgspec.convert(item, Waveform) if item else None
+
     def note(self, recording: StoredRecording, heard: Heard, listener: int, now: datetime) -> bool:
         changes = to_fields({"sound": heard.sound}) | news(recording.id, now)
         return self._note(recording, changes, heard, listener)

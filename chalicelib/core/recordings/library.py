@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -9,9 +10,9 @@ from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
 from chalicelib.core.recordings.search import EVERYTHING, Wanted
-from chalicelib.errors import NotFound, NotReady, Unavailable, VersionConflict
+from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable, VersionConflict
 from chalicelib.models.answers import Audio, RecordingPage, Waveform
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.entities import Standing, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import Told, rfc3339
 from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
@@ -31,9 +32,9 @@ class Library(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def find(self, user_id: str, recording_id: str) -> StoredRecording:
-        """A recording of this user's; NotFound, also once it is deleted."""
-        return live(self.stores.recordings, user_id, recording_id)
+    def find(self, standing: Standing | None) -> StoredRecording:
+        """The recording that a call names; NotFound, also once it is deleted."""
+        return found(standing)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
         """A page of one shelf; of what is wanted of it, one may be short and not the last."""
@@ -51,16 +52,17 @@ class Library(Struct, frozen=True):
         following = page[-1].id if len(found) > query.limit else None
         return RecordingPage(recordings=page, next=following)
 
-    def waveform(self, user_id: str, recording_id: str) -> Waveform:
+    def waveform(self, standing: Standing | None) -> Waveform:
         """The waveform of a recording; NotReady until it is known, NotFound when it has none."""
-        standing, waveform = self.stores.sounds.find(user_id, recording_id)
-        if standing is None or isinstance(standing, Tombstone):
-            raise NotFound("There is no such recording")
-        if waveform:
-            return waveform.seen()
-        if standing.sound and not standing.sound.readable:
+        recording = found(standing)
+        if not recording.sound:
+            raise NotReady("Nobody has listened to the recording yet", seconds=SECONDS_TO_LISTEN)
+        waveform = None
+        if recording.sound.readable:
+            waveform = self.stores.sounds.waveform(recording)
+        if not waveform:
             raise NotFound("The recording has no sound that could be read")
-        raise NotReady("Nobody has listened to the recording yet", seconds=SECONDS_TO_LISTEN)
+        return waveform.seen()
 
     def audio(self, recording: StoredRecording) -> Audio | None:
         """Where the recording plays from now on; None unless it is ready."""
@@ -93,7 +95,7 @@ class Library(Struct, frozen=True):
             ):
                 return revised
             # What stands there now may have been announced since.
-            recording = self.find(user_id, recording_id)
+            recording = live(self.stores.recordings, user_id, recording_id)
             check_version(recording, version)
             if not changes:
                 return recording
@@ -107,10 +109,25 @@ def end_of_url(now: datetime, seconds: int) -> str:
 
 def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:
     """The recording under an id; NotFound when there is none, or only a tombstone."""
-    recording = recordings.find(user_id, recording_id)
-    if recording is None or isinstance(recording, Tombstone):
+    return found(recordings.find(user_id, recording_id))
+
+
+def found(standing: Standing | None) -> StoredRecording:
+    """What stands under an id, if it is a recording; NotFound."""
+    if standing is None or isinstance(standing, Tombstone):
         raise NotFound("There is no such recording")
-    return recording
+    if isinstance(standing, Unreadable):
+        raise InternalError("What stands under this id cannot be read")
+    return standing
+
+
+def seen_anew(recordings: RecordingStore, standing: Standing | None) -> Iterator[Standing | None]:
+    """What stands under an id: as the call found it, and for each further attempt anew."""
+    yield standing
+    for _ in range(WRITE_ATTEMPTS - 1):
+        if standing:
+            standing = recordings.find(standing.user_id, standing.id)
+        yield standing
 
 
 def check_version(recording: StoredRecording, version: int | None) -> None:

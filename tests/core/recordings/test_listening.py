@@ -11,6 +11,7 @@ import pytest
 
 from chalicelib import deadline, wiring
 from chalicelib.aws.dynamodb.items import Item, account_key
+from chalicelib.core.accounts import export
 from chalicelib.core.recordings import listening
 from chalicelib.errors import RecorderError
 from chalicelib.models.entities import Heard, StoredObject
@@ -138,7 +139,8 @@ def test_a_waveform_takes_two_calls(phone: Phone, faults: Faults) -> None:
     id = phone.upload(SOUND)
     listen_instantly(phone, id)
 
-    assert faults.calls_of(lambda: drawn(phone, id)) == ["dynamodb.BatchGetItem"] * 2
+    calls = faults.calls_of(lambda: drawn(phone, id))
+    assert calls == ["dynamodb.BatchGetItem", "dynamodb.GetItem"]
 
 
 def test_a_list_does_not_grow_by_it(phone: Phone, find: Find) -> None:
@@ -206,6 +208,16 @@ def test_an_export_has_the_waveforms(phone: Phone) -> None:
     exported = httpx.get(phone.export().json["url"], verify=NO_TLS).json()
     assert exported["waveforms"] == dict.fromkeys(ids, WAVEFORM)
     assert [each["sound"] for each in exported["recordings"]] == [SAID, SAID]
+
+
+def test_an_export_that_would_take_too_long_leaves_the_waveforms_out(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen_instantly(phone, phone.upload(SOUND))
+    monkeypatch.setattr(export, "MOST_DRAWN", 0)
+
+    exported = httpx.get(phone.export().json["url"], verify=NO_TLS).json()
+    assert (exported["waveforms"], len(exported["recordings"])) == (None, 1)
 
 
 # Once, whenever.
