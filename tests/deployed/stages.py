@@ -1,0 +1,196 @@
+"""A stage, deployed one of the two ways that docs/operations.md names, from a copy of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.policies import GRANTS, name_in_lambda
+from tests.deployed.emulator import ACCOUNT, REGION, Emulator, Identity
+from tests.deployed.people import as_json
+from tests.support import projects
+
+STAGE = "dev"
+STACK = f"recorder-{STAGE}"
+ARTIFACTS = "artifacts"
+FUNCTIONS = {function: name_in_lambda(function, STAGE) for function in GRANTS}
+SENDER = "recorder@example.com"
+# Retention, a longer one than a test's second, is not waited for; these are.
+DEPLOYED_SECONDS = 120
+
+
+class Failed(AssertionError):
+    """Something was not as it has to be."""
+
+
+@dataclass
+class Stage:
+    """A stage on the emulator, and the project that it is deployed from."""
+
+    emulator: Emulator
+    folder: Path
+
+    def make_project(self, **variables: str) -> None:
+        """Have a project, with these settings besides those that are committed."""
+        projects.copy_to(self.folder)
+        self.set({"RECORDER_MAIL_FROM": SENDER, **variables})
+        self.emulator.client("sesv2").create_email_identity(EmailIdentity=SENDER)
+
+    def set(self, variables: dict[str, str]) -> None:
+        """Set variables of the stage, as an operator does."""
+        file = self.folder / ".chalice" / "config.json"
+        config = json.loads(file.read_text())
+        stage = config["stages"][STAGE]
+        stage["environment_variables"] = stage["environment_variables"] | variables
+        file.write_text(json.dumps(config, indent=2))
+
+    def make(self, target: str, typed: str = "", **variables: str) -> str:
+        """Run `make TARGET` as root, and answer what it asks; what it printed."""
+        environ, given = self.emulator.environment(), {"STAGE": STAGE} | variables
+        ran = projects.make_with(environ, self.folder, target, given, typed)
+        if ran.returncode:
+            raise Failed(f"make {target}: {ran.returncode}\n{ran.stdout}{ran.stderr}")
+        return ran.stdout
+
+    def run(self, *module: str, identity: Identity | None = None) -> subprocess.CompletedProcess[str]:
+        """Run an operator's command, as somebody, with the stage's variables in its environment."""
+        return subprocess.run(
+            [sys.executable, "-m", *module],
+            cwd=self.folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "RECORDER_BACKEND": "aws",
+                **self.variables(),
+                **self.emulator.environment(identity),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def variables(self, function: str = "deliver_mail") -> dict[str, str]:
+        """What a function is told, of all the most: it alone knows where links begin."""
+        configured = self.emulator.client("lambda").get_function_configuration(
+            FunctionName=FUNCTIONS[function]
+        )
+        told: dict[str, str] = configured["Environment"]["Variables"]
+        return told
+
+    @property
+    def api_id(self) -> str:
+        """The API's; Failed unless there is exactly one."""
+        there = self.emulator.client("apigateway").get_rest_apis()["items"]
+        if len(there) != 1:
+            raise Failed(f"There are {len(there)} APIs")
+        return str(there[0]["id"])
+
+    @property
+    def url(self) -> str:
+        """Where the API is, for who is on this machine."""
+        return f"{self.emulator.url}/_aws/execute-api/{self.api_id}/{STAGE}"
+
+    @property
+    def public_url(self) -> str:
+        """Where it would be on AWS, as its mails say."""
+        return f"https://{self.api_id}.execute-api.{REGION}.amazonaws.com/{STAGE}"
+
+    def package(self) -> None:
+        """Package, and send it, as `aws cloudformation package` does."""
+        self.make("package")
+        s3 = self.emulator.client("s3")
+        if ARTIFACTS not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
+            s3.create_bucket(Bucket=ARTIFACTS)
+        code = (self.folder / "out" / "deployment.zip").read_bytes()
+        key = f"{time.time_ns()}.zip"
+        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=code)
+        self.template = json.loads((self.folder / "out" / "sam.json").read_text())
+        for resource in self.template["Resources"].values():
+            if resource["Type"] == "AWS::Serverless::Function":
+                resource["Properties"]["CodeUri"] = f"s3://{ARTIFACTS}/{key}"
+
+    def deploy_package(self) -> list[str]:
+        """Deploy it, as `aws cloudformation deploy` does; what changed."""
+        s3, client = (self.emulator.client(name) for name in ("s3", "cloudformation"))
+        s3.put_object(Bucket=ARTIFACTS, Key="template.json", Body=json.dumps(self.template))
+        stacks = [each["StackName"] for each in client.describe_stacks()["Stacks"]]
+        name = f"deploy-{time.time_ns()}"
+        client.create_change_set(
+            StackName=STACK,
+            ChangeSetName=name,
+            ChangeSetType="UPDATE" if STACK in stacks else "CREATE",
+            TemplateURL=f"https://s3.{REGION}.amazonaws.com/{ARTIFACTS}/template.json",
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        change_set = self._until(
+            lambda: client.describe_change_set(StackName=STACK, ChangeSetName=name), "Status"
+        )
+        if change_set["Status"] == "FAILED":
+            if "didn't contain changes" in change_set["StatusReason"]:
+                return []
+            raise Failed(f"The change set: {change_set['StatusReason']}")
+        client.execute_change_set(StackName=STACK, ChangeSetName=name)
+        stack = self._until(
+            lambda: client.describe_stacks(StackName=STACK)["Stacks"][0], "StackStatus"
+        )
+        if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+            events = client.describe_stack_events(StackName=STACK)["StackEvents"]
+            why = [each.get("ResourceStatusReason") for each in events]
+            raise Failed(f"The stack is {stack['StackStatus']}: {[each for each in why if each]}")
+        return [each["ResourceChange"]["LogicalResourceId"] for each in change_set["Changes"]]
+
+    def policy(self, function: str) -> Any:
+        """The one policy of a function's role."""
+        iam, role = self.emulator.client("iam"), self.role(function)
+        [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+
+    def set_policy(self, function: str, document: Any) -> None:
+        """Have a function's role have another one."""
+        iam, role = self.emulator.client("iam"), self.role(function)
+        [name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+
+    def role(self, function: str) -> str:
+        """The name of a function's role."""
+        client = self.emulator.client("lambda")
+        found = client.get_function_configuration(FunctionName=FUNCTIONS[function])["Role"]
+        return str(found).rpartition("/")[2]
+
+    def logged(self, function: str) -> list[Any]:
+        """What a function logged, oldest first: each line of it that is JSON."""
+        pages = self.emulator.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=f"/aws/lambda/{FUNCTIONS[function]}")
+        return [
+            line
+            for page in found
+            for event in page["events"]
+            for line in as_json(event["message"])
+        ]
+
+    def faults(self) -> list[str]:
+        """What the functions say went wrong."""
+        return [
+            f"{function}: {line.get('route', '')} {line.get('error', line.get('message'))}"
+            for function in FUNCTIONS
+            for line in self.logged(function)
+            if line.get("level") in {"WARNING", "ERROR"}
+        ]
+
+    @staticmethod
+    def _until(look: Any, status: str) -> Any:
+        """What there is when its status is no passing one any more."""
+        deadline = time.monotonic() + DEPLOYED_SECONDS
+        while True:
+            found = look()
+            if not found[status].endswith(("_IN_PROGRESS", "_PENDING")):
+                return found
+            if time.monotonic() > deadline:
+                raise Failed(f"It is still {found[status]}")
+            time.sleep(0.2)
