@@ -104,7 +104,7 @@ class Deployed:
         """Run an operator's command, of somebody who has these rights alone; what it said."""
         name = re.sub(r"\W+", "-", f"{time.time_ns()} {' '.join(module)}")[:60]
         identity = operators.make(self.stage.emulator, name, rights)
-        ran = self.stage.run(*module, identity=identity)
+        ran = self.stage.run(identity, *module)
         told = f"{' '.join(module)}: {ran.returncode}\n{ran.stdout}{ran.stderr}"
         assert ran.returncode == expected, told
         return ran.stdout, ran.stderr
@@ -236,7 +236,7 @@ def an_operator_finds_suspends_and_lifts_a_user(on: Deployed) -> None:
     on.command("ops.users", "lift", me.id, rights=rights)
     assert me.ask("GET", "/me")["email"] == me.email
     acts = [each for each in on.stage.logged("api_handler") if each.get("action")]
-    assert [each["action"] for each in acts if each["user"] == me.id] == ["suspend", "lift"], acts
+    assert [each["action"] for each in acts if each["user"] == me.id] == ["find", "suspend", "lift"]
 
 
 @step

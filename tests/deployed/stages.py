@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ops.policies import GRANTS, name_in_lambda
+from ops.stacks import EMPTY
 from tests.deployed.emulator import ACCOUNT, REGION, Emulator, Identity
 from tests.deployed.people import as_json
 from tests.support import projects
@@ -35,9 +37,12 @@ class Stage:
 
     emulator: Emulator
     folder: Path
+    parameters: list[str] = field(default_factory=list)
+    """Those of the template that was packaged last."""
 
     def make_project(self, **variables: str) -> None:
         """Have a project, with these settings besides those that are committed."""
+        self.folder.mkdir()
         projects.copy_to(self.folder)
         self.set({"RECORDER_MAIL_FROM": SENDER, **variables})
         self.emulator.client("sesv2").create_email_identity(EmailIdentity=SENDER)
@@ -50,15 +55,44 @@ class Stage:
         stage["environment_variables"] = stage["environment_variables"] | variables
         file.write_text(json.dumps(config, indent=2))
 
+    def set_limits(self, limits: dict[str, int]) -> None:
+        """Set limits of the stage, as an operator does."""
+        file = self.folder / ".chalice" / "config.json"
+        config = json.loads(file.read_text())
+        config["stages"][STAGE]["limits"] |= limits
+        file.write_text(json.dumps(config, indent=2))
+
     def make(self, target: str, typed: str = "", **variables: str) -> str:
         """Run `make TARGET` as root, and answer what it asks; what it printed."""
-        environ, given = self.emulator.environment(), {"STAGE": STAGE} | variables
-        ran = projects.make_with(environ, self.folder, target, given, typed)
+        ran = self._make(target, typed, variables)
         if ran.returncode:
             raise Failed(f"make {target}: {ran.returncode}\n{ran.stdout}{ran.stderr}")
         return ran.stdout
 
-    def run(self, *module: str, identity: Identity | None = None) -> subprocess.CompletedProcess[str]:
+    def refused(self, target: str, typed: str = "", **variables: str) -> str:
+        """Run `make TARGET`, which has to fail; why it says that it did."""
+        ran = self._make(target, typed, variables)
+        if not ran.returncode:
+            raise Failed(f"make {target} did it\n{ran.stdout}{ran.stderr}")
+        return ran.stderr
+
+    def restart(self) -> None:
+        """Have each function be run by new processes, as when it is deployed again."""
+        client = self.emulator.client("lambda")
+        for name in FUNCTIONS.values():
+            told = client.get_function_configuration(FunctionName=name)["Environment"]
+            told["Variables"]["RESTARTED"] = str(time.time_ns())
+            client.update_function_configuration(FunctionName=name, Environment=told)
+
+    def _make(
+        self, target: str, typed: str, variables: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        given = {"STAGE": STAGE} | variables
+        return projects.make_with(
+            self.emulator.environment(), self.folder, target, given, typed
+        )
+
+    def run(self, identity: Identity, *module: str) -> subprocess.CompletedProcess[str]:
         """Run an operator's command, as somebody, with the stage's variables in its environment."""
         return subprocess.run(
             [sys.executable, "-m", *module],
@@ -68,7 +102,7 @@ class Stage:
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "RECORDER_BACKEND": "aws",
                 **self.variables(),
-                **self.emulator.environment(identity),
+                **self.emulator.environment_as_on_aws(identity),
             },
             capture_output=True,
             text=True,
@@ -108,31 +142,35 @@ class Stage:
         if ARTIFACTS not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=ARTIFACTS)
         code = (self.folder / "out" / "deployment.zip").read_bytes()
-        key = f"{time.time_ns()}.zip"
+        # By its content: the same code is the same place, and no change.
+        key = hashlib.sha256(code).hexdigest()
         s3.put_object(Bucket=ARTIFACTS, Key=key, Body=code)
-        self.template = json.loads((self.folder / "out" / "sam.json").read_text())
-        for resource in self.template["Resources"].values():
+        template = json.loads((self.folder / "out" / "sam.json").read_text())
+        for resource in template["Resources"].values():
             if resource["Type"] == "AWS::Serverless::Function":
                 resource["Properties"]["CodeUri"] = f"s3://{ARTIFACTS}/{key}"
+        s3.put_object(Bucket=ARTIFACTS, Key="template.json", Body=json.dumps(template))
+        self.parameters = list(template["Parameters"])
 
     def deploy_package(self) -> list[str]:
-        """Deploy it, as `aws cloudformation deploy` does; what changed."""
-        s3, client = (self.emulator.client(name) for name in ("s3", "cloudformation"))
-        s3.put_object(Bucket=ARTIFACTS, Key="template.json", Body=json.dumps(self.template))
-        stacks = [each["StackName"] for each in client.describe_stacks()["Stacks"]]
-        name = f"deploy-{time.time_ns()}"
+        """Deploy it, as `aws cloudformation deploy` does; the resources that changed."""
+        client, name = self.emulator.client("cloudformation"), f"deploy-{time.time_ns()}"
+        is_there = STACK in [each["StackName"] for each in client.describe_stacks()["Stacks"]]
+        # That command keeps what a stack's parameters are, whatever their defaults have become.
+        kept = [{"ParameterKey": each, "UsePreviousValue": True} for each in self.parameters]
         client.create_change_set(
             StackName=STACK,
             ChangeSetName=name,
-            ChangeSetType="UPDATE" if STACK in stacks else "CREATE",
+            ChangeSetType="UPDATE" if is_there else "CREATE",
             TemplateURL=f"https://s3.{REGION}.amazonaws.com/{ARTIFACTS}/template.json",
+            Parameters=kept if is_there else [],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         change_set = self._until(
             lambda: client.describe_change_set(StackName=STACK, ChangeSetName=name), "Status"
         )
         if change_set["Status"] == "FAILED":
-            if "didn't contain changes" in change_set["StatusReason"]:
+            if any(words in change_set["StatusReason"] for words in EMPTY):
                 return []
             raise Failed(f"The change set: {change_set['StatusReason']}")
         client.execute_change_set(StackName=STACK, ChangeSetName=name)
