@@ -26,6 +26,7 @@ def check() -> None:
         sys.exit(f"chalice {under_way.info_name}: {refusal}")
     if not provisioned:
         sys.exit(
-            f"chalice {under_way.info_name}: {name} was never provisioned, so do that first: python "
-            f"ops/provision.py --stage {name}. {INSTEAD[under_way.info_name]} STAGE={name} does it all"
+            f"chalice {under_way.info_name}: {name} was never provisioned, so do that first: "
+            f"python ops/provision.py --stage {name}. "
+            f"{INSTEAD[under_way.info_name]} STAGE={name} does it all"
         )

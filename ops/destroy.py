@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from ops.finish import PUBLIC_URL, address
 from ops.policies import name_in_lambda
 from ops.provision import PROVISIONED
-from ops.record import check_functions, check_way, drop_half_made, drop_what_is_gone
+from ops.record import check_functions, check_way, drop_what_is_gone
 from ops.stacks import Stack, typed
 from ops.stages import ROOT, Refused, Stage, carry_out
 
@@ -58,7 +58,6 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
         raise Refused("nothing was changed")
     _forget_the_address(stage)
     drop_what_is_gone(session, stage)
-    drop_half_made(session, stage)
     try:
         _delete_what_chalice_made(stage)
     finally:

@@ -11,13 +11,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.deployed import emulator
-from tests.deployed.again import BY_A_PIPELINE
+from tests.deployed import emulator, grants
+from tests.deployed.again import BY_A_PIPELINE, BY_CHALICE
 from tests.deployed.jobs import JOBS, Deployed
 from tests.deployed.main_job import MAIN_JOB, Job, told
 from tests.deployed.people import Api
 from tests.deployed.stages import Stage
-from tests.deployed.steps import say
+from tests.deployed.steps import Steps, say
 
 
 def main() -> int:
@@ -34,29 +34,46 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, emulator.running(Path(folder)) as aws:
         stage = Stage(aws, Path(folder, "project"))
         stage.make_project()
-        failed = by_a_pipeline(stage)
+        if given.chalice:
+            failed = by_chalice(stage)
+        elif given.grants:
+            failed = grants.take_away_each(by_a_pipeline(stage))
+        else:
+            failed = drive(by_a_pipeline(stage), BY_A_PIPELINE)
     say(f"\ndeployed: {len(failed)} failed, in {time.monotonic() - began:.0f} s")
     for fact in failed:
         say(f"  {fact}")
     return 1 if failed else 0
 
 
-def by_a_pipeline(stage: Stage) -> list[str]:
-    """Deploy as a pipeline does, and drive all of it."""
+def by_a_pipeline(stage: Stage) -> Deployed:
+    """Deploy as a pipeline does."""
     began = time.monotonic()
     stage.package()
     stage.deploy_package()
     say(f"Deployed by a pipeline, in {time.monotonic() - began:.1f} s")
-    api = Api(stage.url, stage.emulator.trust)
-    job, on = Job(api), Deployed(stage, api)
+    return Deployed(stage, Api(stage.url, stage.emulator.trust))
+
+
+def by_chalice(stage: Stage) -> list[str]:
+    """Deploy as `make deploy` does, and drive what differs; the main job is the same."""
+    began = time.monotonic()
+    stage.make("deploy")
+    say(f"Deployed by make deploy, in {time.monotonic() - began:.1f} s")
+    return drive(Deployed(stage, Api(stage.url, stage.emulator.trust)), BY_CHALICE)
+
+
+def drive(on: Deployed, again: Steps[Deployed]) -> list[str]:
+    """Drive all of it; what failed."""
+    job = Job(on.api)
     failed = MAIN_JOB.drive(job)
     told(job)
     failed += JOBS.drive(on)
     if failed:
         say("\nWhat the functions say")
-        for fault in stage.faults():
+        for fault in on.stage.faults():
             say(f"  {fault[-2000:]}")
-    return failed + BY_A_PIPELINE.drive(on)
+    return failed + again.drive(on)
 
 
 if __name__ == "__main__":

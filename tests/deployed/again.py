@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+from botocore.exceptions import ClientError
+
 from tests.deployed import operators
-from tests.deployed.jobs import RECORDINGS, Deployed
-from tests.deployed.people import Person, noise
-from tests.deployed.stages import FUNCTIONS, STACK, STAGE
+from tests.deployed.jobs import RECORDINGS, UPLOADS, Deployed
+from tests.deployed.people import Api, Person, noise
+from tests.deployed.stages import FUNCTIONS, STACK, STAGE, Failed
 from tests.deployed.steps import Steps
 
 TRASH_DAYS = 9
@@ -77,3 +80,64 @@ def a_deleted_stack_leaves_the_data(on: Deployed) -> None:
     found = on.client("s3").get_object(Bucket=RECORDINGS, Key=f"{me.id}/{id}")
     assert found["Body"].read() == data
     assert on.client("secretsmanager").describe_secret(SecretId=f"{STACK}-jwt-keys")
+
+
+BY_CHALICE: Steps[Deployed] = Steps("Deployed again, and taken away, by make deploy")
+by_chalice = BY_CHALICE.step
+
+
+@by_chalice
+def a_second_make_deploy_changes_nothing(on: Deployed) -> None:
+    before = on.stage.described()
+    assert f"{STACK}: nothing to change" in on.stage.make("deploy")
+    assert on.stage.described() == before
+    gateway = on.client("apigateway")
+    [kept] = gateway.get_deployments(restApiId=on.stage.api_id)["items"]
+    [stage] = gateway.get_stages(restApiId=on.stage.api_id)["item"]
+    assert kept["id"] == stage["deploymentId"]
+
+
+@by_chalice
+def another_setting_is_told_by_the_bare_command_and_nothing_is_lost(on: Deployed) -> None:
+    me, data = Person(on.api), noise(5000)
+    id = me.upload_directly(data, "audio/mp4")["id"]
+    on.stage.set({"RECORDER_TRASH_DAYS": str(TRASH_DAYS)})
+    on.stage.chalice("deploy", "--stage", STAGE)
+    assert on.stage.variables()["RECORDER_TRASH_DAYS"] == str(TRASH_DAYS)
+    assert me.play(id).content == data
+    on.stage.chalice("package", "--stage", STAGE, "bare")
+
+
+@by_chalice
+def what_make_deploy_deployed_is_not_deployed_over_by_a_pipeline(on: Deployed) -> None:
+    before = on.stage.described()
+    on.stage.package()
+    with pytest.raises((ClientError, Failed), match="DeployedBy"):
+        on.stage.deploy_package()
+    assert on.stage.described() == before
+
+
+@by_chalice
+def what_is_destroyed_leaves_the_data_and_is_deployed_again(on: Deployed) -> None:
+    me, data = Person(on.api), noise(5000)
+    id = me.upload_directly(data, "audio/mp4")["id"]
+    assert "nothing was changed" in on.stage.refused("destroy", "no\n")
+    on.stage.make("destroy", f"{STACK}\n")
+    assert on.client("apigateway").get_rest_apis()["items"] == []
+    for group in on.client("logs").describe_log_groups()["logGroups"]:
+        assert group.get("retentionInDays") == 7, group
+    on.stage.make("deploy")
+    me.api = Api(on.stage.url, on.stage.emulator.trust)
+    me.log_in()
+    assert me.play(id).content == data
+
+
+@by_chalice
+def what_is_destroyed_with_its_data_is_gone(on: Deployed) -> None:
+    on.stage.make("destroy", f"delete all of {STAGE}\n", DATA="delete")
+    assert STACK not in on.client("dynamodb").list_tables()["TableNames"]
+    buckets = [each["Name"] for each in on.client("s3").list_buckets()["Buckets"]]
+    assert not {RECORDINGS, UPLOADS} & {*buckets}
+    assert on.client("secretsmanager").list_secrets()["SecretList"] == []
+    groups = on.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/recorder")
+    assert groups["logGroups"] == []

@@ -24,6 +24,8 @@ from tests.support.server import eventually, free_port
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+# It takes two; more on a machine that does much else.
+START_SECONDS = 90
 # What Lambda has besides what is deployed: made once, and again when what is pinned is another.
 LAMBDA = ROOT / ".deployed"
 PINNED = ROOT / "tests" / "deployed" / "requirements.txt"
@@ -91,7 +93,9 @@ class Emulator:
             service,
             endpoint_url=self.url,
             verify=str(self.certificate),
-            config=Config(proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+            config=Config(
+                proxies={}, s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}
+            ),
         )
 
 
@@ -135,7 +139,8 @@ def running(folder: Path) -> Iterator[Emulator]:
     certificate = folder / "ministack-tls" / "server.crt"
     emulator = Emulator(port, root, certificate, log, process)
     try:
-        assert eventually(lambda: process.poll() is not None or _answers(emulator)), log.read_text()
+        begun = eventually(lambda: process.poll() is not None or _answers(emulator), START_SECONDS)
+        assert begun, log.read_text()
         assert process.poll() is None, log.read_text()
         yield emulator
     finally:

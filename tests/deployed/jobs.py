@@ -144,7 +144,12 @@ def what_a_job_fails_at_for_good_is_a_dead_letter(on: Deployed) -> None:
     event = {"detail": {"made up": True}}
     on.invoke("notice", event, "Event")
     letters: list[Any] = []
-    waited(lambda: letters.extend(on.dead_letters()) or letters, otherwise="No dead letter came")
+
+    def came() -> bool:
+        letters.extend(on.dead_letters())
+        return bool(letters)
+
+    waited(came, otherwise="No dead letter came")
     [letter] = letters
     assert letter["requestPayload"] == event
     assert letter["requestContext"]["condition"] == "RetriesExhausted"
@@ -220,7 +225,9 @@ def the_audit_finds_what_was_lost(on: Deployed) -> None:
     body, kind = lost["Body"].read(), lost["ContentType"]
     s3.delete_object(Bucket=RECORDINGS, Key=key, VersionId=lost["VersionId"])
     said, _ = on.command("ops.audit", rights=operators.of_docs("The audit"), expected=1)
-    assert [each["rule"] for each in as_json(said) if each.get("key") == key or id in str(each)] == ["I1"]
+    assert [
+        each["rule"] for each in as_json(said) if each.get("key") == key or id in str(each)
+    ] == ["I1"]
     s3.put_object(Bucket=RECORDINGS, Key=key, Body=body, ContentType=kind)
     me.ask("DELETE", f"/recordings/{id}", 204, params={"permanent": "true"})
     assert not on.keys(RECORDINGS, me)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 # First, because what mends S3 for `make run` takes ministack's server for what is not there.
 import ministack.app  # noqa: F401
-from ministack.core import iam_actions, iam_evaluator, lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as gateway
 from ministack.services import budgets, eventbridge, lambda_svc, secretsmanager
 from ministack.services import s3 as engine
@@ -63,8 +63,8 @@ def _events() -> None:
     seconds_of = eventbridge._parse_rate_seconds
 
     def seconds(rate: str) -> float | None:
-        found = seconds_of(rate)
-        return found and found / SCHEDULES_FASTER
+        found: int | None = seconds_of(rate)
+        return found / SCHEDULES_FASTER if found else None
 
     def dispatch(arn: str, payload: str) -> None:
         function, config, _ = lambda_svc._get_func_record_for_ref(arn)
@@ -106,7 +106,7 @@ def _budgets() -> None:
 
 
 def _secrets() -> None:
-    """The Ref of a secret is its ARN, and a generated one has no punctuation if it is to have none."""
+    """The Ref of a secret is its ARN, and one without punctuation has none."""
     handlers = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
     create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
@@ -141,55 +141,53 @@ def _apis() -> None:
     read, route, view = gateway._import_rest_api, gateway.handle_request, gateway._rest_api_view
 
     def import_whole(document: Json, base: Json | None = None) -> str:
-        # Only what API Gateway reads of a document itself, by its own names.
-        types = document.get(BINARY_TYPES, [])
-        api_id: str = read(document, {"binaryMediaTypes": types, **(base or {})})
-        gateway._rest_apis[api_id]["binaryMediaTypes"] = types
-        for kind, refusal in document.get(REFUSALS, {}).items():
-            gateway._put_gateway_response(api_id, kind, refusal)
-        for path, methods in document["paths"].items():
-            _keep_mocks(api_id, path, methods)
+        api_id: str = read(document, base)
+        _keep_the_rest(api_id, document)
         return api_id
 
     async def route_imports(
         method: str, path: str, headers: Json, body: bytes, query: dict[str, list[str]]
     ) -> Answer:
         parts = path.strip("/").split("/")
-        answer: Answer
         if method == "POST" and parts == ["restapis"] and "mode" in query:
-            answer = gateway._get_rest_api(import_whole(json.loads(body)))
+            answer: Answer = gateway._get_rest_api(import_whole(json.loads(body)))
         elif method == "PUT" and len(parts) == 2 and parts[0] == "restapis":
-            answer = _overwrite(parts[1], json.loads(body))
+            _overwrite(parts[1], import_whole(json.loads(body)))
+            answer = gateway._get_rest_api(parts[1])
         else:
             answer = await route(method, path, headers, body, query)
         return answer
 
-    def _overwrite(api_id: str, document: Json) -> Answer:
-        """What the document does not say is as it is by default; stages and deployments stay."""
-        made = import_whole(document)
-        for store in (gateway._resources, gateway._gateway_responses, gateway._authorizers_v1):
-            store[api_id] = store[made]
-        there = gateway._rest_apis[api_id]
-        for name in ("name", "version", "binaryMediaTypes", "policy"):
-            there[name] = gateway._rest_apis[made][name]
-        gateway._delete_rest_api(made)
-        answer: Answer = gateway._get_rest_api(api_id)
-        return answer
-
     def view_without_nothing(api: Json | None) -> Json | None:
         seen = view(api)
-        return seen and {key: value for key, value in seen.items() if value is not None}
+        return seen and {key: value for key, value in seen.items() if value not in (None, "")}
 
     gateway._import_rest_api = import_whole
     gateway.handle_request = route_imports
     gateway._rest_api_view = view_without_nothing
 
 
+def _keep_the_rest(api_id: str, document: Json) -> None:
+    """Keep what API Gateway reads of a document by its own names, and ministack does not."""
+    gateway._rest_apis[api_id]["binaryMediaTypes"] = document.get(BINARY_TYPES, [])
+    for kind, refusal in document.get(REFUSALS, {}).items():
+        gateway._put_gateway_response(api_id, kind, refusal)
+    for path, methods in document["paths"].items():
+        _keep_mocks(api_id, path, methods)
+
+
+def _overwrite(api_id: str, made: str) -> None:
+    """Have an API be what another one was made: whatever that does not say is as by default."""
+    for store in (gateway._resources, gateway._gateway_responses, gateway._authorizers_v1):
+        store[api_id] = store[made]
+    for name in ("name", "version", "binaryMediaTypes", "policy"):
+        gateway._rest_apis[api_id][name] = gateway._rest_apis[made][name]
+    gateway._delete_rest_api(made)
+
+
 def _keep_mocks(api_id: str, path: str, methods: Json) -> None:
     """Keep what a method answers that no function is asked for, such as a preflight."""
-    resource = next(
-        each for each in gateway._resources[api_id].values() if each["path"] == path
-    )
+    resource = next(each for each in gateway._resources[api_id].values() if each["path"] == path)
     for method, operation in methods.items():
         integration = operation.get(INTEGRATION, {}) if isinstance(operation, dict) else {}
         kept = resource["resourceMethods"].get(method.upper(), {})
@@ -214,7 +212,7 @@ def _keep_mocks(api_id: str, path: str, methods: Json) -> None:
 
 
 def _rights() -> None:
-    """A mail takes the right to send it as its sender, a version's deletion that to delete versions."""
+    """A mail takes the right to send as its sender, a version's deletion that of versions."""
     action_of, identity_of = iam_actions.extract_iam_action, iam_actions._ses_v2_resource_arn
 
     def action(

@@ -27,7 +27,7 @@ class Api:
         self.http = httpx.Client(verify=trust, trust_env=False, timeout=60)
 
     def ask(self, method: str, path: str, expected: int = 200, **arguments: Any) -> httpx.Response:
-        """What it answers to a request; it must have this status, and the headers of every answer."""
+        """What it answers to a request: with this status, and the headers of every answer."""
         answer = self.http.request(method, self.url + path, **arguments)
         told = f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         assert answer.status_code == expected, told
@@ -89,7 +89,7 @@ class Person:
         """Announce a recording of these bytes; what is answered."""
         new = {
             "id": uuid7(),
-            "file_name": "Interview – 1.m4a",
+            "file_name": "Interview ☕ 1.m4a",
             "content_type": "audio/mp4",
             "size": len(data),
             "upload_method": method,

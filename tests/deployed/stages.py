@@ -1,4 +1,4 @@
-"""A stage, deployed one of the two ways that docs/operations.md names, from a copy of the project."""
+"""A stage, deployed by one of the two ways of docs/operations.md, from a copy of the project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.policies import GRANTS, name_in_lambda
 from ops.stacks import EMPTY
-from tests.deployed.emulator import ACCOUNT, REGION, Emulator, Identity
+from tests.deployed.emulator import REGION, Emulator, Identity
 from tests.deployed.people import as_json
 from tests.support import projects
 
@@ -76,6 +76,45 @@ class Stage:
             raise Failed(f"make {target} did it\n{ran.stdout}{ran.stderr}")
         return ran.stderr
 
+    def chalice(self, *arguments: str) -> None:
+        """Run one of Chalice's own commands, as root."""
+        command = [str(Path(sys.executable).with_name("chalice")), *arguments]
+        environ = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+        ran = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environ | self.emulator.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ran.returncode:
+            raise Failed(f"chalice {arguments[0]}: {ran.stdout}{ran.stderr}")
+
+    def described(self) -> Any:
+        """What there is of it, but for when it was written, and which deployment it is."""
+        functions = self.emulator.client("lambda")
+        gateway, events = (self.emulator.client(name) for name in ("apigateway", "events"))
+        configured = {
+            name: functions.get_function_configuration(FunctionName=name)
+            for name in FUNCTIONS.values()
+        }
+        passing = ("LastModified", "RevisionId", "ResponseMetadata")
+        return {
+            "functions": {
+                name: {key: value for key, value in each.items() if key not in passing}
+                for name, each in configured.items()
+            },
+            "policies": {function: self.policy(function) for function in FUNCTIONS},
+            "rules": events.list_rules()["Rules"],
+            "api": self.api_id,
+            "paths": sorted(
+                (each["path"], *sorted(each.get("resourceMethods", {})))
+                for each in gateway.get_resources(restApiId=self.api_id, limit=500)["items"]
+            ),
+            "refusals": gateway.get_gateway_responses(restApiId=self.api_id)["items"],
+        }
+
     def restart(self) -> None:
         """Have each function be run by new processes, as when it is deployed again."""
         client = self.emulator.client("lambda")
@@ -88,9 +127,7 @@ class Stage:
         self, target: str, typed: str, variables: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         given = {"STAGE": STAGE} | variables
-        return projects.make_with(
-            self.emulator.environment(), self.folder, target, given, typed
-        )
+        return projects.make_with(self.emulator.environment(), self.folder, target, given, typed)
 
     def run(self, identity: Identity, *module: str) -> subprocess.CompletedProcess[str]:
         """Run an operator's command, as somebody, with the stage's variables in its environment."""
@@ -206,10 +243,7 @@ class Stage:
         pages = self.emulator.client("logs").get_paginator("filter_log_events")
         found = pages.paginate(logGroupName=f"/aws/lambda/{FUNCTIONS[function]}")
         return [
-            line
-            for page in found
-            for event in page["events"]
-            for line in as_json(event["message"])
+            line for page in found for event in page["events"] for line in as_json(event["message"])
         ]
 
     def faults(self) -> list[str]:
