@@ -70,7 +70,9 @@ def _noticed(on: Deployed, function: str) -> str:
     before = len(on.stage.faults())
     try:
         USES[function](on)
-    except Exception as error:  # noqa: BLE001 - whatever it is, somebody noticed
+    except Exception as error:
+        if "429" in str(error):
+            raise  # It was refused for something else.
         return f"{type(error).__name__} {str(error)[:60]!r}"
     faults = on.stage.faults()[before:]
     return "said in its log" if faults else ""

@@ -23,7 +23,12 @@ STACK = f"recorder-{STAGE}"
 ARTIFACTS = "artifacts"
 FUNCTIONS = {function: name_in_lambda(function, STAGE) for function in GRANTS}
 SENDER = "recorder@example.com"
-# Retention, a longer one than a test's second, is not waited for; these are.
+SETTINGS = {
+    "RECORDER_MAIL_FROM": SENDER,
+    # All that is driven comes from one source.
+    "RECORDER_SIGNUPS_PER_SOURCE": "100000",
+    "RECORDER_LOGIN_FAILURES_PER_SOURCE": "100000",
+}
 DEPLOYED_SECONDS = 120
 
 
@@ -44,7 +49,7 @@ class Stage:
         """Have a project, with these settings besides those that are committed."""
         self.folder.mkdir()
         projects.copy_to(self.folder)
-        self.set({"RECORDER_MAIL_FROM": SENDER, **variables})
+        self.set(SETTINGS | variables)
         self.emulator.client("sesv2").create_email_identity(EmailIdentity=SENDER)
 
     def set(self, variables: dict[str, str]) -> None:
