@@ -12,6 +12,9 @@ from tests.support import projects
 from tests.support.server import BIN, NOWHERE
 
 
+pytestmark = pytest.mark.deep
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone")

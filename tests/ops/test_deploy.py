@@ -27,7 +27,6 @@ from tests.support.stacks import REGION, place
 # Each of them finds the stage as the one before it left it.
 pytestmark = [
     pytest.mark.deep,
-    pytest.mark.xdist_group("deployed"),
     # moto says so of what it does not make, whenever it is asked what a stack has.
     pytest.mark.filterwarnings("ignore:Tried to parse AWS::"),
 ]
