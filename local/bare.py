@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 # What makes what they begin with, and does what they do.
 INSTEAD = {"deploy": "make deploy", "package": "make package"}
@@ -14,19 +16,17 @@ def check() -> None:
         return
     import click
 
-    from ops.stages import Refused, Stage
-
     under_way = click.get_current_context(silent=True)
     if under_way is None or under_way.info_name not in INSTEAD:
         return
-    name = under_way.params["stage"]
-    try:
-        provisioned = Stage(name).is_provisioned
-    except Refused as refusal:
-        sys.exit(f"chalice {under_way.info_name}: {refusal}")
-    if not provisioned:
+    command, stage = under_way.info_name, under_way.params["stage"]
+    folder = Path(under_way.obj["project_dir"], ".chalice")
+    stages = json.loads((folder / "config.json").read_text(encoding="utf-8"))["stages"]
+    if stage not in stages:
+        sys.exit(f"chalice {command}: .chalice/config.json has {', '.join(stages)}, not {stage}")
+    policies = [each["iam_policy_file"] for each in stages[stage]["lambda_functions"].values()]
+    if not all((folder / name).exists() for name in policies):
         sys.exit(
-            f"chalice {under_way.info_name}: {name} was never provisioned, so do that first: "
-            f"python ops/provision.py --stage {name}. "
-            f"{INSTEAD[under_way.info_name]} STAGE={name} does it all"
+            f"chalice {command}: {stage} was never provisioned, so do that first: "
+            f"python ops/provision.py --stage {stage}. {INSTEAD[command]} STAGE={stage} does it all"
         )

@@ -69,12 +69,6 @@ class Stage:
         """Its functions, as Chalice names them."""
         return list(self._setting("lambda_functions"))
 
-    @property
-    def is_provisioned(self) -> bool:
-        """Whether its functions have the policies that provisioning writes."""
-        names = (f"policy-{self.name}-{function}.json" for function in self.functions)
-        return all((self.folder / name).exists() for name in names)
-
     def _setting(self, name: str) -> Any:
         if name not in self._settings:
             raise Refused(f"{self.name} in .chalice/{self._file.name} has no {name}; see prod's")

@@ -11,7 +11,6 @@ import pytest
 from tests.support import projects
 from tests.support.server import BIN, NOWHERE
 
-
 pytestmark = pytest.mark.deep
 
 
@@ -27,7 +26,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("deploy", "dev was never provisioned, so do that first: python ops/provision.py"),
         ("package --stage prod out", "prod was never provisioned, so do that first: python"),
-        ("package --stage nowhere out", "STAGE is one of dev, staging, prod"),
+        ("package --stage nowhere out", ".chalice/config.json has dev, staging, prod, not nowhere"),
     ],
 )
 def test_a_bare_command_says_in_a_line_what_comes_first(
