@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +38,8 @@ OF_BUCKETS = {"notice": "UploadsBucket", "listen": "RecordingsBucket"}
 UNRESERVED = 100
 # email-validator asks DNS with it, which we do not have it do.
 NEVER_IMPORTED = ("dns/",)
+# Who deploys what is packaged, as its stack says.
+PIPELINE = "a pipeline"
 # Only for the shape of names: nobody is asked anything there.
 ANYWHERE = "us-east-1"
 
@@ -108,15 +109,21 @@ def slim(file: Path) -> None:
 
 def merged_into(stage: Stage) -> dict[str, Any]:
     """The stage's own template, and what Chalice's lacks: names, environments, refusals."""
-    template = stacks.template()
     given = parameters(stage)
-    for name, value in given.items():
-        template["Parameters"][name]["Default"] = value
-    # The code and the API were made for these.
-    for name in ("Stage", "CorsOrigin"):
-        template["Parameters"][name]["AllowedPattern"] = f"^{re.escape(given[name])}$"
+    template: dict[str, Any] = _settled(stacks.template(), given)
+    # A parameter stays what it was, whatever its default becomes: what is set is no parameter here.
+    for name in given:
+        del template["Parameters"][name]
+    # Which is why conditions always come out as they do, of which cfn-lint would warn.
+    template["Metadata"] = {"cfn-lint": {"config": {"ignore_checks": ["W8003"]}}}
+    template["Parameters"]["DeployedBy"] |= {
+        "Default": PIPELINE,
+        "AllowedValues": [PIPELINE],
+        "ConstraintDescription": "this stage was deployed by make deploy, so go on with that; "
+        "docs/operations.md says how to change it",
+    }
     # Here the API's function has a name that Chalice knows how to make the log of.
-    del template["Resources"]["ApiLog"], template["Parameters"]["LogDays"]
+    del template["Resources"]["ApiLog"]
     # What CloudFormation could not reserve would fail the whole stack, and here is no AWS to ask.
     for function in stage.limits.at_once:
         number = _at_once(function)
@@ -161,6 +168,22 @@ def merged_into(stage: Stage) -> dict[str, Any]:
         **{to_cfn_resource_name(name): function for name, function in functions.items()},
     }
     return template
+
+
+def _settled(document: Any, values: dict[str, str]) -> Any:
+    """A part of a template, in which these parameters are the values that they have."""
+    if isinstance(document, list):
+        return [_settled(each, values) for each in document]
+    if not isinstance(document, dict):
+        return document
+    if document.keys() == {"Ref"}:
+        return values.get(document["Ref"], document)
+    if document.keys() == {"Fn::Sub"} and isinstance(document["Fn::Sub"], str):
+        text = document["Fn::Sub"]
+        for name, value in values.items():
+            text = text.replace(f"${{{name}}}", value)
+        return {"Fn::Sub": text} if "${" in text else text
+    return {key: _settled(value, values) for key, value in document.items()}
 
 
 def _function(name: str, stage: Stage) -> dict[str, Any]:

@@ -26,7 +26,11 @@ from tests.support.iam import ACCOUNT
 from tests.support.stacks import REGION, place
 
 # Each of them finds the stage as the one before it left it.
-pytestmark = pytest.mark.deep
+pytestmark = [
+    pytest.mark.deep,
+    # moto says so of what it does not make, whenever it is asked what a stack has.
+    pytest.mark.filterwarnings("ignore:Tried to parse AWS::"),
+]
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
 OWN_ADDRESS = "https://recorder.example.com"
@@ -214,6 +218,15 @@ def test_an_empty_address_is_none(deployed: Deployed, monkeypatch: pytest.Monkey
     assert finish.main(["--stage", "prod"]) == 0
 
     assert deployed.environment["RECORDER_PUBLIC_URL"] == address
+
+
+def test_api_gateway_keeps_only_what_is_in_use_of_what_was_deployed(deployed: Deployed) -> None:
+    api = deployed.now["api"]["id"]
+    (stage,) = client("apigateway").get_stages(restApiId=api)["item"]
+
+    kept = client("apigateway").get_deployments(restApiId=api)["items"]
+
+    assert [each["id"] for each in kept] == [stage["deploymentId"]]
 
 
 # Schedules and events
@@ -409,11 +422,37 @@ def test_what_was_deployed_goes_and_what_holds_data_stays(deployed: Deployed) ->
     assert stack["StackName"] == "recorder-prod"
 
 
-def test_what_was_destroyed_is_deployed_again_with_its_data(deployed: Deployed) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_the_logs_of_what_went_go_when_their_time_is_over() -> None:
+    groups = client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
+
+    assert {f"/aws/lambda/{name}" for name in NAMES.values()} <= {
+        each["logGroupName"] for each in groups if each.get("retentionInDays") == 90
+    }
+    assert all(each.get("retentionInDays") for each in groups)
+
+
+def test_what_was_destroyed_is_deployed_again_with_its_data_and_with_one_api(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.apigateway.models import APIGatewayBackend
+
+    def die(*_: Any, **__: Any) -> None:
+        raise RuntimeError("cut off")
+
+    # Somebody else's, which is half made, too; and ours, of a deployment that died half-way.
+    others = client("apigateway").create_rest_api(name="recorder")["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(APIGatewayBackend, "create_deployment", die)
+        assert projects.make(deployed.folder, "deploy", "prod").returncode
+    assert len(client("apigateway").get_rest_apis()["items"]) == 2
+
     printed = make(deployed.folder, "deploy")
 
+    assert "an API that a deployment which was cut off has left" in printed
     assert "recorder-prod: nothing to change" in printed
     assert is_up()
+    client("apigateway").delete_rest_api(restApiId=others)
     (api,) = client("apigateway").get_rest_apis()["items"]
     assert api["id"] in deployed.environment["RECORDER_PUBLIC_URL"]
 

@@ -192,7 +192,7 @@ def test_the_outputs_name_what_the_app_is_configured_with() -> None:
     arns = {
         f"{name}Arn": {"Fn::GetAtt": [name, "Arn"]} for name in ["Table", *BUCKETS, "DeadLetters"]
     }
-    assert outputs == named | arns
+    assert outputs == named | arns | {"DeployedBy": {"Ref": "DeployedBy"}}
 
 
 def test_the_template_is_small_enough_to_be_sent_as_it_is() -> None:
