@@ -33,6 +33,12 @@ NOT_IN_ORDER = Refusal(
 TOO_SMALL = Refusal(
     400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
 )
+POLICY_ALONE = Refusal(
+    400,
+    "InvalidArgument",
+    "Bucket POST must contain a field named 'x-amz-algorithm'.  If it is specified, please check "
+    "the order of the fields.",
+)
 # A form with some of these is signed; ministack says which are missing.
 SIGNING_FIELDS = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"}
 ORIGINAL: dict[str, Callable[..., Any]] = {
@@ -74,7 +80,8 @@ def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
     parts = engine._parse_multipart_form(headers.get("content-type", ""), body)
     fields = {name.lower(): value for name, _, _, value in parts if name != "file"}
     if parts and not SIGNING_FIELDS & fields.keys():
-        return _error(signatures.NOBODY, f"/{bucket}")
+        refusal = POLICY_ALONE if "policy" in fields else signatures.NOBODY
+        return _error(refusal, f"/{bucket}")
     token = _form.set({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     try:
         answer: Answer = ORIGINAL["_post_object"](bucket, body, headers)
