@@ -33,6 +33,8 @@ NOT_IN_ORDER = Refusal(
 TOO_SMALL = Refusal(
     400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
 )
+# Nothing in a key comes after it.
+LAST = "\U0010ffff"
 POLICY_ALONE = Refusal(
     400,
     "InvalidArgument",
@@ -47,7 +49,10 @@ ORIGINAL: dict[str, Callable[..., Any]] = {
         "_build_object_record",
         "_complete_multipart_upload",
         "_copy_object",
+        "_list_object_versions",
+        "_object_record_from_version",
         "_post_object",
+        "_version_entry_from_record",
     )
 }
 # The fields of the form that is being read.
@@ -133,6 +138,30 @@ def _complete_multipart_upload(
     return answer
 
 
+def _list_object_versions(bucket: str, query: dict[str, list[str]]) -> Answer:
+    """A page after one that ended with a group of keys goes on after all of that group.
+
+    ministack lists groups before keys, and no folder of ours has both.
+    """
+    [delimiter], [marker] = query.get("delimiter", [""]), query.get("key-marker", [""])
+    if delimiter and marker.endswith(delimiter):
+        query = {**query, "key-marker": [marker + LAST], "version-id-marker": [""]}
+    answer: Answer = ORIGINAL["_list_object_versions"](bucket, query)
+    return answer
+
+
+def _version_entry_from_record(record: Object, version_id: str, data: Any) -> Object:
+    """A version keeps of what its checksum is one: of the whole, or of the parts' checksums."""
+    entry: Object = ORIGINAL["_version_entry_from_record"](record, version_id, data)
+    return entry | {"checksum_type": record.get("checksum_type")}
+
+
+def _object_record_from_version(version: Object) -> Object:
+    """A version that is read tells what its checksum is one of."""
+    record: Object = ORIGINAL["_object_record_from_version"](version)
+    return record | {"checksum_type": version.get("checksum_type")}
+
+
 def _parts_named(body: bytes) -> list[int]:
     """The numbers of the parts that a request to complete names; none of what is no XML."""
     try:
@@ -151,5 +180,8 @@ MENDED: dict[str, Callable[..., Any]] = {
     "_build_object_record": _build_object_record,
     "_complete_multipart_upload": _complete_multipart_upload,
     "_copy_object": _copy_object,
+    "_list_object_versions": _list_object_versions,
+    "_object_record_from_version": _object_record_from_version,
     "_post_object": _post_object,
+    "_version_entry_from_record": _version_entry_from_record,
 }

@@ -18,10 +18,19 @@ from local.embedded.template import resources
 from tests.engines import dynamodb_local, versitygw
 from tests.support import ROOT, engines
 
-# What the product does and what it stands on. The rest looks at refusals that reach no store, at
-# documents, deployments and servers of its own. ARGS=tests/api runs more.
-SUITE = ["tests/aws", "tests/core", "tests/engines"]
-# Each has an S3 and a table of its own.
+OF_OPERATORS = ("audit", "audit_in_use", "operations", "policies", "users")
+# All that stands on a table and buckets. The rest looks at documents, at deployments to moto, and at
+# servers of its own.
+SUITE = [
+    "tests/core",
+    "tests/aws",
+    "tests/api",
+    "tests/stateful",
+    "tests/engines",
+    *(f"tests/ops/test_{name}.py" for name in OF_OPERATORS),
+    "tests/test_telemetry.py",
+]
+# Each worker has an S3 and a table of its own.
 WORKERS = ["-n", "2", "--dist", "loadgroup"]
 S3 = ["tests/local/test_embedded_s3.py"]
 # Where versitygw differs from S3. It takes a signed URL with our Authorization header, says of a

@@ -338,8 +338,16 @@ def test_versions_are_listed_in_pages_and_deleted_one_by_one(s3: Embedded, key: 
     assert "Versions" not in left
     # What was never there has a mark of its deletion, as on S3.
     assert [each["Key"] for each in left["DeleteMarkers"]] == [f"{key}/none"]
-    prefixes = s3.s3.list_object_versions(Bucket=s3.recordings, Delimiter="/")["CommonPrefixes"]
-    assert {"Prefix": "user/"} in prefixes
+
+
+def test_folders_of_versions_are_listed_in_pages(s3: Embedded, key: str) -> None:
+    for folder in "abc":
+        s3.s3.put_object(Bucket=s3.recordings, Key=f"{key}/{folder}/x", Body=b"x")
+    pages = s3.s3.get_paginator("list_object_versions").paginate(
+        Bucket=s3.recordings, Prefix=f"{key}/", Delimiter="/", PaginationConfig={"PageSize": 1}
+    )
+    found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
+    assert found == [f"{key}/{folder}/" for folder in "abc"]
 
 
 # Parts
@@ -367,6 +375,19 @@ class Parts:
     def complete(self, *etags: str) -> Any:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         return self._s3.s3.complete_multipart_upload(**self.of, MultipartUpload={"Parts": parts})
+
+
+def test_a_checksum_of_parts_checksums_says_so_of_each_version(s3: Embedded, key: str) -> None:
+    where: Any = {"Bucket": s3.recordings, "Key": key}
+    begun = s3.s3.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")
+    it = where | {"UploadId": begun["UploadId"]}
+    part = s3.s3.upload_part(**it, PartNumber=1, Body=SOUND, ChecksumAlgorithm="SHA256")
+    named = {"PartNumber": 1} | {name: part[name] for name in ("ETag", "ChecksumSHA256")}
+    done = s3.s3.complete_multipart_upload(**it, MultipartUpload={"Parts": [named]})
+
+    for version in ({}, {"VersionId": done["VersionId"]}):
+        head = s3.s3.head_object(**where, **version, ChecksumMode="ENABLED")
+        assert head["ChecksumType"] == "COMPOSITE"
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ asked over HTTP as that of `make run` is.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -73,6 +75,7 @@ class Engines:
         self._table, self._s3 = clients.dynamodb, clients.s3
         for name in ("items", "objects", "sent_in_parts", "put", "snapshot", "contents"):
             setattr(shortcut, name, getattr(self, name))
+        setattr(shortcut, "forget", self.expire)  # noqa: B010 - mypy forbids the assignment
 
     def items(self, table: str, pk: str | None = None) -> list[Item]:
         """What a table holds under one partition key, or all there is."""
@@ -110,6 +113,12 @@ class Engines:
         listed = self._s3.list_multipart_uploads(Bucket=bucket, Prefix=folder)
         return {each["Key"].removeprefix(folder) for each in listed.get("Uploads", [])}
 
+    def expire(self, table: str, until: datetime) -> list[Item]:
+        """Remove what was to be kept until then, as DynamoDB does some time; what that was."""
+        past = [it for it in self.items(table) if it.get("ttl", math.inf) < until.timestamp()]
+        self._remove(table, past)
+        return past
+
     def snapshot(self, table: str, *buckets: str) -> Callable[[], None]:
         """What puts a table and buckets back as they are now, which have to be empty by then."""
         items, stored = self.items(table), pickle.dumps(_stored(buckets))
@@ -141,9 +150,7 @@ class Engines:
         """Empty table and buckets, and the mailbox, which is moto's all the same."""
         mailbox.forget(REGION)
         table = self._settings.table
-        for item in self.items(table):
-            key = to_attributes({"pk": item["pk"], "sk": item["sk"]})
-            self._table.delete_item(TableName=table, Key=key)
+        self._remove(table, self.items(table))
         for bucket in (self._settings.uploads_bucket, self._settings.recordings_bucket):
             for page in self._versions(bucket, ""):
                 for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
@@ -154,6 +161,11 @@ class Engines:
                 self._s3.abort_multipart_upload(
                     Bucket=bucket, Key=each["Key"], UploadId=each["UploadId"]
                 )
+
+    def _remove(self, table: str, items: Iterable[Item]) -> None:
+        for item in items:
+            key = to_attributes({"pk": item["pk"], "sk": item["sk"]})
+            self._table.delete_item(TableName=table, Key=key)
 
     def _versions(self, bucket: str, folder: str) -> Any:
         pages: Any = self._s3.get_paginator("list_object_versions")
