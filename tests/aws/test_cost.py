@@ -233,8 +233,11 @@ CALLS = {
     "DELETE /me/sessions/{session_id}": 2,
     "DELETE /recordings/{id}": 2,
     "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
+    "DELETE /recordings/{id}/links/{code}": 3,  # the link by its code, then both of its items
     "GET /auth/email/confirm": 0,
     "GET /auth/password/reset": 0,
+    "GET /blank": 0,
+    "GET /config": 0,
     "GET /docs": 0,
     "GET /health": 0,
     "GET /me": 1,
@@ -247,8 +250,10 @@ CALLS = {
     "GET /recordings/changes": 2,
     "GET /recordings/changes since": 2,
     "GET /recordings/{id}": 1,
+    "GET /recordings/{id}/links": 2,
     "GET /recordings/{id}/upload": 2,
     "GET /recordings/{id}/upload/parts/{number}": 1,
+    "GET /s/{code}": 2,  # the link with its source's window, the recording with its account
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
     "POST /auth/email/confirm": 2,
@@ -261,14 +266,16 @@ CALLS = {
     "POST /auth/refresh": 2,
     "POST /auth/signup": 2,
     "POST /me/email/confirmation": 3,
-    "POST /me/export": 8,  # guess, take back, count, note, read, write
+    "POST /me/export": 9,  # guess, take back, count, note, read, write
     "POST /me/password": 5,
     "POST /recordings": 2,
     "POST /recordings again": 3,
     "POST /recordings/batch": 2,
     "POST /recordings/batch again": 3,
     "POST /recordings/{id}/complete": 6,  # a look at both buckets, the copy, ready, discard
+    "POST /recordings/{id}/links": 3,  # those there are, and the transaction
     "POST /recordings/{id}/restore": 2,
+    "POST /uploads/sign": 3,  # the recording that its key names, and the count
     "PUT /recordings/{id}/audio": 4,
     "PUT /recordings/{id}/audio again": 3,
     # And what the process that listens reads of S3, by ranges.
