@@ -307,8 +307,8 @@ class LinkStore(Protocol):
         The link may be over, and its recording may be gone.
         """
 
-    def target(self, link: Link) -> tuple[Account | None, Standing | None]:
-        """The account and the recording that a link leads to, both as last written."""
+    def target(self, link: Link) -> tuple[Account | None, Standing | None, Waveform | None]:
+        """The account and the recording that a link leads to, and its waveform, as last written."""
 
     def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
         """The links of a recording, or of all of a user's, those that are over too.

@@ -320,6 +320,13 @@ class Tombstone(Keyed, kw_only=True, frozen=True):
     status: Literal["deleted"] = "deleted"
 
 
+class Opened(Struct, kw_only=True, frozen=True):
+    """What a link opens, and what a page draws of it."""
+
+    shared: answers.SharedRecording
+    waveform: Waveform | None
+
+
 class Link(Struct, kw_only=True, frozen=True):
     """A way in to one recording, for whoever has its code."""
 
