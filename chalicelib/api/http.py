@@ -48,6 +48,8 @@ class Reply(Struct, frozen=True):
     value: object
     status: int | None = None
     headers: dict[str, str] = {}
+    shown: object = None
+    """What the route's page shows, where that is more than the answer."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -234,7 +236,7 @@ class Endpoint:
         status = reply.status or self.route.statuses[0]
         if status not in self.route.statuses:
             raise RuntimeError(f"{self.route.name} answers {status}, which it does not declare")
-        if shown := self._shown(reply.value, request):
+        if shown := self._shown(reply.shown or reply.value, request):
             return _html(shown, status, reply.headers)
         if isinstance(reply.value, str):
             return _html(reply, status)

@@ -79,4 +79,5 @@ def open_link(code: str, source: str) -> Reply:
     A code that is unknown, expired or taken back, or whose recording is in the trash or gone, is
     404 `not_found`, all alike. It may be typed in either case, with hyphens or without.
     """
-    return Reply(services().links.open(code, source), headers=share.UNSEEN)
+    opened = services().links.open(code, source)
+    return Reply(opened.shared, headers=share.UNSEEN, shown=opened)

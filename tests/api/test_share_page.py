@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.listening import listen_instantly
 from tests.support.phone import Answer, Phone
 
 SOUND = b"some sound"
@@ -132,3 +133,30 @@ def test_a_page_is_not_kept_for_whoever_asks_next(phone: Phone) -> None:
 
     assert ("one.m4a" in second.text, "two.m4a" in first.text) == (False, False)
     assert first.headers["vary"] == "Accept"
+
+
+# What was heard
+
+
+def test_what_nobody_has_listened_to_yet_is_not_drawn(phone: Phone) -> None:
+    assert re.search(r"<svg [^>]* hidden>", shown(phone).text)
+
+
+def test_the_waveform_is_drawn_once_there_is_one_and_the_length_is_the_sounds(
+    phone: Phone,
+) -> None:
+    id = phone.upload(SOUND)
+    code = phone.post(f"/recordings/{id}/links").json["code"]
+    listen_instantly(phone, id)
+
+    answer = Phone().get(f"/s/{code}")
+
+    # Pairs of -1 and 1, then -128 and 127, over 200 lines.
+    [line, again] = re.findall(r'<path d="([^"]+)"/>', answer.text)
+    assert line == again
+    assert line.startswith("M0 -2V2M1 -2V2")
+    assert line.endswith("M198 -128V129M199 -128V129")
+    assert "hidden>" not in answer.text.partition("<svg")[2].partition("</svg>")[0]
+    assert "<noscript><p>0:01</p></noscript>" in answer.text
+    shared = Phone().get(f"/s/{code}", headers={"Accept": "application/json"}).json
+    assert set(shared) == {"content_type", "size", "duration_ms", "audio"}

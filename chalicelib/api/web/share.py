@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from itertools import pairwise
 
 from chalicelib.api.http import Reply
 from chalicelib.api.web.pages import page_about
 from chalicelib.errors import RecorderError
-from chalicelib.models.answers import SharedRecording
+from chalicelib.models.entities import Opened
 
 # What keeps it out of search engines: whoever posts a link shares it with those who read that.
 UNSEEN = {"X-Robots-Tag": "noindex, nofollow, noarchive"}
@@ -22,15 +23,18 @@ SILENT = {
         "Too much was asked for from here, or this link is opened too often. Try again later.",
     ),
 }
+# As many as are told apart on a phone.
+BARS = 200
 OTHERWISE = ("Not right now", "Something went wrong here. Try again in a moment.")
 
 
-def page_of(told: SharedRecording | RecorderError) -> Reply:
+def page_of(told: Opened | RecorderError) -> Reply:
     """What is told by a link, as a page."""
     return _silent(told) if isinstance(told, RecorderError) else _player(told)
 
 
-def _player(shared: SharedRecording) -> Reply:
+def _player(opened: Opened) -> Reply:
+    shared = opened.shared
     return page_about(
         "share",
         sound=shared.audio.url,
@@ -39,12 +43,27 @@ def _player(shared: SharedRecording) -> Reply:
         duration=shared.duration_ms or "",
         length=_length(shared.duration_ms or 0),
         until=shared.audio.expires_at,
+        drawn="" if opened.waveform else "hidden",
+        wave=_drawn(opened.waveform.seen().data) if opened.waveform else "",
     )
 
 
 def _silent(error: RecorderError) -> Reply:
     title, text = SILENT.get(HTTPStatus(error.status), OTHERWISE)
     return page_about("silent", title=title, text=text)
+
+
+def _drawn(pairs: list[int]) -> str:
+    """A waveform as the path of an SVG: BARS lines, each from the highest to the lowest there."""
+    lowest, highest = pairs[::2], pairs[1::2]
+    edges = [len(lowest) * bar // BARS for bar in range(BARS + 1)]
+    lines = []
+    for bar, (start, end) in enumerate(pairwise(edges)):
+        stretch = slice(start, max(end, start + 1))
+        top, bottom = max(highest[stretch], default=0), min(lowest[stretch], default=0)
+        # Silence is to be seen, too.
+        lines.append(f"M{bar} {-top - 1}V{1 - bottom}")
+    return "".join(lines)
 
 
 def _length(milliseconds: int) -> str:

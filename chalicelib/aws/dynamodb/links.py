@@ -22,6 +22,7 @@ from chalicelib.aws.dynamodb.items import (
     recording_key,
     timestamp,
     to_item,
+    waveform_key,
 )
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.models.entities import (
@@ -29,9 +30,9 @@ from chalicelib.models.entities import (
     Attempt,
     FullWindow,
     Link,
+    Standing,
     StoredRecording,
-    Tombstone,
-    Unreadable,
+    Waveform,
 )
 
 # A transaction takes 100 items, and each link is two.
@@ -72,13 +73,14 @@ class LinksTable(Struct, frozen=True):
         full = read_window(windows[0], watched.most, now) if watched else None
         return _read(item) if item else None, full
 
-    def target(
-        self, link: Link
-    ) -> tuple[Account | None, StoredRecording | Tombstone | Unreadable | None]:
-        account, recording = self.table.get_all(
-            account_key(link.user_id), recording_key(link.user_id, link.recording_id)
+    def target(self, link: Link) -> tuple[Account | None, Standing | None, Waveform | None]:
+        ids = link.user_id, link.recording_id
+        account, recording, waveform = self.table.get_all(
+            account_key(link.user_id), recording_key(*ids), waveform_key(*ids)
         )
-        return read_account(account), read_recording(recording) if recording else None
+        standing = read_recording(recording) if recording else None
+        drawn = msgspec.convert(waveform, Waveform) if waveform else None
+        return read_account(account), standing, drawn
 
     def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
         prefix = listed_link_key(user_id, recording_id, "")["sk"] if recording_id else LISTED

@@ -20,7 +20,7 @@ from chalicelib.errors import (
 )
 from chalicelib.models import link_codes, media_types, titles
 from chalicelib.models.answers import Audio, SharedRecording
-from chalicelib.models.entities import Link, Standing, StoredRecording
+from chalicelib.models.entities import Link, Opened, Standing, StoredRecording, Waveform
 from chalicelib.models.requests import NewLink
 from chalicelib.settings import Settings
 
@@ -113,24 +113,25 @@ class Links(Struct, frozen=True):
         if link and (link.user_id, link.recording_id) == (recording.user_id, recording.id):
             self.stores.links.remove([link])
 
-    def open(self, code: str, source: str) -> SharedRecording:
+    def open(self, code: str, source: str) -> Opened:
         """What a link tells of its recording, and where that plays, in two reads.
 
         NotFound, whyever it opens nothing; TooManyAttempts when the source sent too many codes that
         do not, and when the link was opened too often.
         """
-        link, recording = self._opened(code, source)
+        link, recording, waveform = self._opened(code, source)
         if most := self.settings.opens_per_link:
             now = self.clock()
             if opens := self.opens.count(link, most, now):
                 self.stores.links.note_opens(link, opens, now, now + WINDOW)
-        return SharedRecording(
+        shared = SharedRecording(
             content_type=recording.content_type,
             size=recording.size,
-            duration_ms=UNSET if recording.duration_ms is None else recording.duration_ms,
+            duration_ms=recording.seen().duration_ms,
             file_name=recording.file_name if link.show_name else UNSET,
             audio=self._audio(link, recording),
         )
+        return Opened(shared=shared, waveform=waveform)
 
     def _link(self, recording: StoredRecording, new: NewLink, now: datetime) -> Link:
         seconds = new.expires_in_seconds
@@ -148,7 +149,7 @@ class Links(Struct, frozen=True):
         code = link_codes.read(text)
         return self.stores.links.find(code, None, self.clock())[0] if code else None
 
-    def _opened(self, text: str, source: str) -> tuple[Link, StoredRecording]:
+    def _opened(self, text: str, source: str) -> tuple[Link, StoredRecording, Waveform | None]:
         code, now = link_codes.read(text), self.clock()
         if code:
             watched = self.attempts.watched("wrong_codes_per_source", source)
@@ -156,17 +157,17 @@ class Links(Struct, frozen=True):
             if full:
                 # A good code too: it would be told from the others, and guessing could go on.
                 raise self.attempts.too_many(full)
-            if link and not link.is_over(now) and (recording := self._playable(link)):
-                return link, recording
+            if link and not link.is_over(now) and (playable := self._playable(link)):
+                return link, *playable
         self.attempts.count("wrong_codes_per_source", source)
         raise NotFound("There is nothing to be heard here, or not any more")
 
-    def _playable(self, link: Link) -> StoredRecording | None:
-        """The recording of a link, if anybody may hear it."""
-        account, recording = self.stores.links.target(link)
+    def _playable(self, link: Link) -> tuple[StoredRecording, Waveform | None] | None:
+        """The recording of a link, if anybody may hear it, and its waveform."""
+        account, recording, waveform = self.stores.links.target(link)
         if account is None or account.suspended_at or not isinstance(recording, StoredRecording):
             return None
-        return recording if recording.status == "ready" else None
+        return (recording, waveform) if recording.status == "ready" else None
 
     def _audio(self, link: Link, recording: StoredRecording) -> Audio:
         now, seconds = self.clock(), self.settings.download_url_seconds

@@ -514,7 +514,7 @@ def test_another_source_can_open_it_meanwhile(
     code = code_of(phone, id)
     assert [open_("nope").status, open_(code).status] == [404, 429]
 
-    assert wiring.services().links.open(code, "192.0.2.1").size == len(SOUND)
+    assert wiring.services().links.open(code, "192.0.2.1").shared.size == len(SOUND)
 
 
 def test_a_link_is_opened_so_often_in_an_hour_and_not_written_each_time(
