@@ -259,6 +259,22 @@ def test_title_tags_and_notes_are_changed(listed: Browser) -> None:
     assert "Bring the <b>map</b>." in listed.text()
 
 
+def test_what_is_looked_for_is_found_by_title_notes_and_tags(listed: Browser) -> None:
+    listed.click("Title, tags, notes")
+    listed.type("Tags", "Zürich")
+    listed.click("Save")
+    listed.shows("Saved")
+    listed.run(GIVE, size=1000, name="another.mp3", type="audio/mpeg")
+    arrived(listed, 2)
+    listed.type("Search titles, notes and tags", "zurich")
+    listed.hides("another.mp3")
+    assert "talk.mp3" in listed.text()
+    listed.type("Search titles, notes and tags", "nowhere")
+    listed.shows("Nothing has these words.")
+    listed.type("Search titles, notes and tags", "another")
+    listed.shows("another.mp3")
+
+
 def test_what_is_deleted_comes_back_or_goes_for_good(listed: Browser) -> None:
     listed.click("Move to trash")
     listed.shows("talk.mp3 is in the trash")

@@ -140,9 +140,12 @@ function endOf(accessToken) {
 
 // ---- Recordings ----------------------------------------------------------------------------
 
-/** A page of recordings, newest first; `next` is what `after` takes. */
-export const list = (status, after) =>
-  authorized("GET", "recordings", { query: { status, limit: 50, ...(after && { after }) } });
+/**
+ * A page of recordings, newest first; `next` is what `after` takes. With `q`, of those whose title,
+ * notes or tags have its words: a page may then be short, and have a next one all the same.
+ */
+export const list = (status, { after, q } = {}) =>
+  authorized("GET", "recordings", { query: { status, limit: 50, ...(after && { after }), ...(q && { q }) } });
 
 /** One recording; `audio.url` plays it, and is good for some minutes. */
 export const find = (id) => authorized("GET", `recordings/${id}`);

@@ -6,6 +6,8 @@ import { attempt, bytes, clock, confirmed, date, el, field, form, icon, iconButt
 import { discard, onSending, retry, sentOf } from "./sending.js";
 
 const DAY = 86_400;
+const MOST_PAGES = 20;
+const TYPING_MS = 250;
 const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
 
 /** Has a list show these, and moves none that is there: whoever types in one goes on typing. */
@@ -26,13 +28,22 @@ export function library() {
   const title = el("h2", { id: "library-title", tabIndex: -1 }, t("recordings"));
   const empty = el("div", { class: "empty", hidden: true });
   const more = el("button", { type: "button", class: "quiet wide", hidden: true, onclick: attempt(() => load(true)) }, t("more"));
+  let typing;
+  const search = el("input", {
+    type: "search", class: "search", autocomplete: "off", maxLength: 200,
+    "aria-label": t("search"), placeholder: t("search"),
+    oninput: () => {
+      clearTimeout(typing);
+      typing = setTimeout(attempt(() => load()), TYPING_MS);
+    },
+  });
   const shelves = ["ready", "trashed"].map((each) =>
     el("button", { type: "button", "aria-pressed": String(each === status), onclick: attempt(() => choose(each)) }, t(`shelf_${each}`)),
   );
   const element = el(
     "section",
     { class: "library", "aria-labelledby": "library-title" },
-    el("div", { class: "library-head" }, title, el("div", { class: "segments", role: "group", "aria-label": t("shelves") }, shelves)),
+    el("div", { class: "library-head" }, title, el("div", { class: "segments", role: "group", "aria-label": t("shelves") }, shelves), search),
     waiting,
     cards,
     empty,
@@ -52,7 +63,11 @@ export function library() {
     const turn = ++shown;
     element.setAttribute("aria-busy", "true");
     try {
-      const page = await api.list(status, further ? next : undefined);
+      const q = search.value.trim();
+      let page = await api.list(status, { q, after: further ? next : undefined });
+      // Of those that are looked through, none may be meant: on to the next ones, within reason.
+      for (let pages = 1; turn === shown && !page.recordings.length && page.next && pages < MOST_PAGES; pages++)
+        page = await api.list(status, { q, after: page.next });
       if (turn !== shown) return;
       next = page.next;
       if (!further) recordings.clear();
@@ -79,8 +94,8 @@ export function library() {
     });
     arrange(cards, wanted);
     more.hidden = !next;
-    empty.hidden = wanted.length > 0 || waiting.children.length > 0;
-    if (!empty.hidden) showEmpty(icon(status === "ready" ? "wave" : "trash"), t(`empty_${status}`));
+    empty.hidden = wanted.length > 0 || (waiting.children.length > 0 && !search.value.trim());
+    if (!empty.hidden) showEmpty(icon(status === "ready" ? "wave" : "trash"), t(search.value.trim() ? "found_nothing" : `empty_${status}`));
   }
 
   function showEmpty(...inside) {
