@@ -50,7 +50,7 @@ def a_card(page: Browser) -> None:
     page.type("Tags", "work")
     page.type("Notes", "Some.")
     page.click("Save")
-    page.shows("Saved")
+    page.shows("Some.")
     page.click("Share")
     page.click("Make a link")
     page.until("return Boolean(document.querySelector('.address'))")

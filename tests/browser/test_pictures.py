@@ -98,6 +98,7 @@ def opened(tab: Browser) -> None:
     """One card is open, in the middle of what it plays, and nothing else moves."""
     if not tab.run("return Boolean(document.querySelector('.card.open'))"):
         tab.click("Details of Interview with Mara")
+    tab.point_nowhere()
     tab.until("return document.querySelector('.position')?.disabled === false")
     tab.until("return document.querySelector('.shape > div')?.shadowRoot != null")
     tab.run(
@@ -106,7 +107,6 @@ def opened(tab: Browser) -> None:
         "document.activeElement.blur()"
     )
     tab.until("return document.querySelector('.times').innerText.startsWith('0:26')")
-    tab.point_nowhere()
 
 
 def test_a_desktop(library: Browser, pictures: Path) -> None:

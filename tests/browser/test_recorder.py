@@ -251,7 +251,7 @@ def test_title_tags_and_notes_are_changed(listed: Browser) -> None:
     listed.type("Tags", "work, later")
     listed.type("Notes", "Bring the <b>map</b>.")
     listed.click("Save")
-    listed.shows("Saved")
+    listed.shows("later")
     [recording] = listed.run(LIST)
     assert recording["file_name"] == "A talk"
     assert recording["tags"] == ["work", "later"]
@@ -259,11 +259,29 @@ def test_title_tags_and_notes_are_changed(listed: Browser) -> None:
     assert "Bring the <b>map</b>." in listed.text()
 
 
+def test_what_another_device_has_said_is_not_overwritten_unseen(listed: Browser) -> None:
+    listed.click("Title, tags, notes")
+    listed.type("Title", "Mine")
+    theirs = (
+        API + 'const [one] = (await api.list("ready")).recordings; await api.change(one, said);'
+    )
+    # Of what is no words, such as what its sound is, nobody is asked.
+    listed.run(theirs, said={"duration_ms": 5})
+    listed.click("Save")
+    listed.until("return document.querySelector('.card h3').innerText === 'Mine'")
+    listed.run(theirs, said={"notes": "Theirs."})
+    listed.type("Title", "Mine again")
+    listed.click("Save")
+    listed.shows("It was changed elsewhere meanwhile")
+    [recording] = listed.run(LIST)
+    assert (recording["file_name"], recording["notes"]) == ("Mine", "Theirs.")
+
+
 def test_what_is_looked_for_is_found_by_title_notes_and_tags(listed: Browser) -> None:
     listed.click("Title, tags, notes")
     listed.type("Tags", "Zürich")
     listed.click("Save")
-    listed.shows("Saved")
+    listed.shows("Zürich")
     listed.run(GIVE, size=1000, name="another.mp3", type="audio/mpeg")
     arrived(listed, 2)
     listed.type("Search titles, notes and tags", "zurich")

@@ -202,14 +202,8 @@ export function library() {
           tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean),
           notes: given.notes.trim() || null,
         };
-        try {
-          took(await api.change(recordings.get(recording.id) ?? recording, changes));
-          say(t("saved"));
-        } catch (error) {
-          // What was typed stays; the next try is on what the other one left.
-          if (error.code === "version_conflict") took(await api.find(recording.id));
-          throw error;
-        }
+        took(await changed(recordings.get(recording.id) ?? recording, changes));
+        say(t("saved"));
       },
       field(t("title_field"), el("input", { name: "file_name", required: true, maxLength: 255, value: recording.file_name, autocomplete: "off" })),
       field(t("tags"), el("input", { name: "tags", value: recording.tags.join(", "), autocomplete: "off" }), t("tags_hint")),
@@ -217,6 +211,22 @@ export function library() {
       el("button", { class: "primary" }, t("save")),
     );
   }
+
+  /** Changes a recording, unless somebody else has said something else of it meanwhile. */
+  async function changed(recording, changes) {
+    try {
+      return await api.change(recording, changes);
+    } catch (error) {
+      if (error.code !== "version_conflict") throw error;
+      const now = await api.find(recording.id);
+      // What was found out of its sound is another version, too, and nobody's words.
+      if (wordsOf(now) === wordsOf(recording)) return api.change(now, changes);
+      took(now); // What was typed stays; the next try is on what the other one left.
+      throw error;
+    }
+  }
+
+  const wordsOf = ({ file_name, tags, notes }) => JSON.stringify([file_name, tags, notes]);
 
   function took({ audio, ...recording }) {
     recordings.set(recording.id, recording);
