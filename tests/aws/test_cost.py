@@ -14,6 +14,7 @@ import pytest
 
 from chalicelib import jobs
 from chalicelib.api.http import Route
+from chalicelib.api.web import files
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import due, recording_item
 from chalicelib.aws.s3.foreign import check_copies
@@ -216,6 +217,7 @@ REQUESTS: dict[str, Prepare] = {
     "DELETE /recordings/{id}/links/{code}": taking_a_link_back,
     "POST /uploads/sign": signing_for_a_browser,
     "GET /s/{code}": opening_a_link,
+    "GET /web/{folder}/{file}": lambda phone: lambda: phone.get(f"/web/{files.recorder()}/main.js"),
     "POST /recordings/{id}/complete": completing,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
     "POST /recordings/{id}/restore": restoring,
@@ -234,6 +236,7 @@ CALLS = {
     "DELETE /recordings/{id}": 2,
     "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
     "DELETE /recordings/{id}/links/{code}": 3,  # the link by its code, then both of its items
+    "GET /": 0,
     "GET /auth/email/confirm": 0,
     "GET /auth/password/reset": 0,
     "GET /blank": 0,
@@ -254,6 +257,7 @@ CALLS = {
     "GET /recordings/{id}/upload": 2,
     "GET /recordings/{id}/upload/parts/{number}": 1,
     "GET /s/{code}": 2,  # the link with its source's window, the recording with its account
+    "GET /web/{folder}/{file}": 0,
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
     "POST /auth/email/confirm": 2,
