@@ -142,6 +142,12 @@ class NotReady(RecorderError):
             self.headers = {"Retry-After": str(seconds)}
 
 
+class TooManyLinks(RecorderError):
+    """The recording has as many links as one may have; take one back first."""
+
+    status, code, title = 409, "too_many_links", "The recording has too many links"
+
+
 class VersionConflict(RecorderError):
     """The recording changed since the version named in If-Match."""
 

@@ -20,6 +20,7 @@ UPLOADS, RECORDINGS = "${UploadsBucket.Arn}", "${RecordingsBucket.Arn}"
 # Keys are `<user>/<recording>`: which ones a function will need nobody knows beforehand.
 UPLOAD, RECORDING = f"{UPLOADS}/*", f"{RECORDINGS}/*"
 KEYS = "${JwtSecret}"
+UPLOAD_KEY = "${UploadKeySecret}"
 DEAD_LETTERS = "${DeadLetters.Arn}"
 HERE = "${AWS::Region}:${AWS::AccountId}"
 BUS = f"arn:${{AWS::Partition}}:events:{HERE}:event-bus/default"
@@ -95,12 +96,17 @@ GRANTS: dict[str, Grants] = {
 JOBS = [function for function in GRANTS if function != "api_handler"]
 
 
-def policy(function: str, stage: str, mail_from: str) -> dict[str, Any]:
+def policy(
+    function: str, stage: str, mail_from: str, *, upload_key: bool = False
+) -> dict[str, Any]:
     """The policy document of a stage's function.
 
-    `mail_from` is RECORDER_MAIL_FROM; without it no mail is sent, and none may be.
+    `mail_from` is RECORDER_MAIL_FROM; without it no mail is sent, and none may be. `upload_key`:
+    there is a key that signs for upload libraries, which the API reads.
     """
     grants = dict(GRANTS[function])
+    if function == "api_handler" and upload_key:
+        grants[UPLOAD_KEY] = ["secretsmanager:GetSecretValue"]
     if function == "deliver_mail" and mail_from:
         for identity in _identities(mail_from):
             grants[f"arn:${{AWS::Partition}}:ses:{HERE}:identity/{identity}"] = ["ses:SendEmail"]

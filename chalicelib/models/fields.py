@@ -6,7 +6,7 @@ import re
 import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -69,6 +69,22 @@ Device = Annotated[
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
 FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
+# Generators make nothing that compiles of a union of an object and an array.
+Conditions = Annotated[
+    list[Any],
+    Meta(
+        max_length=50,
+        description='Each an object with one field, or `["content-length-range", least, most]`.',
+    ),
+]
+LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]
+LinkCode = Annotated[
+    str,
+    Meta(
+        description="Ten characters of Crockford's base 32; case and hyphens do not matter.",
+        examples=["7k2mq-x04bd"],
+    ),
+]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]

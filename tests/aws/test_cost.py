@@ -21,6 +21,7 @@ from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
 from tests.conftest import DEEP, LAMBDA
+from tests.core.recordings.test_browsers import Page
 from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.listening import listen_instantly
@@ -101,6 +102,27 @@ def resetting_a_password(phone: Phone) -> Ask:
 def sending_a_part_again(phone: Phone) -> Ask:
     id = phone.announce(SOUND, upload_method="multipart").json["recording"]["id"]
     return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
+
+
+def signing_for_a_browser(phone: Phone) -> Ask:
+    id = phone.announce(SOUND).json["recording"]["id"]
+    page = Page(phone, services()._clock, services().settings)
+    return lambda: page.sign_text(page.beginning(id))
+
+
+def opening_a_link(phone: Phone) -> Ask:
+    link = sharing(phone).json["code"]
+    return lambda: phone.get(f"/s/{link}", headers={"Accept": "application/json"})
+
+
+def taking_a_link_back(phone: Phone) -> Ask:
+    link = sharing(phone).json
+    id, code = phone.listed()[0], link["code"]
+    return lambda: phone.delete(f"/recordings/{id}/links/{code}")
+
+
+def sharing(phone: Phone) -> Answer:
+    return phone.post(f"/recordings/{phone.upload(SOUND)}/links")
 
 
 def completing(phone: Phone) -> Ask:
@@ -191,6 +213,9 @@ REQUESTS: dict[str, Prepare] = {
     "GET /recordings/changes since": going_on_with_the_feed,
     "GET /recordings/{id}/upload": resuming,
     "GET /recordings/{id}/upload/parts/{number}": sending_a_part_again,
+    "DELETE /recordings/{id}/links/{code}": taking_a_link_back,
+    "POST /uploads/sign": signing_for_a_browser,
+    "GET /s/{code}": opening_a_link,
     "POST /recordings/{id}/complete": completing,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
     "POST /recordings/{id}/restore": restoring,
@@ -208,8 +233,11 @@ CALLS = {
     "DELETE /me/sessions/{session_id}": 2,
     "DELETE /recordings/{id}": 2,
     "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
+    "DELETE /recordings/{id}/links/{code}": 3,  # the link, and both of its items
     "GET /auth/email/confirm": 0,
     "GET /auth/password/reset": 0,
+    "GET /blank": 0,
+    "GET /config": 0,
     "GET /docs": 0,
     "GET /health": 0,
     "GET /me": 1,
@@ -222,8 +250,10 @@ CALLS = {
     "GET /recordings/changes": 2,
     "GET /recordings/changes since": 2,
     "GET /recordings/{id}": 1,
+    "GET /recordings/{id}/links": 2,
     "GET /recordings/{id}/upload": 2,
     "GET /recordings/{id}/upload/parts/{number}": 1,
+    "GET /s/{code}": 2,
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
     "POST /auth/email/confirm": 2,
@@ -236,14 +266,16 @@ CALLS = {
     "POST /auth/refresh": 2,
     "POST /auth/signup": 2,
     "POST /me/email/confirmation": 3,
-    "POST /me/export": 8,  # guess, take back, count, note, read, write
+    "POST /me/export": 9,  # guess, take back, count, note, read, links, waveforms, write
     "POST /me/password": 5,
     "POST /recordings": 2,
     "POST /recordings again": 3,
     "POST /recordings/batch": 2,
     "POST /recordings/batch again": 3,
     "POST /recordings/{id}/complete": 6,  # a look at both buckets, the copy, ready, discard
+    "POST /recordings/{id}/links": 3,
     "POST /recordings/{id}/restore": 2,
+    "POST /uploads/sign": 3,
     "PUT /recordings/{id}/audio": 4,
     "PUT /recordings/{id}/audio again": 3,
     # And what the process that listens reads of S3, by ranges.

@@ -98,8 +98,8 @@ def test_what_the_stage_stands_on_is_in_it(merged: Merged) -> None:
 
 
 def test_what_is_set_is_no_parameter_which_would_stay_what_it_was(merged: Merged) -> None:
-    at_once = {"NoticeAtOnce", "ListenAtOnce"}
-    assert {*merged.template["Parameters"]} == {"AlarmEmail", "DeployedBy", *at_once}
+    given = {"AlarmEmail", "DeployedBy", "NoticeAtOnce", "ListenAtOnce", "UploadKeySerial"}
+    assert {*merged.template["Parameters"]} == given
     alarm = merged.properties("MailsMany")
     assert alarm["AlarmName"] == f"recorder-{merged.stage.name}-mails-many"
     assert alarm["Threshold"] == str(merged.stage.limits.mails_an_hour)

@@ -49,10 +49,7 @@ class AttemptsTable(Struct, frozen=True):
                         return _window(there, most)
 
     def full(self, kind: str, who: str, most: int, now: datetime) -> FullWindow | None:
-        there = self.table.get(attempts_key(kind, who))
-        if there is None or there["attempts"] < most or _is_over(there, now):
-            return None
-        return _window(there, most)
+        return read_window(self.table.get(attempts_key(kind, who)), most, now)
 
     def note_failure(self, kind: str, who: str) -> None:
         # If there is none, the window is over, and forgotten.
@@ -116,6 +113,13 @@ class AttemptsTable(Struct, frozen=True):
 def _is_over(item: Item, now: datetime) -> bool:
     # DynamoDB takes up to two days to delete what has expired.
     return datetime.fromisoformat(item["ends_at"]) <= now
+
+
+def read_window(item: Item | None, most: int, now: datetime) -> FullWindow | None:
+    """The window that an item is, if it goes on and there were `most` attempts in it."""
+    if item is None or item["attempts"] < most or _is_over(item, now):
+        return None
+    return _window(item, most)
 
 
 def _window(item: Item, most: int) -> FullWindow:

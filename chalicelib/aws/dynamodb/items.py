@@ -31,6 +31,8 @@ DUE_SHARDS = 4
 OPEN = "attribute_exists(#email)"
 # Of what a recording's owner sees, what is a time.
 SEEN_TIMES = "created_at", "updated_at", "recorded_at", "upload_expires_at", "purge_at"
+# How the sort keys begin that links have beside their recordings.
+LISTED = "LINK#"
 # What takes an item out of the `due` index, as an update.
 NEVER_DUE = {"due_shard": None, "due_at": None, "postponed": None}
 
@@ -53,6 +55,16 @@ def recording_key(user_id: str, recording_id: str) -> Key:
 def waveform_key(user_id: str, recording_id: str) -> Key:
     """Where a recording's waveform stands: beside it, and in none of the indexes."""
     return {"pk": f"USER#{user_id}", "sk": f"WAVEFORM#{recording_id}"}
+
+
+def link_key(code: str) -> Key:
+    """Where a link is found by its code."""
+    return {"pk": f"LINK#{code}", "sk": "LINK"}
+
+
+def listed_link_key(user_id: str, recording_id: str, link_id: str) -> Key:
+    """Where a link stands among those of its recording."""
+    return {"pk": f"USER#{user_id}", "sk": f"{LISTED}{recording_id}#{link_id}"}
 
 
 def export_key(user_id: str) -> Key:

@@ -51,11 +51,11 @@ class Signer(Struct, frozen=True):
         https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
         """
         with our_errors():
-            credentials, region = self._credentials(), self._region()
-        address = urlsplit(self._bucket_url(bucket))
+            credentials, region = self.credentials(), self.region()
+        address = urlsplit(self.bucket_url(bucket))
         at = f"{_now():%Y%m%dT%H%M%SZ}"
         scope = f"{at[:8]}/{region}/s3/aws4_request"
-        sent = {"host": _host(address)}
+        sent = {"host": host_of(address)}
         sent |= {name.lower(): " ".join(value.split()) for name, value in (headers or {}).items()}
         names = ";".join(sorted(sent))
         said = {
@@ -74,17 +74,16 @@ class Signer(Struct, frozen=True):
         query_string = "&".join(sorted(pairs, key=lambda pair: pair.split("=")))
         asked = [method, path, query_string, *lines, "", names, "UNSIGNED-PAYLOAD"]
         hashed = sha256("\n".join(asked).encode()).hexdigest()
-        signing_key = _signing_key(credentials.secret_key, scope)
-        signature = _signed(signing_key, f"{ALGORITHM}\n{at}\n{scope}\n{hashed}").hex()
-        signed = f"{'&'.join(pairs)}&X-Amz-Signature={signature}"
-        return f"{address.scheme}://{address.netloc}{path}?{signed}"
+        to_sign = f"{ALGORITHM}\n{at}\n{scope}\n{hashed}"
+        pairs.append(f"X-Amz-Signature={signature(str(credentials.secret_key), scope, to_sign)}")
+        return f"{address.scheme}://{address.netloc}{path}?{'&'.join(pairs)}"
 
     def form(
         self, bucket: str, key: str, seconds: int, fields: dict[str, str], conditions: Conditions
     ) -> tuple[str, dict[str, str]]:
         """URL and fields of a form that puts one object; each of `fields` is a condition too."""
         expires_at = _now() + timedelta(seconds=seconds)
-        request = AWSRequest(method="POST", url=f"{self._bucket_url(bucket)}/")
+        request = AWSRequest(method="POST", url=f"{self.bucket_url(bucket)}/")
         # botocore's signer adds its own fields and conditions to these two.
         request.context["s3-presign-post-fields"] = fields | {"key": key}
         request.context["s3-presign-post-policy"] = {
@@ -97,23 +96,26 @@ class Signer(Struct, frozen=True):
             ],
         }
         with our_errors():
-            S3SigV4PostAuth(self._credentials(), "s3", self._region()).add_auth(request)
+            S3SigV4PostAuth(self.credentials(), "s3", self.region()).add_auth(request)
         return str(request.url), dict(request.context["s3-presign-post-fields"])
 
-    def _bucket_url(self, bucket: str) -> str:
+    def bucket_url(self, bucket: str) -> str:
+        """Where a bucket is."""
         if self.address:
             return f"{self.address}/{bucket}"
-        region = self._region()
+        region = self.region()
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return f"https://{bucket}.s3.{region}.{suffix}"
 
-    def _region(self) -> str:
+    def region(self) -> str:
+        """The region that it signs for."""
         region = self.session().region_name
         if not region:
             raise NoRegionError
         return region
 
-    def _credentials(self) -> ReadOnlyCredentials:
+    def credentials(self) -> ReadOnlyCredentials:
+        """What it signs with."""
         credentials = self.session().get_credentials()
         if credentials is None:
             raise NoCredentialsError
@@ -131,10 +133,15 @@ def _quoted(text: str) -> str:
     return quote(text, safe="-_.~")
 
 
-def _host(address: SplitResult) -> str:
+def host_of(address: SplitResult) -> str:
     """The Host header that is sent to an address."""
     host = address.netloc.rpartition("@")[2].lower()
     return host.removesuffix(DEFAULT_PORTS.get(address.scheme, ""))
+
+
+def signature(secret: str, scope: str, text: str) -> str:
+    """What signs a text, by the key of a day, a region and a service, in hexadecimal."""
+    return _signed(_signing_key(secret, scope), text).hex()
 
 
 @functools.lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
@@ -24,6 +24,7 @@ Kind = Literal[
     "forgot_per_source",
     "mails_per_address",
     "exports_per_day",
+    "wrong_codes_per_source",
 ]
 
 # As long as what is mailed is good: whoever uses the window up left a link that still works.
@@ -46,7 +47,18 @@ class Attempts(Struct, frozen=True):
         Counting afterwards would let any number through at the same moment.
         """
         if full := self._counted(self._limited(kind, who)):
-            raise self._too_many(full)
+            raise self.too_many(full)
+
+    def watched(self, kind: Kind, who: str) -> Attempt | None:
+        """What tells whether any attempts are left, for whoever reads it with something else.
+
+        None where there is no limit.
+        """
+        return next(iter(self._limited(kind, who)), None)
+
+    def too_many(self, full: FullWindow) -> TooManyAttempts:
+        """What is said of a window that is full."""
+        return TooManyAttempts(seconds_until(full.ends_at, self.clock()))
 
     @contextmanager
     def guess(self, who: str, source: str) -> Iterator[None]:
@@ -58,7 +70,7 @@ class Attempts(Struct, frozen=True):
         guesses = self._limited("login_failures_per_source", source)
         guesses += self._limited("login_failures_per_address", who)
         if full := self._counted(guesses):
-            raise self._too_many(full) if full.failed else TooManyAttempts(SOON)
+            raise self.too_many(full) if full.failed else TooManyAttempts(SOON)
         try:
             yield
         except InvalidCredentials:
@@ -87,7 +99,7 @@ class Attempts(Struct, frozen=True):
         who = _addressee(kind, email)
         full = self.store.full("mails_per_address", who, most, self.clock()) if most else None
         if full:
-            raise self._too_many(full)
+            raise self.too_many(full)
 
     def forget_guesses(self, who: str) -> None:
         """Let somebody's password be guessed again: it is another one now."""
@@ -118,9 +130,10 @@ class Attempts(Struct, frozen=True):
             case _:
                 return timedelta(seconds=self.settings.login_window_seconds)
 
-    def _too_many(self, full: FullWindow) -> TooManyAttempts:
-        seconds = (full.ends_at - self.clock()).total_seconds()
-        return TooManyAttempts(max(1, math.ceil(seconds)))
+
+def seconds_until(end: datetime, now: datetime) -> int:
+    """In how many whole seconds something ends, at least one."""
+    return max(1, math.ceil((end - now).total_seconds()))
 
 
 def _addressee(kind: LetterKind, email: str) -> str:

@@ -13,7 +13,7 @@ from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import DataExport
-from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import Account, Link, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import rfc3339
 from chalicelib.settings import Settings
 
@@ -37,9 +37,9 @@ class Exporting(Struct, frozen=True):
     def export(self, account: Account, password: str, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
-        `{"profile": {…}, "recordings": [{…, "download_url"}], "waveforms": {"<id>": {…}}}`, in
-        memory that does not grow with the recordings. An upload under way is in it too, without a
-        URL, and what cannot be read as it stands. The URLs are good for
+        `{"profile": {…}, "recordings": [{…, "download_url"}], "links": [{…}],
+        "waveforms": {"<id>": {…}}}`, in memory that does not grow with them. An upload under way is
+        in it too, without a URL, and what cannot be read as it stands. The URLs are good for
         RECORDER_DOWNLOAD_URL_SECONDS. With more than MOST_DRAWN recordings the waveforms are null:
         to write them all would take too long. InvalidCredentials, TooManyAttempts.
         """
@@ -60,13 +60,17 @@ class Exporting(Struct, frozen=True):
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
         profile = account.seen(self.settings.quota)
-        file.write(b'{"profile":' + encode(profile) + b',"recordings":[')
-        separator = b""
-        for each in self.stores.shelves.all_of(account.id):
-            if not isinstance(each, Tombstone):
-                file.write(separator + encode(self._seen(each)))
+        standing = self.stores.shelves.all_of(account.id)
+        recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
+        links = (self._link(each) for each in self.stores.links.of(account.id))
+        file.write(b'{"profile":' + encode(profile))
+        for name, listed in (("recordings", recordings), ("links", links)):
+            separator = f',"{name}":['.encode()
+            for each in listed:
+                file.write(separator + encode(each))
                 separator = b",\n"
-        file.write(b'],"waveforms":')
+            file.write(b"]" if separator == b",\n" else separator + b"]")
+        file.write(b',"waveforms":')
         if account.recordings_used > MOST_DRAWN:
             file.write(b"null}\n")
             return
@@ -76,6 +80,10 @@ class Exporting(Struct, frozen=True):
             file.write(separator + encode(recording_id) + b":" + encode(waveform.seen()))
             separator = b",\n"
         file.write(b"}}\n")
+
+    def _link(self, link: Link) -> dict[str, object]:
+        seen = msgspec.to_builtins(link.seen(self.settings.address))
+        return {"recording_id": link.recording_id, **seen}
 
     def _seen(self, recording: StoredRecording | Unreadable) -> dict[str, object]:
         if isinstance(recording, Unreadable):

@@ -18,9 +18,9 @@ from chalicelib.aws.dynamodb.items import Item, account_key, recording_item
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
-from chalicelib.core.ids import uuid7
+from chalicelib.core.ids import link_code, uuid7
 from chalicelib.core.ports import Stores
-from chalicelib.models.entities import Account, StoredRecording, Waveform
+from chalicelib.models.entities import Account, Link, StoredRecording, Waveform
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
@@ -272,6 +272,16 @@ class Many:
         for _ in range(self._count):
             yield uuid7(), Waveform(sample_rate=1, samples_per_pixel=2, data=bytes(400))
 
+    def of(self, user_id: str) -> Iterator[Link]:
+        for recording in self.all_of(user_id):
+            yield Link(
+                id=uuid7(),
+                code=link_code(),
+                user_id=user_id,
+                recording_id=recording.id,
+                created_at=recording.created_at,
+            )
+
     def sign_get(self, recording: StoredRecording, _seconds: int) -> str:
         return f"https://recordings/{recording.key}"
 
@@ -286,7 +296,7 @@ def peak_of_an_export(account: Account, services: Services, clock: Clock, count:
     many: Any = Many(count)
     nothing: Any = None
     others = dict.fromkeys(Stores.__struct_fields__, nothing)
-    used = ("shelves", "sounds", "audio", "exports", "accounts")
+    used = ("shelves", "links", "sounds", "audio", "exports", "accounts")
     stores = Stores(**others | dict.fromkeys(used, many))
     tracemalloc.start()
     try:
