@@ -252,6 +252,8 @@ class RecordingStore(Protocol):
     ) -> StoredRecording | None:
         """Set or (None) remove fields of a recording, if it is at `version` where one is given.
 
+        Or if listening alone has made another of it since.
+
         None when it is not, or when there is no such recording.
         """
 
@@ -340,7 +342,7 @@ class SoundStore(Protocol):
     def note(self, recording: StoredRecording, heard: Heard, listener: int, now: datetime) -> bool:
         """Note what was heard by this version of the listener, and keep the waveform, or neither.
 
-        False when the recording is another by now, or of another status, or so new a version has
+        False when the recording is another by now, or has changed, or so new a version has
         listened to it already. It is due no more, but for the trash.
         """
 

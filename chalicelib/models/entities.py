@@ -248,6 +248,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     """What its bytes say."""
     listener: int = 0
     """The version of what listened to them; 0 if nothing has."""
+    heard_version: int = 0
+    """The version of the recording that listening made, of which nobody need know."""
     begun_again: bool = False
     """Another upload of it came before this one: it expired, or was to go another way."""
     links_made: int | None = None

@@ -89,6 +89,7 @@ def recording(character: str) -> Item:
                 channels=2**53 - 1,
             ),
             listener=1_000,
+            heard_version=1_000_000,
         )
     )
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import DEEP
 from tests.support import ROOT
 
-FILES = 2000 if DEEP else 300
+FILES = 2000 if DEEP else 200
 
 
 @pytest.mark.deep

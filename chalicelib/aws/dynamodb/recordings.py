@@ -144,8 +144,10 @@ class RecordingsTable(Struct, frozen=True):
         condition = f"{THERE} AND #status <> :deleted"
         values: dict[str, Any] = {"deleted": "deleted"}
         if version is not None:
-            condition += " AND #version = :version_read"
-            values["version_read"] = version
+            # What listening made of it since is no change that anybody could overwrite.
+            heard = "(#version = :version_heard AND #heard_version = :version_heard)"
+            condition += f" AND (#version = :version_read OR {heard})"
+            values |= {"version_read": version, "version_heard": version + 1}
         key = recording_key(user_id, recording_id)
         return self._change(key, now, to_fields(changes), condition, **values)
 

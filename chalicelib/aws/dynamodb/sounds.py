@@ -26,7 +26,7 @@ from chalicelib.models.entities import Heard, StoredRecording, Tombstone, Unread
 
 # The recording that was listened to, with the bytes that it had, and nobody who hears more did.
 UNHEARD = (
-    "#status = :status_read AND #created_at = :begun_at"
+    "#version = :version_read AND #created_at = :begun_at"
     " AND (attribute_not_exists(#listener) OR #listener < :this_listener)"
 )
 
@@ -51,7 +51,8 @@ class SoundsTable(Struct, frozen=True):
         return msgspec.convert(item, Waveform) if item else None
 
     def note(self, recording: StoredRecording, heard: Heard, listener: int, now: datetime) -> bool:
-        changes = to_fields({"sound": heard.sound}) | news(recording.id, now)
+        changes = to_fields({"sound": heard.sound, "heard_version": recording.version + 1})
+        changes |= news(recording.id, now)
         return self._note(recording, changes, heard, listener)
 
     def note_again(self, recording: StoredRecording, listener: int) -> bool:
@@ -77,7 +78,7 @@ class SoundsTable(Struct, frozen=True):
             recording_key(recording.user_id, recording.id),
             changes | {"listener": listener},
             UNHEARD,
-            status_read=recording.status,
+            version_read=recording.version,
             begun_at=timestamp(recording.created_at),
             this_listener=listener,
         )

@@ -131,8 +131,12 @@ def seen_anew(recordings: RecordingStore, standing: Standing | None) -> Iterator
 
 
 def check_version(recording: StoredRecording, version: int | None) -> None:
-    """VersionConflict when a version is given and the recording has another."""
-    if version not in (None, recording.version):
+    """VersionConflict when a version is given and the recording has changed since.
+
+    That it was listened to since is no such change: it takes nothing from what anybody said.
+    """
+    is_heard = recording.heard_version == recording.version
+    if version not in (None, recording.version, recording.version - is_heard):
         raise VersionConflict(
             f"The recording is at version {recording.version}", current=recording.seen()
         )

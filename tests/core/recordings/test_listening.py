@@ -369,6 +369,63 @@ def test_what_could_not_be_told_is_told_later(phone: Phone, clock: Clock, faults
     assert wiring.services().upkeep.run().retold == 1
 
 
+# Beside changes of people's.
+
+
+def changed(phone: Phone, id: str, version: int) -> int:
+    body, headers = {"notes": "n"}, {"If-Match": f'"{version}"'}
+    return phone.patch(f"/recordings/{id}", body, headers=headers).status
+
+
+def test_that_somebody_listened_is_no_conflict(phone: Phone) -> None:
+    id = phone.upload(SOUND)
+    version = phone.seen(id)["version"]
+    listen_instantly(phone, id)
+
+    assert changed(phone, id, version) == 200
+    assert phone.seen(id)["version"] == version + 2
+    assert phone.seen(id)["sound"] == SAID
+
+
+def test_what_somebody_changed_is_a_conflict_whenever_somebody_listened(phone: Phone) -> None:
+    before, after = phone.upload(SOUND), phone.upload(SOUND)
+    versions = {id: phone.seen(id)["version"] for id in (before, after)}
+    listen_instantly(phone, before)
+    for id in (before, after):
+        phone.patch(f"/recordings/{id}", {"notes": "another's"})
+    listen_instantly(phone, after)
+
+    for id, version in versions.items():
+        assert changed(phone, id, version) == 409
+        assert changed(phone, id, version + 3) == 409
+    assert changed(phone, before, versions[before] + 1) == 409
+
+
+def test_a_restore_is_as_good_with_the_version_before_somebody_listened(phone: Phone) -> None:
+    id = phone.upload(SOUND)
+    phone.trash(id)
+    version = phone.seen(id)["version"]
+    listen_instantly(phone, id)
+
+    assert phone.restore(id, f'"{version - 1}"').status == 409
+    assert phone.restore(id, f'"{version}"').status == 200
+
+
+def test_what_is_said_while_somebody_listens_is_kept(phone: Phone) -> None:
+    id = phone.upload(SOUND)
+
+    class Meanwhile(Instantly, frozen=True):
+        def hear(self, url: str, kept: StoredObject, seconds: float) -> Heard:
+            phone.patch(f"/recordings/{id}", {"notes": "n"})
+            return super().hear(url, kept, seconds)
+
+    services = wiring.services()
+    use_case = listening.Listening(services._stores, Meanwhile(), services._clock, lambda _: None)
+    use_case.listen(phone.user_id, id)
+    assert (phone.seen(id)["notes"], phone.seen(id)["sound"]) == ("n", SAID)
+    assert phone.seen(id)["version"] == 4
+
+
 # Another version of the listener.
 
 
