@@ -164,7 +164,7 @@ def _patience(read_seconds: float, tries: int) -> Config:
         connect_timeout=CONNECT_SECONDS,
         read_timeout=read_seconds,
         retries={"mode": "standard", "total_max_attempts": tries},
-        # botocore's own is put together anew for each call, a fifth of the call's time.
+        # botocore's own is put together anew for each call, a tenth of what a request takes.
         user_agent=f"Boto3/{boto3.__version__} recorder/{__version__}",
     )
 

@@ -16,8 +16,16 @@ from typing import Any
 
 from chalicelib import settings as settings_module
 from chalicelib import wiring
-from chalicelib.aws.dynamodb.items import due, recording_item
+from chalicelib.aws.dynamodb.items import (
+    account_key,
+    due,
+    recording_item,
+    to_item,
+    waveform_key,
+)
 from chalicelib.core.ids import uuid7
+from chalicelib.models.entities import Waveform
+from chalicelib.models.fields import MOST_PAIRS
 from chalicelib.wiring import Services
 from tests.support import ROOT, faster_moto, in_process, shortcut
 from tests.support.moto import backend
@@ -27,6 +35,7 @@ PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- make growth: begin -->\n", "<!-- make growth: end -->\n"
 SIZES = 10, 1_000, 10_000
 SOUND = b"some sound"
+WAVEFORM = Waveform(sample_rate=48_000, samples_per_pixel=4096, data=bytes(2 * MOST_PAIRS))
 NOTES = "What was said about the bridge, and by whom."
 
 Ask = Callable[[], object]
@@ -85,13 +94,17 @@ def recording(user_id: str, status: Any = "ready", **fields: Any) -> Any:
 
 
 def keep(user_id: str, count: int) -> None:
-    """Have a user keep so many recordings, a third of them in the trash."""
+    """Have a user keep so many recordings with their waveforms, a third of them in the trash."""
     far = datetime.now(UTC) + timedelta(days=30)
     items = []
     for number in range(count):
         item = recording_item(recording(user_id, "trashed" if number % 3 == 2 else "ready"))
         items.append(item | due(item["id"], far) if item["status"] == "trashed" else item)
-    shortcut.put(wiring.services().settings.table, items)
+        items.append(waveform_key(user_id, item["id"]) | to_item(WAVEFORM))
+    key, table = account_key(user_id), wiring.services().settings.table
+    there = shortcut.items(table, key["pk"])
+    items += [it | {"recordings_used": count} for it in there if it["sk"] == key["sk"]]
+    shortcut.put(table, items)
 
 
 @contextmanager

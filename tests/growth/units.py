@@ -19,6 +19,8 @@ from local.embedded.environment import REGION
 
 READ, WRITE = 4096, 1024
 GLOBAL = {"due"}
+# What an index has of an item, where that is not all of it.
+PROJECTED = {"due": {"pk", "sk", "due_shard", "due_at", "postponed"}}
 # The sort key of each index.
 INDEXES = {"shelf": "shelf", "changes": "changes", "due": "due_at"}
 WRITES = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
@@ -61,9 +63,11 @@ class Meter:
             after = [self._item(key) for key in _keys(self._asked)]
             self.writes += sum(map(_written, self._before, after, [twice] * len(after)))
         elif model.name == "Query":
-            read = sum(_size(self._item(each) or {}) for each in parsed["Items"])
+            index = self._asked.get("IndexName", "")
+            found = [self._item(each) or {} for each in parsed["Items"]]
+            read = sum(_size(_projected(index, item) or {}) for item in found)
             assert parsed["Count"] == parsed["ScannedCount"], "what is filtered out is read too"
-            half = 2 if self._asked.get("IndexName") in GLOBAL else 1
+            half = 2 if index in GLOBAL else 1
             self.reads += max(1, math.ceil(read / READ)) / half
         else:
             [asked] = self._asked.get(
@@ -87,13 +91,21 @@ def _keys(params: Item) -> list[Item]:
 
 def _written(before: Item | None, after: Item | None, twice: int) -> float:
     units = twice * _units(before, after)
-    for sort_key in INDEXES.values():
-        old, new = ((it if it and sort_key in it else None) for it in (before, after))
+    for index, sort_key in INDEXES.items():
+        entries = (_projected(index, item) for item in (before, after))
+        old, new = ((it if it and sort_key in it else None) for it in entries)
         if old and new and old[sort_key] != new[sort_key]:
             units += _units(old) + _units(new)
         elif (old or new) and old != new:
             units += _units(old, new)
     return units
+
+
+def _projected(index: str, item: Item | None) -> Item | None:
+    """What an index has of an item."""
+    if item is None or index not in PROJECTED:
+        return item
+    return {name: value for name, value in item.items() if name in PROJECTED[index]}
 
 
 def _units(*items: Item | None) -> int:
