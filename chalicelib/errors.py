@@ -135,6 +135,12 @@ class NotReady(RecorderError):
 
     status, code, title = 409, "not_ready", "The recording is not ready"
 
+    def __init__(self, detail: str, *, seconds: int | None = None) -> None:
+        """Say what happened; after `seconds` it may be ready."""
+        super().__init__(detail)
+        if seconds is not None:
+            self.headers = {"Retry-After": str(seconds)}
+
 
 class VersionConflict(RecorderError):
     """The recording changed since the version named in If-Match."""

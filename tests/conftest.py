@@ -287,8 +287,11 @@ def run_down(clock: Clock, stored: Callable[..., list[Item]]) -> Callable[[], No
     def run_down() -> None:
         for _ in range(10):
             wiring.services().upkeep.run()
+            # What waits to be listened to is told of again and again: nobody listens here.
             times = [
-                datetime.fromisoformat(item["due_at"]) for item in stored() if "due_shard" in item
+                datetime.fromisoformat(item["due_at"])
+                for item in stored()
+                if "due_shard" in item and item.get("status") != "ready"
             ]
             if not times:
                 return

@@ -170,6 +170,17 @@ def test_dynamodb_refuses_another_secret_too(s3: Embedded) -> None:
     assert "UnrecognizedClientException" in refused(table.list_tables)
 
 
+def test_eventbridge_takes_events_of_whoever_has_the_secret(s3: Embedded) -> None:
+    entry: Any = {"Source": "recorder", "DetailType": "Object Created", "Detail": "{}"}
+    bus, strangers = (
+        session.client("events", endpoint_url=s3.url)
+        for session in (s3.session, s3.with_secret("a guess"))
+    )
+
+    assert bus.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    assert refused(strangers.put_events, Entries=[entry])
+
+
 # A form
 
 

@@ -382,9 +382,8 @@ def registered(settings: Settings) -> CloudWatchEventConfig:
     """What is deployed for S3's events."""
     deployed = Chalice("recorder", env={})
     deployed.register_blueprint(jobs.blueprint(settings))
-    [source] = [
-        source for source in deployed.event_sources if isinstance(source, CloudWatchEventConfig)
-    ]
+    [source] = [source for source in deployed.event_sources if source.name == "notice"]
+    assert isinstance(source, CloudWatchEventConfig)
     return source
 
 
