@@ -37,11 +37,19 @@ S3 = ["tests/local/test_embedded_s3.py"]
 FETCHERS = {"mvn", "go"}
 # Where versitygw differs from S3. It takes a signed URL with our Authorization header, says of a
 # body in chunks that it is signed otherwise; it ignores CopyObject's If-None-Match, and a delete's
-# If-Match where nothing is; its pages of one version are a loop. The app rests on none of these but
-# on the copy's condition: docs/decisions/45-nothing-that-s3-does-not-promise.md.
+# If-Match where nothing is; its pages of one version are a loop; and it is S3 alone. The app rests
+# on none of these but the copy's condition: docs/decisions/45-nothing-that-s3-does-not-promise.md.
 NOT_AS_S3 = " and ".join(
     f"not {name}"
-    for name in ("ours", "chunks", "dynamodb", "happens_once", "meant_is_deleted", "one_by_one")
+    for name in (
+        "ours",
+        "chunks",
+        "dynamodb",
+        "eventbridge",
+        "happens_once",
+        "meant_is_deleted",
+        "one_by_one",
+    )
 )
 
 

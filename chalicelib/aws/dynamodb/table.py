@@ -185,8 +185,10 @@ class Table(Struct, frozen=True):
         """Do all of the writes or none; ConditionFailed says which would not.
 
         Each try is the same request to DynamoDB, by its token. A single one is
-        sent as what it is, which costs half as much.
+        sent as what it is, which costs half as much; none is no call, which DynamoDB would refuse.
         """
+        if not writes:
+            return
         if len(writes) == 1:
             kind, arguments = cast(tuple[str, Any], next(iter(writes[0].items())))
             single: Any = {"Update": self.client().update_item, "Delete": self.client().delete_item}

@@ -50,11 +50,15 @@ def confine_transactions() -> None:
     transaction fails. Here it is given drafts to work on, which hold the named items alone, and
     what it made of them is kept if it succeeds. No heed is paid to streams; our table has none.
     """
+    from moto.dynamodb.exceptions import MockValidationException
     from moto.dynamodb.models import DynamoDBBackend
 
     original = DynamoDBBackend.transact_write_items
 
     def transact_write_items(backend: DynamoDBBackend, transact_items: list[Any]) -> None:
+        if not transact_items:
+            # moto takes it.
+            raise MockValidationException("Member must have length greater than or equal to 1")
         named = list(_named(backend, transact_items))
         drafts = DynamoDBBackend(backend.region_name, backend.account_id)
         drafts.tables = {name: _draft(table) for name, table in backend.tables.items()}

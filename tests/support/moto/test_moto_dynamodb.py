@@ -157,6 +157,11 @@ def test_a_key_that_is_not_whole_is_refused_by_moto(
     assert words() == before
 
 
+def test_a_transaction_of_nothing_is_refused(transact: Transact) -> None:
+    with pytest.raises(ClientError, match="ValidationException"):
+        transact()
+
+
 def test_what_others_write_during_a_transaction_that_fails_stays(
     settings: Settings, dynamodb: DynamoDBBackend, words: Words, monkeypatch: pytest.MonkeyPatch
 ) -> None:
