@@ -132,6 +132,8 @@ def running(folder: Path) -> Iterator[Emulator]:
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            # The functions' processes are in its session, and end with it.
+            start_new_session=True,
         )
     assert process.stdin
     process.stdin.write(f"{json.dumps(environ)}\n")

@@ -29,7 +29,7 @@ async def _serve() -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
     from ministack import app as ministack
-    from ministack.core import lambda_runtime, tls
+    from ministack.core import tls
 
     config = Config()
     # ministack's own start would listen on port 443, too.
@@ -48,10 +48,11 @@ async def _serve() -> None:
     never = asyncio.Event()
     serving = asyncio.create_task(serve(ministack.app, config, shutdown_trigger=never.wait))
     await asyncio.wait({serving, asyncio.create_task(told.wait())}, return_when="FIRST_COMPLETED")
-    # The functions' processes first. Then at once: hypercorn would wait for connections that are
-    # kept open, and asyncio for threads that never end.
-    lambda_runtime.reset()
-    os._exit(1 if serving.done() else 0)
+    if serving.done():
+        serving.result()
+    # At once: hypercorn would wait for connections that are kept open, asyncio for threads that
+    # never end, and ministack for functions that are just being started.
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

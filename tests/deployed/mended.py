@@ -29,6 +29,8 @@ Json: TypeAlias = dict[str, Any]
 PYTHON = os.environ["FUNCTIONS_PYTHON"]
 # Nobody waits for a quarter of an hour.
 SCHEDULES_FASTER = 60
+# A run that is still going on would have another process begun for the next.
+AT_LEAST_SECONDS = 3
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 REFUSALS = "x-amazon-apigateway-gateway-responses"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -59,12 +61,12 @@ def _functions() -> None:
 
 
 def _events() -> None:
-    """An event that its function fails at is tried again; and here a minute takes a second."""
+    """An event that its function fails at is tried again; and here schedules are faster."""
     seconds_of = eventbridge._parse_rate_seconds
 
     def seconds(rate: str) -> float | None:
         found: int | None = seconds_of(rate)
-        return found / SCHEDULES_FASTER if found else None
+        return max(found / SCHEDULES_FASTER, AT_LEAST_SECONDS) if found else None
 
     def dispatch(arn: str, payload: str) -> None:
         function, config, _ = lambda_svc._get_func_record_for_ref(arn)
