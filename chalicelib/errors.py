@@ -34,6 +34,8 @@ class RecorderError(Exception):
     headers: Mapping[str, str] = MappingProxyType({})
     current: Recording | None = None
     """What stands in the way, where it helps to know it."""
+    offset: int | None = None
+    """Where to go on, where that is what to do."""
 
     def __init__(
         self, detail: str, *, field: str | None = None, errors: Iterable[FieldError] = ()
@@ -134,6 +136,17 @@ class NotReady(RecorderError):
     """The recording is not in a state in which this can be done."""
 
     status, code, title = 409, "not_ready", "The recording is not ready"
+
+
+class OffsetConflict(RecorderError):
+    """Pieces do not follow what was announced before them, nor are they among it."""
+
+    status, code, title = 409, "offset_conflict", "The pieces begin or end elsewhere"
+
+    def __init__(self, offset: int) -> None:
+        """Say where the next piece begins."""
+        super().__init__(f"The next piece begins at {offset}", field="offset")
+        self.offset = offset
 
 
 class VersionConflict(RecorderError):

@@ -53,6 +53,8 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     errors: list[FieldError] = []
     recording: Recording | UnsetType = UNSET
     """Of a version_conflict: the recording as it is now."""
+    offset: int | UnsetType = UNSET
+    """Of an offset_conflict: where the next piece begins."""
 
 
 def cors(origin: str) -> Cors:
@@ -94,6 +96,7 @@ def describe(error: RecorderError, request_id: str) -> str:
         request_id=request_id,
         errors=error.errors,
         recording=error.current or UNSET,
+        offset=UNSET if error.offset is None else error.offset,
     )
     return msgspec.json.encode(problem).decode()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.models.fields import Instant, RecordingId, Status
+from chalicelib.models.fields import PIECE_BYTES, Instant, RecordingId, Status
 
 
 class Usage(Struct, kw_only=True, frozen=True):
@@ -73,6 +73,10 @@ class Recording(Struct, kw_only=True, frozen=True):
     notes: str | UnsetType = UNSET
     upload_expires_at: Instant | UnsetType = UNSET
     purge_at: Instant | UnsetType = UNSET
+    interrupted: Annotated[
+        bool | UnsetType,
+        Meta(description="True of what its app stopped sending: it is what had arrived by then."),
+    ] = UNSET
 
 
 class Audio(Struct, kw_only=True, frozen=True):
@@ -138,7 +142,36 @@ class MultipartUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag
     expires_at: Instant
 
 
-Upload = PutUpload | PostUpload | MultipartUpload
+class SignedPiece(Struct, kw_only=True, frozen=True):
+    """A piece that is to be sent: PUT exactly these bytes, with exactly these headers."""
+
+    offset: int
+    size: int
+    url: str
+    headers: dict[str, str]
+
+
+class AnnouncedPieces(Struct, kw_only=True, frozen=True):
+    """Where pieces are to be sent; the next one begins at `offset`."""
+
+    offset: int
+    pieces: list[SignedPiece]
+    expires_at: Instant
+
+
+class LiveUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="live"):
+    """Announce pieces from `offset` on, as they are recorded, and send each.
+
+    `missing` has not arrived of what was announced before it: the first 1,000 gaps, cut to pieces.
+    """
+
+    offset: int
+    missing: list[SignedPiece]
+    expires_at: Instant
+    largest_piece: int = PIECE_BYTES
+
+
+Upload = PutUpload | PostUpload | MultipartUpload | LiveUpload
 
 
 class BegunUpload(Struct, kw_only=True, frozen=True):
@@ -172,6 +205,7 @@ class ChangedRecording(Struct, kw_only=True, frozen=True):
     notes: str | UnsetType = UNSET
     upload_expires_at: Instant | UnsetType = UNSET
     purge_at: Instant | UnsetType = UNSET
+    interrupted: bool | UnsetType = UNSET
 
 
 class Changes(Struct, kw_only=True, frozen=True):
