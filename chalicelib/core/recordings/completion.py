@@ -15,6 +15,7 @@ from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.errors import (
     InternalError,
+    InvalidRequest,
     NotFound,
     NotReady,
     Unavailable,
@@ -45,6 +46,9 @@ class Completion(Struct, frozen=True):
         is still uploading is being put together, which a job goes on with.
         """
         recording = live(self.stores.recordings, user_id, recording_id)
+        if recording.upload_method != "live" and (told.size or told.sha256):
+            wrong = "size" if told.size else "sha256"
+            raise InvalidRequest("Told when the recording is announced", field=wrong)
         if recording.status == "uploading" and recording.upload_method == "live":
             recording = self.live_uploads.end(recording, told.size, told.sha256)
             recording = self._put_together(recording, again=False)

@@ -27,17 +27,6 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def last_of(phone: Phone, id: str, settings: Settings) -> Callable[[], None]:
-    """The job that S3's event of the last piece starts."""
-
-    def run() -> None:
-        keys = wiring.services()._stores.uploads.keys(phone.user_id, id)
-        for key in [key for key in keys if key.endswith("-0")]:
-            notice(key, settings)
-
-    return run
-
-
 def notice(key: str, settings: Settings, etag: str = "x") -> None:
     detail = {"bucket": {"name": settings.uploads_bucket}, "object": {"key": key, "etag": etag}}
     jobs.notice({"detail": detail}, LAMBDA)
@@ -360,7 +349,7 @@ def test_some_of_a_large_piece_is_copied(phone: Phone) -> None:
 
 @pytest.mark.usefixtures("long")
 def test_a_long_recording_is_put_together_by_a_job(
-    phone: Phone, settings: Settings, held: Held
+    phone: Phone, tell: Callable[[], None], held: Held
 ) -> None:
     id = phone.record(ONE, TWO, THREE)
     accepted = phone.complete_live(id, SOUND, sha256=sha256(SOUND))
@@ -370,55 +359,56 @@ def test_a_long_recording_is_put_together_by_a_job(
     assert phone.complete_live(id, SOUND).status == 202
     assert phone.announce_pieces(id, len(SOUND), ONE).code == "not_ready"
     assert phone.resume(id).json["upload"]["offset"] == len(SOUND)
-    last_of(phone, id, settings)()
+    tell()
     assert phone.complete_live(id, SOUND).status == 200
     assert phone.download(id).content == SOUND
     assert held("uploads", phone.user_id) == {}
 
 
 @pytest.mark.usefixtures("long")
-def test_a_job_that_finds_another_hash_has_the_app_told(phone: Phone, settings: Settings) -> None:
+def test_a_job_that_finds_another_hash_has_the_app_told(
+    phone: Phone, tell: Callable[[], None]
+) -> None:
     id = phone.record(ONE, TWO)
     assert phone.complete_live(id, ONE + TWO, sha256=sha256(SOUND)).status == 202
-    last_of(phone, id, settings)()
+    tell()
 
     assert phone.complete_live(id, ONE + TWO, sha256=sha256(SOUND)).code == "upload_mismatch"
     phone.send_pieces(id, len(ONE + TWO), THREE)
     assert phone.complete_live(id, SOUND, sha256=sha256(SOUND)).status == 202
-    last_of(phone, id, settings)()
+    tell()
     assert phone.download(id).content == SOUND
 
 
 @pytest.mark.usefixtures("long")
 def test_upkeep_has_a_job_that_was_lost_begin_again(
-    phone: Phone, settings: Settings, clock: Clock, held: Held
+    phone: Phone, settings: Settings, tell: Callable[[], None], clock: Clock, held: Held
 ) -> None:
     id = phone.record(ONE, TWO)
     phone.complete_live(id, ONE + TWO)
-    bucket = {"Bucket": settings.uploads_bucket}
-    keys = [key for key in held("uploads", phone.user_id) if key.endswith("-0")]
-    wiring.services().clients.s3.delete_object(**bucket, Key=f"{phone.user_id}/{keys[0]}")
+    [last] = [key for key in held("uploads", phone.user_id) if key.endswith("-0")]
+    where: Any = {"Bucket": settings.uploads_bucket, "Key": f"{phone.user_id}/{last}"}
+    wiring.services().clients.s3.delete_object(**where)
 
     clock.advance(minutes=21)
     assert wiring.services().upkeep.run().ended == 1
-    last_of(phone, id, settings)()
+    tell()
 
     assert phone.download(id).content == ONE + TWO
 
 
 @pytest.mark.usefixtures("long", "small_parts")
 def test_a_job_goes_on_where_another_was_cut_off(
-    phone: Phone, settings: Settings, faults: Faults
+    phone: Phone, tell: Callable[[], None], faults: Faults
 ) -> None:
     pieces = [b"abcdefgh", b"ijklmnop", b"qrstuvwx", b"yz"]
     id, whole = phone.record(*pieces), b"".join(pieces)
     phone.complete_live(id, whole)
-    run = last_of(phone, id, settings)
     faults.refuse("s3", "UploadPart", "SlowDown", 503)
     with pytest.raises(Exception, match="SlowDown"):
-        run()
+        tell()
     faults.clear()
-    calls = faults.calls_of(run)
+    calls = faults.calls_of(tell)
 
     assert "s3.UploadPartCopy" not in calls
     assert phone.download(id).content == whole
@@ -465,13 +455,13 @@ def test_what_arrived_before_its_app_fell_silent_is_a_recording(
 
 @pytest.mark.usefixtures("long")
 def test_a_long_one_that_fell_silent_is_put_together_by_a_job(
-    phone: Phone, fall_silent: Callable[[], None], settings: Settings
+    phone: Phone, fall_silent: Callable[[], None], tell: Callable[[], None]
 ) -> None:
     id = phone.record(ONE, TWO)
     fall_silent()
     assert phone.complete_live(id, SOUND).status == 202
     # One that arrives in a gap, or behind the end, comes too late.
-    last_of(phone, id, settings)()
+    tell()
 
     assert phone.seen(id)["interrupted"] is True
     assert phone.download(id).content == ONE + TWO
@@ -479,7 +469,11 @@ def test_a_long_one_that_fell_silent_is_put_together_by_a_job(
 
 @pytest.mark.usefixtures("long", "small_parts")
 def test_what_arrives_after_its_end_is_left_out_and_removed(
-    phone: Phone, fall_silent: Callable[[], None], settings: Settings, held: Held
+    phone: Phone,
+    fall_silent: Callable[[], None],
+    settings: Settings,
+    tell: Callable[[], None],
+    held: Held,
 ) -> None:
     id = phone.record()
     sent = phone.announce_pieces(id, 0, ONE, TWO, THREE, ONE).json["pieces"]
@@ -488,7 +482,7 @@ def test_what_arrives_after_its_end_is_left_out_and_removed(
     fall_silent()
     send_piece(sent[1], TWO)
     send_piece(sent[3], ONE)
-    last_of(phone, id, settings)()
+    tell()
     send_piece(sent[3], ONE)
     [late] = held("uploads", phone.user_id)
     notice(f"{phone.user_id}/{late}", settings, hashlib.md5(ONE).hexdigest())  # noqa: S324
