@@ -101,6 +101,21 @@ def sending_a_part_again(phone: Phone) -> Ask:
     return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
 
 
+def announcing_pieces(phone: Phone) -> Ask:
+    id = phone.record(b"some ")
+    return lambda: phone.announce_pieces(id, 5, b"sound")
+
+
+def announcing_pieces_again(phone: Phone) -> Ask:
+    id = phone.record(SOUND)
+    return lambda: phone.announce_pieces(id, 0, SOUND)
+
+
+def completing_a_live_one(phone: Phone) -> Ask:
+    id = phone.record(b"some ", b"sound")
+    return lambda: phone.complete(id, {"size": len(SOUND)})
+
+
 def completing(phone: Phone) -> Ask:
     id = phone.deliver(SOUND)
     return lambda: phone.complete(id)
@@ -143,6 +158,9 @@ REQUESTS: dict[str, Prepare] = {
     "GET /recordings/{id}/upload": resuming,
     "GET /recordings/{id}/upload/parts/{number}": sending_a_part_again,
     "POST /recordings/{id}/complete": completing,
+    "POST /recordings/{id}/complete of a live one": completing_a_live_one,
+    "POST /recordings/{id}/pieces": announcing_pieces,
+    "POST /recordings/{id}/pieces again": announcing_pieces_again,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
     "POST /recordings/{id}/restore": restoring,
     "DELETE /recordings/{id}": trashing,

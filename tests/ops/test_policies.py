@@ -11,6 +11,7 @@ import pytest
 
 from chalicelib import jobs
 from chalicelib.aws.clients import Clients
+from chalicelib.core.recordings import slices
 from chalicelib.settings import Settings
 from local.embedded.backend import SENDER
 from ops.policies import GRANTS, policy, resolved
@@ -114,6 +115,7 @@ def event_after(prepare: Callable[[Phone, Clock], str]) -> Prepare:
 BY_JOB: dict[str, list[Prepare]] = {
     "notice": [
         *those_that(use_cases.notice),
+        *those_that(use_cases.notice_pieces),
         event_after(parts_and_a_whole),
         event_after(sent_while_something_else_is_kept),
     ],
@@ -130,7 +132,7 @@ BY_FUNCTION = BY_JOB | {
         *(
             of_use_case(case)
             for case in USE_CASES.values()
-            if case.request not in {use_cases.notice, use_cases.upkeep}
+            if case.request not in {use_cases.notice, use_cases.notice_pieces, use_cases.upkeep}
         ),
     ]
 }
@@ -148,10 +150,14 @@ def asked(
     clients: Clients,
     clock: Clock,
     configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, list[Asked]]:
     """All that each function asks of AWS, with its keys in Secrets Manager as there."""
     if notes:
         return notes
+    # S3 copies pieces of five bytes, others pass through.
+    monkeypatch.setattr(slices, "LEAST_PART", 5)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
     clients.secretsmanager.create_secret(Name=SECRET, SecretString=KEYS)
     for function, cases in BY_FUNCTION.items():
         notes[function] = []
