@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from decimal import Decimal
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -90,7 +91,7 @@ def header(request: Request, name: str, kind: Any) -> Any:
 
 def body(request: Request, kind: type[S], *, optional: bool) -> S:
     """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`."""
-    raw = _whole(request)
+    raw = _whole(request).removeprefix(codecs.BOM_UTF8)
     if not raw and optional:
         return kind()
     try:

@@ -65,6 +65,7 @@ Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
+FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]

@@ -22,6 +22,7 @@ from chalicelib.models.fields import (
     Device,
     Email,
     FileName,
+    FormerToken,
     GivenInstant,
     InvalidField,
     Milliseconds,
@@ -90,13 +91,18 @@ class Credentials(Request):
     """Who wants to log in, and on which device."""
 
     forms = MappingProxyType(
-        {"email": forms.typed_address, "password": forms.password, "device": forms.device}
+        {
+            "email": forms.typed_address,
+            "password": forms.password,
+            "device": forms.device,
+            "refresh_token": forms.trimmed_or_none,
+        }
     )
 
     email: Email
     password: Password
     device: Device | None = None
-    refresh_token: Token | None = None
+    refresh_token: FormerToken | None = None
 
 
 class RefreshToken(Request):
