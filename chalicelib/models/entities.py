@@ -182,8 +182,8 @@ class Letter(Struct, kw_only=True, frozen=True):
     """When to try next."""
 
 
-# What follows the recording is a piece of it.
-_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})(?:/.+)?", re.ASCII)
+# What follows the recording is a piece of it: see StoredRecording.piece_key.
+_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})(?:/\d{20}/\d{10}-\d+)?", re.ASCII)
 
 
 class Keyed(Struct, kw_only=True, frozen=True):
