@@ -23,7 +23,7 @@ from chalicelib.models.answers import (
     PartUpload,
     Recording,
 )
-from chalicelib.models.entities import Caller
+from chalicelib.models.entities import Caller, Standing
 from chalicelib.models.requests import (
     Completion,
     DirectUpload,
@@ -80,27 +80,33 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,), operation="resumeUpload"
+    "GET",
+    "/recordings/{id}/upload",
+    BegunUpload,
+    standing=True,
+    raises=(NotFound,),
+    operation="resumeUpload",
 )
-def resume(caller: Caller, id: str) -> BegunUpload:
+def resume(caller: Caller, standing: Standing | None) -> BegunUpload:
     """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
 
     From now on the upload lives for RECORDER_UPLOAD_DAYS again. `upload` is null once the recording
     is ready.
     """
-    return services().sending.resume(caller.user_id, id)
+    return services().sending.resume(standing)
 
 
 @blueprint.endpoint(
     "GET",
     "/recordings/{id}/upload/parts/{number}",
     PartUpload,
+    standing=True,
     raises=(NotFound, NotReady),
     operation="getUploadPart",
 )
-def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
+def sign_part(caller: Caller, standing: Standing | None, number: int) -> PartUpload:
     """Where to send one part of a multipart upload, be it again."""
-    return services().sending.part(caller.user_id, id, number)
+    return services().sending.part(standing, number)
 
 
 @blueprint.endpoint(
@@ -111,17 +117,18 @@ def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
     202,
     body=Completion,
     body_optional=True,
+    standing=True,
     raises=(NotFound, UploadIncomplete, UploadMismatch, NotReady),
     operation="completeUpload",
 )
-def complete(caller: Caller, id: str, body: Completion) -> Reply:
+def complete(caller: Caller, standing: Standing | None, body: Completion) -> Reply:
     """Say that the bytes were sent. They are checked against what was announced.
 
     The parts of a multipart upload need not be named: S3 knows them. A `live` one says its `size`.
     Also answers 200 when the recording already was ready; 202 while the pieces of a long one are
     put together: ask again after `Retry-After` seconds, or wait for the changes.
     """
-    recording = services().completion.complete(caller.user_id, id, body)
+    recording = services().completion.complete(standing, body)
     if recording.status == "ready":
         return Reply(recording.seen())
     return Reply(recording.seen(), 202, {"Retry-After": RETRY_AFTER_SECONDS})
@@ -132,17 +139,18 @@ def complete(caller: Caller, id: str, body: Completion) -> Reply:
     "/recordings/{id}/pieces",
     AnnouncedPieces,
     body=NewPieces,
+    standing=True,
     raises=(NotFound, NotReady, OffsetConflict, QuotaExceeded, TooLarge),
     operation="announcePieces",
 )
-def announce_pieces(caller: Caller, id: str, body: NewPieces) -> AnnouncedPieces:
+def announce_pieces(caller: Caller, standing: Standing | None, body: NewPieces) -> AnnouncedPieces:
     """Announce pieces of a `live` upload, and learn how to send each straight to S3.
 
     They begin at `offset`, where those before them end. Sent again, they are signed again. What
     arrived of a recording whose app falls silent for RECORDER_LIVE_SILENCE_SECONDS becomes the
     recording.
     """
-    return services().live_uploads.announce(caller.user_id, id, body)
+    return services().live_uploads.announce(standing, body)
 
 
 @blueprint.endpoint(

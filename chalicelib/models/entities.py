@@ -144,6 +144,8 @@ class Caller(Struct, frozen=True):
 
     account: Account
     session: Session
+    standing: Standing | None = None
+    """What stood then under the recording's id that the call names, if it names one."""
 
     @property
     def user_id(self) -> str:
@@ -162,6 +164,17 @@ class Quota(Struct, frozen=True):
     bytes: int
     recordings: int
     announced_per_hour: int
+
+
+class Attempt(Struct, kw_only=True, frozen=True):
+    """Something that is tried, of which there may be `most` in a window of time."""
+
+    kind: str
+    who: str
+    """Who tries it, or at whom it is tried."""
+    most: int
+    until: datetime
+    """When the window ends that it opens, if none is open."""
 
 
 class FullWindow(Struct, kw_only=True, frozen=True):
@@ -238,7 +251,7 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     """How many were signed another time."""
     ended_at: datetime | None = None
     """Since when a live upload takes no more pieces, and is to be put together."""
-    gaps: list[tuple[int, int]] | None = None
+    gaps: list[list[int]] | None = None
     """Where nothing had arrived of one that fell silent: from which offset to which."""
     interrupted: bool | None = None
     """Whether it ended because its app was silent."""
@@ -307,6 +320,9 @@ class Unreadable(Keyed, kw_only=True, frozen=True):
 
     item: dict[str, Any]
     """It, as it stands in the table."""
+
+
+Standing = StoredRecording | Tombstone | Unreadable
 
 
 class Piece(Struct, frozen=True):

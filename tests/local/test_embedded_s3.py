@@ -61,6 +61,7 @@ def an_hour_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     """Has all be signed as it would have been then."""
     then = (datetime.now(UTC) - timedelta(hours=1)).replace(tzinfo=None)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda **_: then)
+    monkeypatch.setattr("chalicelib.aws.s3.signing._now", lambda: then)
 
 
 def said(answer: httpx.Response) -> str:

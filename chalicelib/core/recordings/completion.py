@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.recordings.library import live
+from chalicelib.core.recordings.library import found, live
 from chalicelib.core.recordings.live_uploads import LiveUploads
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
@@ -22,7 +22,7 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models.entities import Keyed, StoredObject, StoredRecording
+from chalicelib.models.entities import Keyed, Standing, StoredObject, StoredRecording
 from chalicelib.models.requests import CompletedPart
 from chalicelib.models.requests import Completion as Told
 
@@ -38,14 +38,14 @@ class Completion(Struct, frozen=True):
     promotion: Promotion
     clock: Clock
 
-    def complete(self, user_id: str, recording_id: str, told: Told) -> StoredRecording:
+    def complete(self, standing: Standing | None, told: Told) -> StoredRecording:
         """Check the bytes that arrived, move them to where recordings stay, mark it ready.
 
         Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
         UploadMismatch when they are not what was announced; either way the upload can go on. What
         is still uploading is being put together, which a job goes on with.
         """
-        recording = live(self.stores.recordings, user_id, recording_id)
+        recording = found(standing)
         if recording.upload_method != "live" and (told.size or told.sha256):
             wrong = "size" if told.size else "sha256"
             raise InvalidRequest("Told when the recording is announced", field=wrong)

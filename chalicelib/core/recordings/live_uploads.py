@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings import slices
-from chalicelib.core.recordings.library import WRITE_ATTEMPTS, end_of_url, live
+from chalicelib.core.recordings.library import end_of_url, found, live, seen_anew
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.errors import (
     FieldError,
@@ -29,7 +29,7 @@ from chalicelib.errors import (
     UploadMismatch,
 )
 from chalicelib.models.answers import AnnouncedPieces, LiveUpload, SignedPiece, UploadedPart
-from chalicelib.models.entities import Slice, StoredRecording
+from chalicelib.models.entities import Slice, Standing, StoredRecording
 from chalicelib.models.fields import PIECE_BYTES
 from chalicelib.models.requests import NewPieces
 from chalicelib.settings import Settings
@@ -60,14 +60,14 @@ class LiveUploads(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def announce(self, user_id: str, recording_id: str, new: NewPieces) -> AnnouncedPieces:
+    def announce(self, standing: Standing | None, new: NewPieces) -> AnnouncedPieces:
         """Announce pieces, and say how to send each straight to S3.
 
         What was announced before is signed again. NotFound; NotReady when no pieces are taken any
         more; OffsetConflict, TooLarge, QuotaExceeded.
         """
-        for _ in range(WRITE_ATTEMPTS):
-            recording = live(self.stores.recordings, user_id, recording_id)
+        for now_standing in seen_anew(self.stores.recordings, standing):
+            recording = found(now_standing)
             if recording.upload_method != "live":
                 raise NotReady("The recording is not sent in pieces")
             if recording.status != "uploading" or recording.ended_at:
@@ -205,7 +205,8 @@ class LiveUploads(Struct, frozen=True):
         if len(gaps) > MOST_GAPS:
             end, _ = gaps.pop()
         size = end - sum(after - before for before, after in gaps)
-        return self._as_ended(recording, size=size, gaps=gaps or None, interrupted=True)
+        noted = [list(gap) for gap in gaps] or None
+        return self._as_ended(recording, size=size, gaps=noted, interrupted=True)
 
     def _as_ended(self, recording: StoredRecording, **said: Any) -> StoredRecording:
         now = self.clock()

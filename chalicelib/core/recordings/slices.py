@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from chalicelib.models.entities import Piece, Slice
 from chalicelib.models.fields import MIB
@@ -11,6 +11,9 @@ from chalicelib.models.fields import MIB
 LEAST_PART = 5 * MIB
 
 Range = tuple[int, int]
+# What lies before any recording, and beyond it.
+NOWHERE: Sequence[int] = (0, 0)
+BEYOND: Sequence[int] = (2**53, 2**53 + 1)
 
 
 def in_order(pieces: Iterable[Piece]) -> list[Slice]:
@@ -47,16 +50,16 @@ def cut(ranges: Iterable[Range], most: int) -> Iterator[Range]:
             yield offset, min(most, end - offset)
 
 
-def without(slices: Iterable[Slice], left_out: Iterable[Range], size: int) -> list[Slice]:
+def without(slices: Iterable[Slice], left_out: Iterable[Sequence[int]], size: int) -> list[Slice]:
     """The first `size` bytes of the slices, but for what is left out of them."""
     kept: list[Slice] = []
-    skips, skip = iter(left_out), (0, 0)
+    skips, skip = iter(left_out), NOWHERE
     for slice in slices:
         offset = slice.piece.offset
         at, end = offset + slice.start, offset + slice.start + slice.size
         while at < end and size:
             while skip[1] <= at:
-                skip = next(skips, (END, END + 1))
+                skip = next(skips, BEYOND)
             if skip[0] <= at:
                 at = skip[1]
                 continue
@@ -81,7 +84,3 @@ def in_parts(slices: Iterable[Slice]) -> list[list[Slice]]:
 def total(slices: Iterable[Slice]) -> int:
     """How many bytes slices have, together."""
     return sum(slice.size for slice in slices)
-
-
-# Beyond any recording.
-END = 2**53

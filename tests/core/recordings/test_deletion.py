@@ -22,6 +22,7 @@ from chalicelib.aws.dynamodb.items import (
     to_attributes,
 )
 from chalicelib.models.fields import MIB, Store
+from chalicelib.models.requests import NewPieces
 from chalicelib.settings import Settings
 from tests.conftest import Clock, Find
 from tests.support import shortcut
@@ -347,7 +348,7 @@ def test_a_tombstone_that_could_not_be_settled_goes_on_owing(
     assert find(phone, id)["owes"] == []
 
 
-@pytest.mark.parametrize("operation", ["GetItem", "TransactWriteItems"])
+@pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems"])
 def test_when_dynamodb_refuses_nothing_is_deleted_and_it_can_be_sent_again(
     phone: Phone, faults: Faults, held: Held, operation: str
 ) -> None:

@@ -197,8 +197,8 @@ def test_an_announcement_costs_one_read_and_one_transaction(phone: Phone, faults
     id = phone.record(*[ONE] * 40)
     calls = faults.calls_of(lambda: phone.announce_pieces(id, 40 * len(ONE), TWO))
 
-    # The first is for the session, as with every route.
-    assert calls == ["dynamodb.BatchGetItem", "dynamodb.GetItem", "dynamodb.TransactWriteItems"]
+    # The session is read together with the recording.
+    assert calls == ["dynamodb.BatchGetItem", "dynamodb.TransactWriteItems"]
 
 
 def test_two_phones_at_one_offset_are_told_apart(phone: Phone, faults: Faults) -> None:
