@@ -242,6 +242,10 @@ CALLS = {
     "POST /recordings/batch": 2,
     "POST /recordings/batch again": 3,
     "POST /recordings/{id}/complete": 6,  # a look at both buckets, the copy, ready, discard
+    # Besides: what has arrived, its end, the pieces, one after the other, and what is left of them.
+    "POST /recordings/{id}/complete of a live one": 18,
+    "POST /recordings/{id}/pieces": 2,
+    "POST /recordings/{id}/pieces again": 2,
     "POST /recordings/{id}/restore": 2,
     "PUT /recordings/{id}/audio": 4,
     "PUT /recordings/{id}/audio again": 3,
