@@ -30,7 +30,12 @@ class Prepared(NamedTuple):
     staying: str
 
 
-@pytest.fixture(params=USE_CASES)
+# It makes the calls of two others that are here, one after the other.
+LONG = {"upkeep of what fell silent"}
+NAMES = [pytest.param(name, marks=[pytest.mark.deep] * (name in LONG)) for name in USE_CASES]
+
+
+@pytest.fixture(params=NAMES)
 def prepared(request: pytest.FixtureRequest, phone: Phone, clock: Clock) -> Prepared:
     staying = phone.upload_directly(STAYING)
     case = USE_CASES[request.param]
