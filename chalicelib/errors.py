@@ -137,6 +137,12 @@ class NotReady(RecorderError):
 
     status, code, title = 409, "not_ready", "The recording is not ready"
 
+    def __init__(self, detail: str, *, seconds: int | None = None) -> None:
+        """Say what happened; after `seconds` it may be ready."""
+        super().__init__(detail)
+        if seconds is not None:
+            self.headers = {"Retry-After": str(seconds)}
+
 
 class OffsetConflict(RecorderError):
     """Pieces do not follow what was announced before them, nor are they among it."""

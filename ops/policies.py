@@ -22,6 +22,7 @@ UPLOAD, RECORDING = f"{UPLOADS}/*", f"{RECORDINGS}/*"
 KEYS = "${JwtSecret}"
 DEAD_LETTERS = "${DeadLetters.Arn}"
 HERE = "${AWS::Region}:${AWS::AccountId}"
+BUS = f"arn:${{AWS::Partition}}:events:{HERE}:event-bus/default"
 
 Grants = dict[str, list[str]]
 
@@ -58,6 +59,16 @@ GRANTS: dict[str, Grants] = {
         KEYS: ["secretsmanager:GetSecretValue"],
     },
     "notice": COMPLETING,
+    "listen": {
+        TABLE: [
+            "dynamodb:BatchGetItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        ],
+        RECORDINGS: ["s3:ListBucket"],
+        RECORDING: ["s3:GetObject"],
+    },
     "upkeep": {
         **COMPLETING,
         TABLE: [
@@ -69,6 +80,7 @@ GRANTS: dict[str, Grants] = {
             "dynamodb:UpdateItem",
         ],
         DUE: ["dynamodb:Query"],
+        BUS: ["events:PutEvents"],
         RECORDINGS: ["s3:ListBucket", "s3:ListBucketVersions"],
     },
     "deliver_mail": {

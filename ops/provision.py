@@ -26,7 +26,7 @@ if __package__ in {None, ""}:  # As `python ops/provision.py` it is no module of
 from chalicelib import settings
 from ops import runtime
 from ops.policies import policy, resolved
-from ops.record import check_api
+from ops.record import check_api, check_way, drop_half_made
 from ops.stacks import Stack
 from ops.stages import Refused, Stage, carry_out, write
 
@@ -73,8 +73,10 @@ def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> N
     }
     print(f"{stage.stack} in account {caller['Account']}, region {client.meta.region_name}")
     _check_place(stage, where)
-    check_api(session, stage)
     stack = Stack(client, stage.stack)
+    check_way(stack, stage)
+    check_api(session, stage)
+    drop_half_made(session, stage)
     stack.bring_up_to_date(given, replace_data=replace_data)
     outputs = stack.outputs()
     provisioned = {variable: outputs[output] for variable, output in PROVISIONED.items()}

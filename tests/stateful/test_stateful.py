@@ -37,7 +37,7 @@ from tests.stateful.model import (
     Told,
 )
 from tests.stateful.steps import MEANINGS, Step, World, begin, means
-from tests.support import shortcut
+from tests.support import engines, shortcut
 from tests.support.faults import DIED, LOST, REFUSED, Died, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import NO_TLS, PASSWORD, Phone
@@ -354,6 +354,8 @@ def stage(
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
     monkeypatch.setattr(slices, "LEAST_PART", 5)
     monkeypatch.setattr(pieces, "AT_ONCE", 1)
+    if engines.THERE:
+        monkeypatch.setattr("local.embedded.mended.LEAST_PART_BYTES", 1)
     return Stage(*(request.getfixturevalue(field.name) for field in fields(Stage)))
 
 

@@ -15,6 +15,7 @@ from chalicelib.errors import RecorderError
 from chalicelib.settings import Settings
 from tests.conftest import LAMBDA, Clock
 from tests.support import shortcut
+from tests.support.listening import listen_instantly
 from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone, send, send_piece
 
 if TYPE_CHECKING:
@@ -117,6 +118,12 @@ def ready(phone: Phone, _: Clock) -> str:
 def ready_long_ago(phone: Phone, clock: Clock) -> str:
     id = phone.upload_directly(SOUND)
     clock.advance(minutes=16)
+    return id
+
+
+def listened_to_long_ago(phone: Phone, clock: Clock) -> str:
+    id = ready_long_ago(phone, clock)
+    listen_instantly(phone, id)
     return id
 
 
@@ -233,6 +240,10 @@ def notice_pieces(phone: Phone, id: str) -> Answer:
     return Answer(200, {}, "")
 
 
+def listen(phone: Phone, id: str) -> Answer:
+    return answer_of(lambda: listen_instantly(phone, id))
+
+
 def upkeep(_: Phone, __: str) -> Answer:
     return answer_of(wiring.services().upkeep.run)
 
@@ -251,6 +262,10 @@ def answer_of(job: Callable[[], object]) -> Answer:
 
 def plays(phone: Phone, id: str) -> bool:
     return id in phone.listed() and phone.download(id).content == SOUND
+
+
+def is_drawn(phone: Phone, id: str) -> bool:
+    return phone.get(f"/recordings/{id}/waveform").status == 200 and plays(phone, id)
 
 
 def is_uploading(phone: Phone, id: str) -> bool:
@@ -327,6 +342,11 @@ USE_CASES = {
     "trash": UseCase(ready, delete, is_in_the_trash, (204,)),
     "restore": UseCase(in_the_trash, restore, plays),
     "delete for good": UseCase(ready_long_ago, Phone.delete_for_good, is_gone, (204,)),
+    "listen": UseCase(ready, listen, is_drawn),
+    "delete for good what was listened to": UseCase(
+        listened_to_long_ago, Phone.delete_for_good, is_gone, (204,)
+    ),
+    "upkeep of what nobody listened to": UseCase(later(ready, minutes=6), upkeep, plays),
     "export": UseCase(ready, export, can_be_fetched),
     # Who sends it again is nobody any more.
     "close the account": UseCase(sent, close, is_closed, (204, 401)),

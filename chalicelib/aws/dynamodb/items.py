@@ -29,6 +29,8 @@ Key = dict[str, str]
 DUE_SHARDS = 4
 # The condition that an account is none that was closed: closing it takes its address.
 OPEN = "attribute_exists(#email)"
+# Of what a recording's owner sees, what is a time.
+SEEN_TIMES = "created_at", "updated_at", "recorded_at", "upload_expires_at", "purge_at"
 # What takes an item out of the `due` index, as an update.
 NEVER_DUE = {"due_shard": None, "due_at": None, "postponed": None}
 
@@ -46,6 +48,11 @@ def session_key(user_id: str, session_id: str) -> Key:
 def recording_key(user_id: str, recording_id: str) -> Key:
     """Where a recording, or its tombstone, stands."""
     return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
+
+
+def waveform_key(user_id: str, recording_id: str) -> Key:
+    """Where a recording's waveform stands: beside it, and in none of the indexes."""
+    return {"pk": f"USER#{user_id}", "sk": f"WAVEFORM#{recording_id}"}
 
 
 def export_key(user_id: str) -> Key:
@@ -156,8 +163,10 @@ def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
 
 def read_seen(item: Item) -> Recording | None:
     """A recording as its owner sees it; None for one that cannot be read, which is logged."""
+    # A time in answers is shorter by the microseconds.
+    times = {name: f"{at[:23]}Z" for name in SEEN_TIMES if isinstance(at := item.get(name), str)}
     try:
-        return msgspec.convert(item, Recording)
+        return msgspec.convert(item | times, Recording)
     except msgspec.ValidationError:
         log.exception("%s of %s cannot be read", item["sk"], item["pk"])
         return None

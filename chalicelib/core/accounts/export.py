@@ -19,6 +19,8 @@ from chalicelib.settings import Settings
 
 # How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
 LIFE = timedelta(hours=1)
+# Of how many recordings an export has the waveforms: 30 MB in the table, and 70 in the file.
+MOST_DRAWN = 5000
 # Beyond this the file is written to the disk of the function.
 IN_MEMORY = 8 * 1024 * 1024
 
@@ -35,10 +37,11 @@ class Exporting(Struct, frozen=True):
     def export(self, account: Account, password: str, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
-        `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
-        the recordings. An upload under way is in it too, without a URL, and what cannot be read as
-        it stands. The URLs are good for RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials,
-        TooManyAttempts.
+        `{"profile": {…}, "recordings": [{…, "download_url"}], "waveforms": {"<id>": {…}}}`, in
+        memory that does not grow with the recordings. An upload under way is in it too, without a
+        URL, and what cannot be read as it stands. The URLs are good for
+        RECORDER_DOWNLOAD_URL_SECONDS. With more than MOST_DRAWN recordings the waveforms are null:
+        to write them all would take too long. InvalidCredentials, TooManyAttempts.
         """
         self.passwords.check(account, password, source)
         self.attempts.count("exports_per_day", account.id)
@@ -63,7 +66,16 @@ class Exporting(Struct, frozen=True):
             if not isinstance(each, Tombstone):
                 file.write(separator + encode(self._seen(each)))
                 separator = b",\n"
-        file.write(b"]}\n")
+        file.write(b'],"waveforms":')
+        if account.recordings_used > MOST_DRAWN:
+            file.write(b"null}\n")
+            return
+        file.write(b"{")
+        separator = b""
+        for recording_id, waveform in self.stores.sounds.waveforms(account.id):
+            file.write(separator + encode(recording_id) + b":" + encode(waveform.seen()))
+            separator = b",\n"
+        file.write(b"}}\n")
 
     def _seen(self, recording: StoredRecording | Unreadable) -> dict[str, object]:
         if isinstance(recording, Unreadable):

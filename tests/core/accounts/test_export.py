@@ -18,8 +18,9 @@ from chalicelib.aws.dynamodb.items import Item, account_key, recording_item
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
+from chalicelib.core.ids import uuid7
 from chalicelib.core.ports import Stores
-from chalicelib.models.entities import Account, StoredRecording
+from chalicelib.models.entities import Account, StoredRecording, Waveform
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
@@ -267,6 +268,10 @@ class Many:
         for _ in range(self._count):
             yield shortcut.recording(user_id)
 
+    def waveforms(self, _user_id: str) -> Iterator[tuple[str, Waveform]]:
+        for _ in range(self._count):
+            yield uuid7(), Waveform(sample_rate=1, samples_per_pixel=2, data=bytes(400))
+
     def sign_get(self, recording: StoredRecording, _seconds: int) -> str:
         return f"https://recordings/{recording.key}"
 
@@ -281,7 +286,8 @@ def peak_of_an_export(account: Account, services: Services, clock: Clock, count:
     many: Any = Many(count)
     nothing: Any = None
     others = dict.fromkeys(Stores.__struct_fields__, nothing)
-    stores = Stores(**others | {"shelves": many, "audio": many, "exports": many, "accounts": many})
+    used = ("shelves", "sounds", "audio", "exports", "accounts")
+    stores = Stores(**others | dict.fromkeys(used, many))
     tracemalloc.start()
     try:
         Exporting(stores, many, many, services.settings, clock).export(

@@ -241,7 +241,7 @@ def test_a_short_recording_is_ready_at_once(
     assert phone.download(id).content == SOUND
     assert held("uploads", phone.user_id) == {}
     assert under_way(phone) == []
-    assert not {"pieces", "ended_at", "gaps", "signed_again", "due_at"} & find(phone, id).keys()
+    assert not {"pieces", "ended_at", "gaps", "signed_again"} & find(phone, id).keys()
 
 
 def test_completing_what_is_ready_changes_nothing(phone: Phone) -> None:
