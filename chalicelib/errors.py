@@ -34,6 +34,8 @@ class RecorderError(Exception):
     headers: Mapping[str, str] = MappingProxyType({})
     current: Recording | None = None
     """What stands in the way, where it helps to know it."""
+    offset: int | None = None
+    """Where to go on, where that is what to do."""
 
     def __init__(
         self, detail: str, *, field: str | None = None, errors: Iterable[FieldError] = ()
@@ -146,6 +148,17 @@ class TooManyLinks(RecorderError):
     """The recording has as many links as one may have; take one back first."""
 
     status, code, title = 409, "too_many_links", "The recording has too many links"
+
+
+class OffsetConflict(RecorderError):
+    """Pieces do not follow what was announced before them, nor are they among it."""
+
+    status, code, title = 409, "offset_conflict", "The pieces begin or end elsewhere"
+
+    def __init__(self, offset: int) -> None:
+        """Say where the next piece begins."""
+        super().__init__(f"The next piece begins at {offset}", field="offset")
+        self.offset = offset
 
 
 class VersionConflict(RecorderError):

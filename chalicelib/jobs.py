@@ -72,11 +72,12 @@ def notice(event: dict[str, Any], _context: object) -> None:
     calls again.
     """
     created = event["detail"]
-    arrived = Keyed.at(created["object"]["key"])
+    key = created["object"]["key"]
+    arrived = Keyed.at(key)
     if arrived and created["bucket"]["name"] == services().settings.uploads_bucket:
         telemetry.note(user=arrived.user_id)
         etag = f'"{created["object"]["etag"]}"'
-        services().completion.notice(arrived.user_id, arrived.id, etag)
+        services().completion.notice(arrived, key, etag)
 
 
 @_job

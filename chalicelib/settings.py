@@ -55,6 +55,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     upload_days: Annotated[int, Meta(ge=1, le=90)] = 7
     """How long an upload lives without a sign of its phone; the uploads bucket keeps its bytes for
     four times that."""
+    live_silence_seconds: Annotated[int, Meta(ge=60, le=90 * 86_400)] = 86_400
+    """How long nothing is announced or arrives of what is sent while it is recorded, until it is
+    taken for all there is; no longer than an upload lives."""
     # One CopyObject promotes an upload, and S3 copies at most 5 GB that way.
     max_recording_bytes: Annotated[int, Meta(ge=1, le=5_000_000_000)] = 2 * GIB
     # API Gateway hands Lambda at most 6 MB, and base64 takes a third of that.
@@ -175,5 +178,8 @@ def _check(settings: Settings) -> None:
     if settings.upload_url_seconds > settings.upload_days * 86_400:
         too_long = f"outlasts an upload, which lives for {variable('upload_days')}"
         raise SettingsError(f"{variable('upload_url_seconds')}: {too_long}")
+    if settings.live_silence_seconds > settings.upload_days * 86_400:
+        too_long = f"outlasts an upload, which lives for {variable('upload_days')}"
+        raise SettingsError(f"{variable('live_silence_seconds')}: {too_long}")
     if settings.jwt_keys and len(settings.keys) <= settings.jwt_keys.count(","):
         raise SettingsError(f"{variable('jwt_keys')}: two keys have the same kid")

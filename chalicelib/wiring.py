@@ -28,6 +28,7 @@ from chalicelib.aws.s3.browsers import BrowserKey, KeySecret
 from chalicelib.aws.s3.exports import Exports
 from chalicelib.aws.s3.objects import Bucket
 from chalicelib.aws.s3.parts import Parts
+from chalicelib.aws.s3.pieces import Pieces
 from chalicelib.aws.s3.recordings import RecordingsBucket
 from chalicelib.aws.s3.signing import Signer
 from chalicelib.aws.s3.uploads import UploadsBucket
@@ -53,6 +54,7 @@ from chalicelib.core.recordings.feed import Feed
 from chalicelib.core.recordings.library import Library
 from chalicelib.core.recordings.links import Links, Opens
 from chalicelib.core.recordings.listening import Listening
+from chalicelib.core.recordings.live_uploads import LiveUploads
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.core.recordings.sending import Sending
@@ -150,7 +152,18 @@ class Services:
 
     @cached_property
     def sending(self) -> Sending:
-        return Sending(self._stores, self._multipart, self.completion, self.settings, self._clock)
+        return Sending(
+            self._stores,
+            self._multipart,
+            self.live_uploads,
+            self.completion,
+            self.settings,
+            self._clock,
+        )
+
+    @cached_property
+    def live_uploads(self) -> LiveUploads:
+        return LiveUploads(self._stores, self._multipart, self.settings, self._clock)
 
     @cached_property
     def direct_uploads(self) -> DirectUploads:
@@ -158,7 +171,13 @@ class Services:
 
     @cached_property
     def completion(self) -> Completion:
-        return Completion(self._stores, self._multipart, Promotion(self._stores), self._clock)
+        return Completion(
+            self._stores,
+            self._multipart,
+            self.live_uploads,
+            Promotion(self._stores),
+            self._clock,
+        )
 
     @cached_property
     def library(self) -> Library:
@@ -234,6 +253,7 @@ class Services:
             shelves=Shelves(table),
             due=DueIndex(table),
             uploads=UploadsBucket(uploads, signer),
+            pieces=Pieces(uploads, signer),
             parts=Parts(uploads, clients.copier, signer),
             audio=RecordingsBucket(
                 recordings, uploads.name, clients.copier, signer, bool(settings.s3_endpoint)

@@ -2,6 +2,7 @@
 
     export RECORDER_EMAIL=ann@example.com RECORDER_PASSWORD='correct horse battery'
     python examples/recorder_client.py --signup upload talk.m4a   # prints the recording's id
+    python examples/recorder_client.py --follow upload talk.aac   # while it is still written
     python examples/recorder_client.py download ID [OUT]
 
 The API says what to do; the bytes go straight to S3 and come from there. Every call can be made
@@ -26,7 +27,7 @@ TYPES = {"m4a": "mp4", "mp3": "mpeg", "3gp": "3gpp", "caf": "x-caf"}  # Others h
 
 def upload(api: "Api", path: Path) -> None:
     """Upload a file, but for what was done before."""
-    new = announcement(path)
+    new = announcement(path, told_of(path))
     api.call("POST", "/recordings", new)  # 201; or 200, and nothing changes, if it was done before.
     if todo := api.call("GET", f"/recordings/{new['id']}/upload")["upload"]:  # null: it is ready.
         send(api.http, todo, path)
@@ -34,23 +35,55 @@ def upload(api: "Api", path: Path) -> None:
     print(new["id"])
 
 
-def announcement(path: Path) -> Any:
-    """What the API is told of a file: the same each time, however often this program dies."""
+def follow(api: "Api", path: Path, seconds: float) -> None:
+    """Send a file while it is written, until it has not grown for so many seconds."""
+    new = announcement(path, {"upload_method": "live"})
+    api.call("POST", "/recordings", new)
+    here = f"/recordings/{new['id']}"
+    while todo := api.call("GET", f"{here}/upload")["upload"]:  # What was lost, and where to go on.
+        at, end, pieces = todo["offset"], path.stat().st_size, todo["missing"]
+        sizes = [min(MIB, end - start) for start in range(at, end, MIB)][:50]
+        if sizes:  # What was recorded since. An app that knows its offset need not ask for it.
+            announced = {"offset": at, "pieces": [{"size": size} for size in sizes]}
+            pieces += api.call("POST", f"{here}/pieces", announced)["pieces"]
+        if pieces:
+            send(api.http, {"parts": pieces}, path)
+        elif time.time() - path.stat().st_mtime > seconds:
+            api.call("POST", f"{here}/complete", {"size": at})  # 202 until a long one is together.
+        time.sleep(seconds / 4)
+    note_of(path).unlink(missing_ok=True)
+    print(new["id"])
+
+
+def told_of(path: Path) -> dict[str, Any]:
+    """What is known of a file that is whole."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    note = path.with_name(f"{path.name}.recording.json")  # An app has a database for this.
-    if note.exists() and (noted := json.loads(note.read_text()))["sha256"] == sha256:
+    size = path.stat().st_size
+    method = "multipart" if size >= 16 * MIB else "put"  # Two parts at least.
+    return {"size": size, "sha256": sha256, "upload_method": method}
+
+
+def note_of(path: Path) -> Path:
+    """Where it is noted what the API was told. An app has a database for this."""
+    return path.with_name(f"{path.name}.recording.json")
+
+
+def announcement(path: Path, told: dict[str, Any]) -> Any:
+    """What the API is told of a file: the same each time, however often this program dies."""
+    note = note_of(path)
+    if note.exists() and told.items() <= (noted := json.loads(note.read_text())).items():
         return noted
     time_ms, random = f"{time.time_ns() // 1_000_000:012x}", os.urandom(9).hex()
-    size, suffix = path.stat().st_size, path.suffix[1:].lower()
-    new = {  # With an id that is a UUIDv7: the time, then random digits.
-        "id": f"{time_ms[:8]}-{time_ms[8:]}-7{random[:3]}-8{random[3:6]}-{random[6:]}",
-        "file_name": path.name,
-        "content_type": f"audio/{TYPES.get(suffix, suffix)}",
-        "size": size,
-        "sha256": sha256,
-        "upload_method": "multipart" if size >= 16 * MIB else "put",  # Two parts at least.
-    }
+    suffix = path.suffix[1:].lower()
+    new = (
+        {  # With an id that is a UUIDv7: the time, then random digits.
+            "id": f"{time_ms[:8]}-{time_ms[8:]}-7{random[:3]}-8{random[3:6]}-{random[6:]}",
+            "file_name": path.name,
+            "content_type": f"audio/{TYPES.get(suffix, suffix)}",
+        }
+        | told
+    )
     note.with_suffix(".new").write_text(json.dumps(new))
     note.with_suffix(".new").replace(note)  # All of it or nothing, before anybody hears of the id.
     return new
@@ -63,7 +96,7 @@ def send(http: httpx.Client, todo: Any, path: Path) -> None:
 
     def put(part: Any) -> None:
         with path.open("rb") as file:
-            file.seek((part["number"] - 1) * todo.get("part_size", 0))
+            file.seek(part.get("offset", (part.get("number", 1) - 1) * todo.get("part_size", 0)))
             # Read as it is sent. S3 wants the length that is signed, and says 403 to an old URL.
             pieces = (file.read(min(MIB, part["size"] - at)) for at in range(0, part["size"], MIB))
             headers = part.get("headers", {"Content-Length": str(part["size"])})
@@ -130,6 +163,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--api", default="http://127.0.0.1:8000")
     parser.add_argument("--signup", action="store_const", const="signup", default="login")
+    parser.add_argument("--follow", action="store_true", help="the file is still written")
+    parser.add_argument("--seconds", type=float, default=20, help="without growth are its end")
     parser.add_argument("command", choices=["upload", "download"])
     parser.add_argument("what", help="the file to upload, or the id of the recording")
     parser.add_argument("out", nargs="?", help="the file to download to")
@@ -137,6 +172,8 @@ def main() -> None:
     while True:
         try:
             api = api or Api(given.api, given.signup)
+            if given.command == "upload" and given.follow:
+                return follow(api, Path(given.what), given.seconds)
             if given.command == "upload":
                 return upload(api, Path(given.what))
             return download(api, given.what, given.out)

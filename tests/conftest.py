@@ -17,8 +17,8 @@ import hypothesis
 import msgspec
 import pytest
 
+from chalicelib import jobs, wiring
 from chalicelib import settings as settings_module
-from chalicelib import wiring
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, account_key, recording_key
 from chalicelib.settings import Settings
@@ -129,6 +129,8 @@ class Context:
 
 
 LAMBDA = Context(300_000)
+# The ETag of an object without any.
+NO_BYTES = "d41d8cd98f00b204e9800998ecf8427e"
 
 
 @pytest.fixture
@@ -281,12 +283,29 @@ def expire(clock: Clock) -> Callable[[Phone, str], None]:
 
 
 @pytest.fixture
-def run_down(clock: Clock, stored: Callable[..., list[Item]]) -> Callable[[], None]:
+def tell(settings: Settings) -> Callable[[], None]:
+    """Has S3 tell of the last piece of each live upload that has ended."""
+    bucket = settings.uploads_bucket
+
+    def tell() -> None:
+        for key in shortcut.objects(bucket, ""):
+            if key.endswith("-0"):
+                found = {"bucket": {"name": bucket}, "object": {"key": key, "etag": NO_BYTES}}
+                jobs.notice({"detail": found}, LAMBDA)
+
+    return tell
+
+
+@pytest.fixture
+def run_down(
+    clock: Clock, stored: Callable[..., list[Item]], tell: Callable[[], None]
+) -> Callable[[], None]:
     """Runs upkeep, and sets the clock to when what is left is due, until nothing is left."""
 
     def run_down() -> None:
         for _ in range(10):
             wiring.services().upkeep.run()
+            tell()
             # What waits to be listened to is told of again and again: nobody listens here.
             times = [
                 datetime.fromisoformat(item["due_at"])

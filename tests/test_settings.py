@@ -34,6 +34,7 @@ DEFAULTS: dict[str, tuple[object, object]] = {
     "max_recording_bytes": (2 * 1024**3, 5_000_000_000),
     "direct_upload_bytes": (4_500_000, 1),
     "trash_days": (30, 0),
+    "live_silence_seconds": (86_400, 60),
     "quota_bytes": (10 * 1024**3, 0),
     "quota_recordings": (100_000, 0),
     "cors_origin": ("*", "https://app.example.com"),
@@ -155,6 +156,7 @@ BAD_VALUES: dict[str, list[str]] = {
     "max_recording_bytes": ["5000000001"],
     "direct_upload_bytes": ["4500001"],
     "trash_days": ["-1", "3651"],
+    "live_silence_seconds": ["59", "7776001"],
     "quota_bytes": ["-1", "10GiB"],
     "quota_recordings": ["-1"],
     "announced_per_hour": ["-1"],
@@ -184,6 +186,14 @@ def test_a_refusal_does_not_repeat_a_key() -> None:
 def test_an_endpoint_for_all_services_is_refused_by_a_name_people_have_set() -> None:
     with pytest.raises(SettingsError, match=r"^AWS_ENDPOINT_URL: "):
         settings.load({"AWS_ENDPOINT_URL": "localhost:9000"})
+
+
+def test_a_silence_that_would_outlast_an_upload_is_refused() -> None:
+    environ = {"RECORDER_UPLOAD_DAYS": "2", "RECORDER_LIVE_SILENCE_SECONDS": "172801"}
+
+    with pytest.raises(SettingsError, match=r"^RECORDER_LIVE_SILENCE_SECONDS: .+_UPLOAD_DAYS$"):
+        settings.load(environ)
+    assert settings.load(environ | {"RECORDER_LIVE_SILENCE_SECONDS": "172800"})
 
 
 def test_urls_that_would_outlast_their_uploads_are_refused() -> None:

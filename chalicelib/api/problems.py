@@ -56,6 +56,8 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     """Of a version_conflict: the recording as it is now."""
     error: str | UnsetType = UNSET
     """The detail again, where upload libraries look for it."""
+    offset: int | UnsetType = UNSET
+    """Of an offset_conflict: where the next piece begins."""
 
 
 def cors(origin: str) -> Cors:
@@ -99,6 +101,7 @@ def describe(error: RecorderError, request_id: str, *, for_library: bool = False
         errors=error.errors,
         recording=error.current or UNSET,
         error=detail if for_library else UNSET,
+        offset=UNSET if error.offset is None else error.offset,
     )
     return msgspec.json.encode(problem).decode()
 

@@ -7,6 +7,7 @@ from chalicelib.errors import (
     IdConflict,
     NotFound,
     NotReady,
+    OffsetConflict,
     QuotaExceeded,
     TooLarge,
     TooManyAttempts,
@@ -15,12 +16,29 @@ from chalicelib.errors import (
     UploadMismatch,
 )
 from chalicelib.models import media_types
-from chalicelib.models.answers import BegunUpload, BegunUploads, PartUpload, Recording, Signature
+from chalicelib.models.answers import (
+    AnnouncedPieces,
+    BegunUpload,
+    BegunUploads,
+    PartUpload,
+    Recording,
+    Signature,
+)
 from chalicelib.models.entities import Caller, Standing
-from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings, ToSign
+from chalicelib.models.requests import (
+    Completion,
+    DirectUpload,
+    NewPieces,
+    NewRecording,
+    NewRecordings,
+    ToSign,
+)
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Uploads")
+
+# A job puts pieces together at some 20 MB a second, and begins at once.
+RETRY_AFTER_SECONDS = "2"
 
 
 @blueprint.endpoint(
@@ -116,6 +134,8 @@ def sign(caller: Caller, body: ToSign) -> Signature:
     "POST",
     "/recordings/{id}/complete",
     Recording,
+    200,
+    202,
     body=Completion,
     body_optional=True,
     for_library=True,
@@ -123,13 +143,37 @@ def sign(caller: Caller, body: ToSign) -> Signature:
     raises=(NotFound, UploadIncomplete, UploadMismatch, NotReady),
     operation="completeUpload",
 )
-def complete(caller: Caller, standing: Standing | None, body: Completion) -> Recording:
+def complete(caller: Caller, standing: Standing | None, body: Completion) -> Reply:
     """Say that the bytes were sent. They are checked against what was announced.
 
-    The parts of a multipart upload need not be named: S3 knows them. Also answers 200 when the
-    recording already was ready. A form, as upload libraries send it, says nothing.
+    The parts of a multipart upload need not be named: S3 knows them. A `live` one says its `size`.
+    A form, as upload libraries send it, says nothing. Also answers 200 when the recording already
+    was ready; 202 while the pieces of a long one are put together: ask again after `Retry-After`
+    seconds, or wait for the changes.
     """
-    return services().completion.complete(standing, body.parts or ()).seen()
+    recording = services().completion.complete(standing, body)
+    if recording.status == "ready":
+        return Reply(recording.seen())
+    return Reply(recording.seen(), 202, {"Retry-After": RETRY_AFTER_SECONDS})
+
+
+@blueprint.endpoint(
+    "POST",
+    "/recordings/{id}/pieces",
+    AnnouncedPieces,
+    body=NewPieces,
+    standing=True,
+    raises=(NotFound, NotReady, OffsetConflict, QuotaExceeded, TooLarge),
+    operation="announcePieces",
+)
+def announce_pieces(caller: Caller, standing: Standing | None, body: NewPieces) -> AnnouncedPieces:
+    """Announce pieces of a `live` upload, and learn how to send each straight to S3.
+
+    They begin at `offset`, where those before them end. Sent again, they are signed again. What
+    arrived of a recording whose app falls silent for RECORDER_LIVE_SILENCE_SECONDS becomes the
+    recording.
+    """
+    return services().live_uploads.announce(standing, body)
 
 
 @blueprint.endpoint(

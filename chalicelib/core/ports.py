@@ -25,9 +25,11 @@ from chalicelib.models.entities import (
     Letter,
     Link,
     ObjectVersion,
+    Piece,
     Quota,
     Session,
     SigningPlace,
+    Slice,
     Standing,
     StoredObject,
     StoredRecording,
@@ -219,6 +221,38 @@ class RecordingStore(Protocol):
         """Set fields of an upload that is at the version which its announcement made.
 
         None when it is at another by now, or no longer that upload.
+        """
+
+    def extend(
+        self, recording: StoredRecording, size: int, pieces: int, quota: Quota, until: datetime
+    ) -> StoredRecording | None:
+        """Have a live upload go on for so many bytes, and count them, both or neither.
+
+        It has time until then. None when it is not as `recording` was any more. QuotaExceeded;
+        NotAuthenticated when there is no such account, or it is closed. Another call when there
+        is no room, to say how much there is.
+        """
+
+    def sign_again(
+        self, recording: StoredRecording, pieces: int, until: datetime
+    ) -> StoredRecording | None:
+        """Note that pieces of a live upload are signed another time, and give it time until then.
+
+        None when it is no longer that upload.
+        """
+
+    def end(self, recording: StoredRecording, ended: StoredRecording) -> StoredRecording | None:
+        """Have a live upload be all there is, as `ended` says; give back what it does not use.
+
+        Both or neither. None when it is not as `recording` was any more.
+        """
+
+    def take_up_again(
+        self, recording: StoredRecording, refused: str | None, until: datetime
+    ) -> StoredRecording | None:
+        """Have a live upload that was ended go on, until then; `refused` is the hash it has not.
+
+        None when it is no longer that upload.
         """
 
     def settle_hash(self, recording: StoredRecording, sha256: str) -> StoredRecording | None:
@@ -430,14 +464,38 @@ class UploadStore(Protocol):
     def find(self, recording: Keyed) -> StoredObject | None:
         """What has arrived."""
 
-    def discard(self, user_id: str, recording_id: str, etag: str) -> None:
+    def discard(self, key: str, etag: str) -> None:
         """Delete what was uploaded, unless it is something else by now."""
 
     def delete(self, keys: Iterable[str]) -> set[str]:
         """Delete whatever has these keys, 1,000 a call; those that S3 would not delete."""
 
-    def keys(self, user_id: str) -> Iterator[str]:
-        """The keys of what a user has uploaded and nobody has kept; a call for each 1,000."""
+    def keys(self, user_id: str, recording_id: str | None = None) -> Iterator[str]:
+        """The keys of what a user has uploaded, or of a recording's pieces; a call for each 1,000.
+
+        Those of a recording are of every upload of it, also of one that expired.
+        """
+
+
+class PieceStore(Protocol):
+    """The pieces that arrived of live uploads, in the uploads bucket."""
+
+    def sign(
+        self, recording: StoredRecording, offset: int, size: int, sha256: str | None, seconds: int
+    ) -> tuple[str, dict[str, str]]:
+        """URL and headers for one PUT of exactly this size and (if known) SHA-256."""
+
+    def arrived(self, recording: StoredRecording) -> list[Piece]:
+        """The pieces of this upload that S3 has, in a call for each 1,000."""
+
+    def read(self, recording: StoredRecording, slices: list[Slice]) -> bytes:
+        """The bytes of some slices, one after the other; a call for each. ObjectChanged."""
+
+    def put_last(self, recording: StoredRecording, *, again: bool) -> None:
+        """Have S3 tell that this upload is to be put together, by a last piece of no bytes.
+
+        Nothing if that is there, unless `again`.
+        """
 
 
 class AudioStore(Protocol):
@@ -491,6 +549,15 @@ class PartStore(Protocol):
     def arrived(self, recording: StoredRecording) -> list[UploadedPart] | None:
         """The parts that S3 has, in a call for each 1,000; None when it has no such upload."""
 
+    def write(self, recording: StoredRecording, number: int, data: bytes) -> UploadedPart:
+        """Send a part ourselves; ObjectChanged when S3 has no such upload (any more)."""
+
+    def copy(self, recording: StoredRecording, number: int, slice: Slice) -> UploadedPart:
+        """Have S3 copy a part from a piece, of 5 MiB at least.
+
+        ObjectChanged when S3 has no such piece, or no such upload (any more).
+        """
+
     def assemble(self, recording: StoredRecording, parts: list[UploadedPart]) -> None:
         """Make an object of the parts; ObjectChanged when one of them is another by now.
 
@@ -526,6 +593,7 @@ class Stores(Struct, frozen=True):
     shelves: ShelfStore
     due: DueStore
     uploads: UploadStore
+    pieces: PieceStore
     parts: PartStore
     audio: AudioStore
     exports: ExportStore

@@ -49,6 +49,8 @@ class Tally(Struct):
 
     completed: int = 0
     """Uploads whose time was over and whose bytes were there."""
+    ended: int = 0
+    """Live ones that were silent, or were not put together in time, which a job does now."""
     expired: int = 0
     purged: int = 0
     settled: int = 0
@@ -196,8 +198,9 @@ class Upkeep(Struct, frozen=True):
     def _end(self, upload: StoredRecording, tally: Tally) -> Tombstone | None:
         """Complete an upload whose time is over, if its bytes are there after all; or bury it."""
         try:
-            self.completion.finish(upload)
-            tally.completed += 1
+            ended = self.completion.end(upload)
+            tally.completed += ended.status != "uploading"
+            tally.ended += ended.status == "uploading" and ended.ended_at is not None
         except NotFound:
             return None
         except (UploadIncomplete, UploadMismatch):

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from chalicelib.models.fields import (
     LARGEST_INTEGER,
     MOST_PAIRS,
+    PIECE_BYTES,
     Instant,
     LinkCode,
     Milliseconds,
@@ -94,6 +95,10 @@ class Recording(Struct, kw_only=True, frozen=True):
     sound: Sound | UnsetType = UNSET
     upload_expires_at: Instant | UnsetType = UNSET
     purge_at: Instant | UnsetType = UNSET
+    interrupted: Annotated[
+        bool | UnsetType,
+        Meta(description="True of what its app stopped sending: it is what had arrived by then."),
+    ] = UNSET
 
     def __post_init__(self) -> None:
         """Where the app said no duration, have it be the one that was heard."""
@@ -176,7 +181,36 @@ class MultipartUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag
     expires_at: Instant
 
 
-Upload = PutUpload | PostUpload | MultipartUpload
+class SignedPiece(Struct, kw_only=True, frozen=True):
+    """A piece that is to be sent: PUT exactly these bytes, with exactly these headers."""
+
+    offset: int
+    size: int
+    url: str
+    headers: dict[str, str]
+
+
+class AnnouncedPieces(Struct, kw_only=True, frozen=True):
+    """Where pieces are to be sent; the next one begins at `offset`."""
+
+    offset: int
+    pieces: list[SignedPiece]
+    expires_at: Instant
+
+
+class LiveUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="live"):
+    """Announce pieces from `offset` on, as they are recorded, and send each.
+
+    `missing` has not arrived of what was announced before it: the first 1,000 gaps, cut to pieces.
+    """
+
+    offset: int
+    missing: list[SignedPiece]
+    expires_at: Instant
+    largest_piece: int = PIECE_BYTES
+
+
+Upload = PutUpload | PostUpload | MultipartUpload | LiveUpload
 
 
 class BegunUpload(Struct, kw_only=True, frozen=True):
@@ -211,6 +245,7 @@ class ChangedRecording(Struct, kw_only=True, frozen=True):
     sound: Sound | UnsetType = UNSET
     upload_expires_at: Instant | UnsetType = UNSET
     purge_at: Instant | UnsetType = UNSET
+    interrupted: bool | UnsetType = UNSET
 
 
 class Changes(Struct, kw_only=True, frozen=True):

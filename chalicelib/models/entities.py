@@ -197,7 +197,8 @@ class Letter(Struct, kw_only=True, frozen=True):
     """When to try next."""
 
 
-_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})", re.ASCII)
+# What follows the recording is a piece of it: see StoredRecording.piece_key.
+_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})(?:/\d{20}/\d{10}-\d+)?", re.ASCII)
 
 
 class Keyed(Struct, kw_only=True, frozen=True):
@@ -213,7 +214,7 @@ class Keyed(Struct, kw_only=True, frozen=True):
 
     @staticmethod
     def at(key: str) -> Keyed | None:
-        """What has its bytes there; None for a key that is none of ours."""
+        """What has its bytes there, or a piece of them; None for a key that is none of ours."""
         named = _KEY.fullmatch(key)
         return Keyed(user_id=named[1], id=named[2]) if named else None
 
@@ -228,7 +229,7 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     created_at: datetime
     updated_at: datetime
     version: int
-    upload_method: Literal["put", "post", "multipart", "direct"]
+    upload_method: Literal["put", "post", "multipart", "direct", "live"]
     fingerprint: str = ""
     """What tells it, with the time, from another upload under the same id."""
     announced_version: int = 1
@@ -256,17 +257,52 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     """How many links to it were made, all of them; whoever makes one has counted on no other."""
     signatures: int | None = None
     """How many requests of uploads in parts were signed for a browser's library."""
+    pieces: int | None = None
+    """Of a live upload how many pieces were announced; `size` is how far they go."""
+    signed_again: int | None = None
+    """How many were signed another time."""
+    ended_at: datetime | None = None
+    """Since when a live upload takes no more pieces, and is to be put together."""
+    gaps: list[list[int]] | None = None
+    """Where nothing had arrived of one that fell silent: from which offset to which."""
+    interrupted: bool | None = None
+    """Whether it ended because its app was silent."""
+    refused: str | None = None
+    """The SHA-256 that it was said to have when it was ended, and had not. Nobody was told yet."""
 
     @property
     def upload_name(self) -> str:
-        """What tells an upload from one under the same id that expired before it."""
-        return self.created_at.isoformat()
+        """What tells an upload from one under the same id before it, and from its earlier end.
+
+        So what is kept under this name can only be what was announced under it.
+        """
+        begun = self.created_at.isoformat()
+        return f"{begun} {self.ended_at.isoformat()}" if self.ended_at else begun
 
     @property
     def may_have_parts(self) -> bool:
-        """Whether S3 may have parts of it, be it of an upload that expired."""
-        signed = self.signatures is not None
-        return self.upload_method == "multipart" or self.begun_again or signed
+        """Whether S3 may have parts or pieces of it, be it of an upload that expired."""
+        in_several = self.upload_method in {"multipart", "live"} or self.signatures is not None
+        return in_several or self.begun_again
+
+    @property
+    def folder(self) -> str:
+        """Where the pieces of this upload are, and none of one that expired before it."""
+        return f"{self.key}/{self.created_at:%Y%m%d%H%M%S%f}/"
+
+    def waits_for(self, key: str) -> bool:
+        """Whether what is there in the uploads bucket may be sent for it."""
+        is_its_own = key == self.key or key.startswith(self.folder)
+        return self.status == "uploading" and is_its_own
+
+    def ends_with(self, key: str) -> bool:
+        """Whether that is the last piece of a live upload, which has no bytes."""
+        return self.ended_at is not None and key == self.piece_key(self.size, 0)
+
+    def piece_key(self, offset: int, size: int) -> str:
+        """Where a piece is; one of no bytes, at the end, has the pieces put together."""
+        # The largest recording has ten digits: so their order is that of the pieces.
+        return f"{self.folder}{offset:010}-{size}"
 
     def seen(self) -> Recording:
         """The recording as its owner sees it."""
@@ -374,6 +410,27 @@ class Unreadable(Keyed, kw_only=True, frozen=True):
 Standing = StoredRecording | Tombstone | Unreadable
 
 
+class Piece(Struct, frozen=True):
+    """A piece that has arrived of a recording."""
+
+    offset: int
+    size: int
+    arrived_at: datetime
+
+    @property
+    def end(self) -> int:
+        """Where what follows it begins."""
+        return self.offset + self.size
+
+
+class Slice(Struct, frozen=True):
+    """Some of a piece: `size` bytes of it from its `start` on."""
+
+    piece: Piece
+    start: int
+    size: int
+
+
 class StoredObject(Struct, frozen=True, kw_only=True):
     """What S3 says of an object."""
 
@@ -384,7 +441,7 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     """Lower-case hexadecimal; None when S3 was not asked to keep one."""
     version_id: str
     upload: str | None = None
-    """Which upload of the recording it was kept from; None in the uploads bucket."""
+    """Which upload of the recording it is of; None of what a phone has put there itself."""
 
 
 class ObjectVersion(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,11 @@ MIB = 1024 * 1024
 # Above this an upload goes in parts unless it is asked for otherwise: a lost connection then costs
 # a part, and parts go side by side.
 LARGEST_WHOLE = 100 * MIB
+# The largest piece of what is sent while it is recorded: from 5 MiB on S3 puts pieces together by
+# itself, and smaller ones have to fit into the memory of a function, some at a time.
+PIECE_BYTES = 8 * MIB
+# What one call announces: five minutes of pieces of six seconds, or an answer of 100 kB.
+PIECES_AT_ONCE = 50
 # The longest text that has one line and is neither a title nor a name: an address, a token.
 LONGEST_LINE = 1000
 TITLE_CHARACTERS = 255
@@ -180,7 +185,7 @@ Word = Annotated[str, Meta(max_length=40)]
 EVENT_SOURCE = "recorder"
 # What people say about a recording; None takes it away.
 Told = str | int | datetime | list[str] | None
-UploadMethod = Literal["put", "post", "multipart"]
+UploadMethod = Literal["put", "post", "multipart", "live"]
 Store = Literal["uploads", "recordings"]
 Debt = Literal["parts", "uploads", "recordings"]
 LetterKind = Literal["confirmation", "reset"]

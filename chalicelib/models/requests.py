@@ -14,7 +14,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.models import forms
 from chalicelib.models.fields import (
+    LARGEST_INTEGER,
     LONGEST_LINE,
+    PIECE_BYTES,
+    PIECES_AT_ONCE,
     Conditions,
     ContentType,
     Cursor,
@@ -181,7 +184,10 @@ class NewRecording(Request):
 
     file_name: FileName
     content_type: ContentType
-    size: Size
+    size: Annotated[
+        Size | None,
+        Meta(description="Bytes. Needed, unless `upload_method` is `live`, which has none yet."),
+    ] = None
     id: RecordingId | None = None
     sha256: Sha256 | None = None
     recorded_at: GivenInstant | None = None
@@ -189,6 +195,15 @@ class NewRecording(Request):
     tags: Tags | None = None
     notes: Notes | None = None
     upload_method: UploadMethod | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what has no size, unless nobody can know it yet: that is told at the end."""
+        super().__post_init__()
+        if self.upload_method != "live" and self.size is None:
+            raise InvalidField("size", "Required")
+        for field in ("size", "sha256"):
+            if self.upload_method == "live" and getattr(self, field) is not None:
+                raise InvalidField(field, "Told when the recording is completed")
 
 
 class NewRecordings(Request):
@@ -235,10 +250,31 @@ class CompletedPart(Request):
 class Completion(Request):
     """Nothing that needs saying: the server looks at what arrived.
 
-    The parts of a multipart upload may be named all the same, to have them compared.
+    The parts of a multipart upload may be named all the same, to have them compared. A `live` one,
+    whose size nobody announced, has to say it, and may say the SHA-256 of the whole.
     """
 
+    forms = MappingProxyType({"sha256": forms.lower})
+
     parts: Annotated[list[CompletedPart], Meta(max_length=10_000)] | None = None
+    size: Size | None = None
+    sha256: Sha256 | None = None
+
+
+class NewPiece(Request):
+    """A piece of what is sent while it is recorded."""
+
+    forms = MappingProxyType({"sha256": forms.lower})
+
+    size: Annotated[int, Meta(ge=1, le=PIECE_BYTES, description="Bytes.")]
+    sha256: Sha256 | None = None
+
+
+class NewPieces(Request):
+    """Pieces, each of which begins where the one before it ends, the first at `offset`."""
+
+    offset: Annotated[int, Meta(ge=0, le=LARGEST_INTEGER, description="Bytes from the beginning.")]
+    pieces: Annotated[list[NewPiece], Meta(min_length=1, max_length=PIECES_AT_ONCE)]
 
 
 class RecordingChange(Request):

@@ -171,6 +171,7 @@ BAD_CHANGES: dict[str, list[object]] = {
 }
 BAD_COMPLETIONS: dict[str, object] = {
     "size": {"size": 3},
+    "sha256": {"sha256": "0" * 64},
     "parts": {"parts": {}},
     "parts[0].number": {"parts": [{"number": 0, "etag": "x"}]},
     "parts[0].etag": {"parts": [{"number": 1}]},

@@ -126,6 +126,21 @@ def sharing(phone: Phone) -> Answer:
     return phone.post(f"/recordings/{phone.upload(SOUND)}/links")
 
 
+def announcing_pieces(phone: Phone) -> Ask:
+    id = phone.record(b"some ")
+    return lambda: phone.announce_pieces(id, 5, b"sound")
+
+
+def announcing_pieces_again(phone: Phone) -> Ask:
+    id = phone.record(SOUND)
+    return lambda: phone.announce_pieces(id, 0, SOUND)
+
+
+def completing_a_live_one(phone: Phone) -> Ask:
+    id = phone.record(b"some ", b"sound")
+    return lambda: phone.complete(id, {"size": len(SOUND)})
+
+
 def completing(phone: Phone) -> Ask:
     id = phone.deliver(SOUND)
     return lambda: phone.complete(id)
@@ -219,6 +234,9 @@ REQUESTS: dict[str, Prepare] = {
     "GET /s/{code}": opening_a_link,
     "GET /web/{folder}/{file}": lambda phone: lambda: phone.get(f"/web/{files.recorder()}/main.js"),
     "POST /recordings/{id}/complete": completing,
+    "POST /recordings/{id}/complete of a live one": completing_a_live_one,
+    "POST /recordings/{id}/pieces": announcing_pieces,
+    "POST /recordings/{id}/pieces again": announcing_pieces_again,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
     "POST /recordings/{id}/restore": restoring,
     "DELETE /recordings/{id}": trashing,
@@ -278,6 +296,10 @@ CALLS = {
     "POST /recordings/batch again": 3,
     "POST /recordings/{id}/complete": 6,  # a look at both buckets, the copy, ready, discard
     "POST /recordings/{id}/links": 3,  # those there are, and the transaction
+    # Besides: what has arrived, its end, the pieces, one after the other, and what is left of them.
+    "POST /recordings/{id}/complete of a live one": 18,
+    "POST /recordings/{id}/pieces": 2,
+    "POST /recordings/{id}/pieces again": 2,
     "POST /recordings/{id}/restore": 2,
     "POST /uploads/sign": 3,  # the recording that its key names, and the count
     "PUT /recordings/{id}/audio": 4,

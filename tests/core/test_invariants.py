@@ -10,7 +10,9 @@ import pytest
 
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import account_key, to_attributes
+from chalicelib.aws.s3 import pieces
 from chalicelib.core.ids import uuid7
+from chalicelib.core.recordings import slices
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.core.conftest import Store
@@ -28,7 +30,12 @@ class Prepared(NamedTuple):
     staying: str
 
 
-@pytest.fixture(params=USE_CASES)
+# It makes the calls of two others that are here, one after the other.
+LONG = {"upkeep of what fell silent"}
+NAMES = [pytest.param(name, marks=[pytest.mark.deep] * (name in LONG)) for name in USE_CASES]
+
+
+@pytest.fixture(params=NAMES)
 def prepared(request: pytest.FixtureRequest, phone: Phone, clock: Clock) -> Prepared:
     staying = phone.upload_directly(STAYING)
     case = USE_CASES[request.param]
@@ -81,13 +88,17 @@ def test_whichever_call_fails_the_invariants_hold_and_a_retry_succeeds(
 
 @pytest.fixture(autouse=True)
 def _hundreds_of_failures(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Makes them cheap: no log, and uploads in parts that have few bytes.
 
-    The last part of an upload, which may be the only one, has as few as it likes.
+    The last part of an upload, which may be the only one, has as few as it likes. Pieces are put
+    together in parts of five bytes, and read one after the other, so that calls have an order.
     """
     caplog.set_level(logging.CRITICAL)
+    monkeypatch.setattr(slices, "LEAST_PART", 5)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr(pieces, "AT_ONCE", 1)
 
 
 # That what says so would also say if it were not so.

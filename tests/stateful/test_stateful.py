@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from chalicelib import wiring
 from chalicelib.aws.dynamodb.items import Item, account_key
-from chalicelib.core.recordings import announcing
+from chalicelib.aws.s3 import pieces
+from chalicelib.core.recordings import announcing, slices
 from chalicelib.settings import Settings as AppSettings
 from tests.conftest import DEEP, Clock, Left
 from tests.stateful.model import (
@@ -75,6 +76,7 @@ TOLD = st.sampled_from(
         for method in ("put", "post", "multipart")
         for hashed in (False, True)
     ]
+    + [Told(data, "live", hashed) for data in (SOME, ELSE, HUGE) for hashed in (False, True)]
     + [Told(HUGE)]
 )
 STEP = st.builds(
@@ -129,6 +131,8 @@ class Recordings(RuleBasedStateMachine):
             self.newest += 1
             self._take(Step("announce", self.newest, told=new.told))
             for what in new.done:
+                if what == "s" and new.told.is_live:
+                    self._take(Step("extend", self.newest))
                 self._take(Step({"s": "send", "c": "complete", "t": "trash"}[what], self.newest))
             self.clock.advance(seconds=new.wait.total_seconds())
             self._log_in()
@@ -348,6 +352,8 @@ def stage(
     configure(quota_bytes=QUOTA_BYTES)
     monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr(slices, "LEAST_PART", 5)
+    monkeypatch.setattr(pieces, "AT_ONCE", 1)
     if engines.THERE:
         monkeypatch.setattr("local.embedded.mended.LEAST_PART_BYTES", 1)
     return Stage(*(request.getfixturevalue(field.name) for field in fields(Stage)))

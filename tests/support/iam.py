@@ -35,6 +35,8 @@ S3 = {
     "ListObjectsV2": [("s3:ListBucket", BUCKET)],
     "ListParts": [("s3:ListMultipartUploadParts", OBJECT)],
     "PutObject": [("s3:PutObject", OBJECT)],
+    "UploadPart": [("s3:PutObject", OBJECT)],
+    "UploadPartCopy": [("s3:PutObject", OBJECT)],
 }
 # The parts of a transaction, and of a batch, need what they would need alone.
 DYNAMODB = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
@@ -101,7 +103,7 @@ def _on_a_bucket(operation: str, given: dict[str, Any]) -> Iterator[Permission]:
         return
     for action, resource in S3[operation]:
         yield Permission(action, resource.format(**given))
-    if operation == "CopyObject":
+    if operation in {"CopyObject", "UploadPartCopy"}:
         # botocore has made a path of it.
         source, _, _ = given["CopySource"].partition("/")
         yield Permission("s3:GetObject", OBJECT.format(Bucket=source))

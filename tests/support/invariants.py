@@ -42,6 +42,7 @@ class Invariants:
         """As `broken`; I4 too, which holds once upkeep has run past every due time."""
         items, recordings = self._items(user_id)
         staged = self._held("uploads", user_id).keys() | self._sent_in_parts(user_id)
+        staged = {key.partition("/")[0] for key in staged}  # What follows the id is a piece.
         return [
             *self.broken(user_id),
             *_left(recordings, self._held("recordings", user_id)),

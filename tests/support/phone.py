@@ -172,6 +172,34 @@ class Phone:
         announced = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": len(data)}
         return self.post("/recordings", announced | fields)
 
+    def announce_live(self, **fields: Any) -> Answer:
+        """Announce a recording that is sent while it is recorded."""
+        announced = {"file_name": "clip.aac", "content_type": "audio/aac", "upload_method": "live"}
+        return self.post("/recordings", announced | fields)
+
+    def announce_pieces(self, recording_id: str, offset: int, *pieces: bytes) -> Answer:
+        """Announce pieces with these bytes, the first of which begins at `offset`."""
+        said = [{"size": len(piece)} for piece in pieces]
+        return self.post(f"/recordings/{recording_id}/pieces", {"offset": offset, "pieces": said})
+
+    def send_pieces(self, recording_id: str, offset: int, *pieces: bytes) -> Answer:
+        """Announce pieces and send them."""
+        answer = self.announce_pieces(recording_id, offset, *pieces)
+        for piece, data in zip(answer.json.get("pieces", []), pieces, strict=False):
+            send_piece(piece, data)
+        return answer
+
+    def record(self, *pieces: bytes, **fields: Any) -> str:
+        """Send a recording piece by piece, without completing it; its id."""
+        recording_id = str(self.announce_live(**fields).json["recording"]["id"])
+        if pieces:
+            assert self.send_pieces(recording_id, 0, *pieces).status == 200
+        return recording_id
+
+    def complete_live(self, recording_id: str, data: bytes, **fields: Any) -> Answer:
+        """Say that these bytes are all of a recording that was sent while it was recorded."""
+        return self.complete(recording_id, {"size": len(data)} | fields)
+
     def deliver(self, data: bytes, **fields: Any) -> str:
         """Announce and send a recording, without completing it; its id."""
         begun = self.announce(data, **fields).json
@@ -240,6 +268,10 @@ class Phone:
 
 def send(upload: dict[str, Any], data: bytes) -> None:
     """Send bytes to S3 as `upload` says."""
+    if upload["method"] == "live":
+        for piece in upload["missing"]:
+            send_piece(piece, data[piece["offset"] : piece["offset"] + piece["size"]])
+        return
     if upload["method"] == "multipart":
         for part in upload["parts"]:
             send_part(upload, part["number"], data)
@@ -250,6 +282,12 @@ def send(upload: dict[str, Any], data: bytes) -> None:
     else:
         file = {"file": ("x", data)}
         answer = httpx.post(url, data=upload["fields"], files=file, verify=NO_TLS)
+    assert answer.is_success, answer.text
+
+
+def send_piece(piece: dict[str, Any], data: bytes) -> None:
+    """Send a piece of a live upload to S3."""
+    answer = httpx.put(piece["url"], headers=piece["headers"], content=data, verify=NO_TLS)
     assert answer.is_success, answer.text
 
 

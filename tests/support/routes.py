@@ -25,6 +25,9 @@ ROUTES = [endpoint.route for endpoint in ENDPOINTS]
 GUARDED = [route for route in ROUTES if route.auth]
 OPEN = [route for route in ROUTES if not route.auth]
 
+# What is not needed of every kind.
+OF_MOST: dict[str, dict[str, Any]] = {"NewRecording": {"size": 10}}
+
 _document = document(app)
 
 
@@ -76,7 +79,9 @@ def ask(
 def example(schema: dict[str, Any]) -> Any:
     """The example that a schema gives, or the least that it allows."""
     if "$ref" in schema:
-        return example(_document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        name = schema["$ref"].rpartition("/")[2]
+        given = example(_document["components"]["schemas"][name])
+        return given | OF_MOST[name] if name in OF_MOST else given
     if "anyOf" in schema:
         return example(schema["anyOf"][0])
     given = [*schema.get("examples", []), *schema.get("enum", [])]

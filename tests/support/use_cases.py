@@ -14,14 +14,17 @@ from chalicelib.core.ids import uuid7
 from chalicelib.errors import RecorderError
 from chalicelib.settings import Settings
 from tests.conftest import LAMBDA, Clock
+from tests.support import shortcut
 from tests.support.listening import listen_instantly
-from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone, send
+from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone, send, send_piece
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 
 SOUND = b"some sound"
+# The same as it is sent while it is recorded. Of the first two S3 makes one part.
+PIECES = b"so", b"me ", b"sound"
 # Of another recording of the same user, which nothing that happens is about.
 STAYING = b"what stays"
 
@@ -75,6 +78,36 @@ def given_up_by_s3(phone: Phone, clock: Clock) -> str:
     bucket, key = the_settings().uploads_bucket, f"{phone.user_id}/{id}"
     for upload in s3().list_multipart_uploads(Bucket=bucket, Prefix=key)["Uploads"]:
         s3().abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+    return id
+
+
+def announced_live(phone: Phone, _: Clock) -> str:
+    return str(phone.announce_live().json["recording"]["id"])
+
+
+def recorded(phone: Phone, _: Clock) -> str:
+    return phone.record(*PIECES)
+
+
+def recorded_for_long(phone: Phone, clock: Clock) -> str:
+    """So many pieces that nobody waits until they are put together; most were signed again."""
+    id = recorded(phone, clock)
+    for _ in range(10):
+        phone.announce_pieces(id, 0, *[b"x"] * len(SOUND))
+    return id
+
+
+def ended(phone: Phone, clock: Clock) -> str:
+    id = recorded_for_long(phone, clock)
+    assert complete_live(phone, id).status == 202
+    return id
+
+
+def rolled_back_and_recorded_all_the_same(phone: Phone, clock: Clock) -> str:
+    id = announced_live(phone, clock)
+    signed = phone.announce_pieces(id, 0, SOUND).json["pieces"]
+    phone.delete(f"/recordings/{id}")
+    send_piece(signed[0], SOUND)
     return id
 
 
@@ -155,6 +188,18 @@ def announce_in_parts(phone: Phone, id: str) -> Answer:
     return phone.announce(SOUND, id=id, upload_method="multipart")
 
 
+def announce_live(phone: Phone, id: str) -> Answer:
+    return phone.announce_live(id=id)
+
+
+def announce_pieces(phone: Phone, id: str) -> Answer:
+    return phone.announce_pieces(id, 0, SOUND)
+
+
+def complete_live(phone: Phone, id: str) -> Answer:
+    return phone.complete_live(id, SOUND, sha256=hashlib.sha256(SOUND).hexdigest())
+
+
 def announce_two(phone: Phone, ids: str) -> Answer:
     announced = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": len(SOUND)}
     return phone.post(
@@ -202,6 +247,23 @@ def notice(phone: Phone, id: str) -> Answer:
     return answer_of(lambda: jobs.notice({"detail": detail}, LAMBDA))
 
 
+def notice_pieces(phone: Phone, id: str) -> Answer:
+    """S3 tells of all that has arrived of a live upload, and of the last piece, if that is there.
+
+    Those who look at it are not whom a fault is injected into.
+    """
+    bucket = the_settings().uploads_bucket
+    folder = f"{phone.user_id}/{id}/"
+    for name, [data] in sorted(shortcut.objects(bucket, folder).items()):
+        etag = hashlib.md5(data or b"").hexdigest()  # noqa: S324
+        found = {"key": f"{folder}{name}", "etag": etag}
+        event = {"detail": {"bucket": {"name": bucket}, "object": found}}
+        answer = answer_of(lambda event=event: jobs.notice(event, LAMBDA))  # type: ignore[misc]
+        if answer.status != 200:
+            return answer
+    return Answer(200, {}, "")
+
+
 def listen(phone: Phone, id: str) -> Answer:
     return answer_of(lambda: listen_instantly(phone, id))
 
@@ -245,6 +307,17 @@ def can_both_be_sent(phone: Phone, ids: str) -> bool:
     return all(can_be_sent(phone, id) for id in ids.split())
 
 
+def can_be_recorded(phone: Phone, id: str) -> bool:
+    if not is_uploading(phone, id):
+        return False
+    phone.send_pieces(id, 0, *PIECES)
+    return complete_live(phone, id).status == 200 and plays(phone, id)
+
+
+def plays_after_its_job(phone: Phone, id: str) -> bool:
+    return notice_pieces(phone, id).status == 200 and plays(phone, id)
+
+
 def is_gone(phone: Phone, id: str) -> bool:
     return phone.get(f"/recordings/{id}").status == 404
 
@@ -279,6 +352,19 @@ USE_CASES = {
     "resume what S3 gave up": UseCase(given_up_by_s3, Phone.resume, can_be_sent),
     "complete": UseCase(sent, Phone.complete, plays),
     "complete in parts": UseCase(sent_in_parts, Phone.complete, plays),
+    "create live": UseCase(nothing, announce_live, can_be_recorded, (201, 200)),
+    "announce pieces": UseCase(announced_live, announce_pieces, can_be_recorded),
+    "resume live": UseCase(recorded, Phone.resume, can_be_recorded),
+    "complete live": UseCase(recorded, complete_live, plays),
+    "complete a long live one": UseCase(
+        recorded_for_long, complete_live, plays_after_its_job, (202, 200)
+    ),
+    "event of the last piece": UseCase(ended, notice_pieces, plays),
+    "event of pieces of what was rolled back": UseCase(
+        rolled_back_and_recorded_all_the_same, notice_pieces, is_gone
+    ),
+    "roll back live": UseCase(recorded, delete, is_gone, (204,)),
+    "roll back what is put together": UseCase(ended, delete, is_gone, (204,)),
     "direct upload": UseCase(
         nothing, lambda phone, id: phone.put_audio(id, SOUND), plays, (201, 200)
     ),
@@ -304,6 +390,12 @@ USE_CASES = {
     "upkeep of an upload that arrived": UseCase(later(sent, days=8), upkeep, plays),
     "upkeep of parts that arrived": UseCase(later(sent_in_parts, days=8), upkeep, plays),
     "upkeep of an upload that did not": UseCase(later(announced_in_parts, days=8), upkeep, is_gone),
+    "upkeep of what fell silent": UseCase(later(recorded, days=2), upkeep, plays),
+    "upkeep of what fell silent after long": UseCase(
+        later(recorded_for_long, days=2), upkeep, plays_after_its_job
+    ),
+    "upkeep of a job that was lost": UseCase(later(ended, hours=1), upkeep, plays_after_its_job),
+    "upkeep of what nothing came of": UseCase(later(announced_live, days=2), upkeep, is_gone),
     "upkeep of the trash": UseCase(later(in_the_trash, days=31), upkeep, is_gone),
     "upkeep of what is owed": UseCase(
         later(copied_after_the_deletion, minutes=16), upkeep, is_gone

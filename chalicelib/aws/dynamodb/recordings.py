@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chalicelib.aws.dynamodb.items import (
     NEVER_DUE,
@@ -37,8 +37,31 @@ if TYPE_CHECKING:
 
 # What a write may find, each with the values it names: see _upload and _read.
 UPLOAD = "#status = :uploading AND #fingerprint = :fingerprint AND #created_at = :begun_at"
-OF_THESE_BYTES = f"{UPLOAD} AND (attribute_not_exists(#sha256) OR #sha256 = :its_sha256)"
+GOES_ON, HAS_ENDED = "attribute_not_exists(#ended_at)", "#ended_at = :end_read"
+OF_THESE_BYTES = "(attribute_not_exists(#sha256) OR #sha256 = :its_sha256)"
+AS_LONG = "#size = :size_read"
 UNCHANGED = "#status = :status_read AND #version = :version_read"
+# What is said of a live upload as it ends.
+ENDING = (
+    "ended_at",
+    "gaps",
+    "interrupted",
+    "refused",
+    "sha256",
+    "size",
+    "upload_expires_at",
+    "upload_id",
+)
+# What a recording has no more once it is ready.
+ONLY_OF_UPLOADS = (
+    "ended_at",
+    "gaps",
+    "pieces",
+    "refused",
+    "signed_again",
+    "upload_expires_at",
+    "upload_id",
+)
 
 
 class RecordingsTable(Struct, frozen=True):
@@ -81,39 +104,104 @@ class RecordingsTable(Struct, frozen=True):
         return {(each.user_id, each.id): each for each in standing}
 
     def begin_parts(self, recording: StoredRecording, upload_id: str) -> StoredRecording | None:
-        condition, seen = f"{UPLOAD} AND attribute_not_exists(#upload_id)", _upload(recording)
+        condition, seen = _upload(recording, "attribute_not_exists(#upload_id)")
         if recording.upload_id:
-            condition, seen["seen"] = f"{UPLOAD} AND #upload_id = :seen", recording.upload_id
+            condition, seen = _upload(recording, "#upload_id = :seen", seen=recording.upload_id)
         return self._update(_key(recording), {"upload_id": upload_id}, condition, **seen)
 
     def announce_again(
         self, recording: StoredRecording, changes: dict[str, Told], now: datetime
     ) -> StoredRecording | None:
         version = recording.announced_version
-        return self._change(
-            _key(recording),
-            now,
-            to_fields(changes) | {"announced_version": version + 1},
-            f"{UPLOAD} AND #version = :version_announced",
-            **_upload(recording),
-            version_announced=version,
+        condition, values = _upload(
+            recording, "#version = :version_announced", version_announced=version
         )
+        changed = to_fields(changes) | {"announced_version": version + 1}
+        return self._change(_key(recording), now, changed, condition, **values)
+
+    def extend(
+        self, recording: StoredRecording, size: int, pieces: int, quota: Quota, until: datetime
+    ) -> StoredRecording | None:
+        key, usage = account_key(recording.user_id), Usage(size, 0)
+        condition, values = _upload(recording, AS_LONG, size_read=recording.size)
+        changes, room, room_values = usage.fitting(quota)
+        try:
+            self.table.transact(
+                self.table.updating(
+                    _key(recording),
+                    {
+                        **_life(recording, until),
+                        "size": Increment(size),
+                        "pieces": Increment(pieces),
+                        "refused": None,
+                    },
+                    condition,
+                    **values,
+                ),
+                self.table.updating(key, changes, room, **room_values),
+            )
+        except ConditionFailed as error:
+            if error.index == 0:
+                return None
+            refusal = usage.lack(read_account(self.table.get(key)), quota, "pieces")
+            if refusal:
+                raise refusal from error
+            return None  # Something was deleted meanwhile.
+        return structs.replace(
+            recording,
+            size=recording.size + size,
+            pieces=(recording.pieces or 0) + pieces,
+            upload_expires_at=until,
+        )
+
+    def sign_again(
+        self, recording: StoredRecording, pieces: int, until: datetime
+    ) -> StoredRecording | None:
+        condition, values = _upload(recording)
+        changes = {**_life(recording, until), "signed_again": Increment(pieces)}
+        return self._update(_key(recording), changes, condition, **values)
+
+    def end(self, recording: StoredRecording, ended: StoredRecording) -> StoredRecording | None:
+        key, unused = _key(recording), Usage(recording.size - ended.size, 0)
+        condition, values = _upload(recording, AS_LONG, size_read=recording.size)
+        said = to_fields({field: getattr(ended, field) for field in ENDING})
+        if ended.upload_expires_at:
+            said |= _life(ended, ended.upload_expires_at)
+        ending = self.table.updating(key, said, condition, **values)
+        account = account_key(recording.user_id)
+        giving_back = self.table.updating(account, unused.given_back(), THERE)
+        try:
+            self.table.transact(ending, giving_back)
+        except ConditionFailed as error:
+            if error.index == 0:
+                return None
+            raise NotAuthenticated("The account is gone") from error
+        return ended
+
+    def take_up_again(
+        self, recording: StoredRecording, refused: str | None, until: datetime
+    ) -> StoredRecording | None:
+        condition, values = _upload(recording)
+        changes = {
+            **_life(recording, until),
+            **dict.fromkeys(("ended_at", "gaps", "interrupted", "sha256", "upload_id")),
+            "refused": refused,
+        }
+        return self._update(_key(recording), changes, condition, **values)
 
     def settle_hash(self, recording: StoredRecording, sha256: str) -> StoredRecording | None:
-        values = {**_upload(recording), "its_sha256": sha256}
-        return self._update(_key(recording), {"sha256": sha256}, OF_THESE_BYTES, **values)
+        condition, values = _upload(recording, OF_THESE_BYTES, its_sha256=sha256)
+        return self._update(_key(recording), {"sha256": sha256}, condition, **values)
 
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
-        life = {"upload_expires_at": timestamp(until), "postponed": None}
-        life |= due(recording.id, until)
-        return self._update(_key(recording), life, UPLOAD, **_upload(recording))
+        condition, values = _upload(recording)
+        return self._update(_key(recording), _life(recording, until), condition, **values)
 
     def count_signature(self, recording: StoredRecording, most: int) -> bool:
-        condition = f"{UPLOAD} AND (attribute_not_exists(#signatures) OR #signatures < :most)"
-        values = {**_upload(recording), "most": most}
-        return bool(
-            self._update(_key(recording), {"signatures": Increment(1)}, condition, **values)
-        )
+        room = "(attribute_not_exists(#signatures) OR #signatures < :most)"
+        condition, values = _upload(recording, room, most=most)
+        counted = self._update(_key(recording), {"signatures": Increment(1)}, condition, **values)
+        return bool(counted)
 
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime, due_at: datetime
@@ -124,13 +212,12 @@ class RecordingsTable(Struct, frozen=True):
             "postponed": None,
             "completed_at": timestamp(now),
             "sha256": sha256,
-            "upload_id": None,
-            "upload_expires_at": None,
+            **dict.fromkeys(ONLY_OF_UPLOADS),
         }
         # Not its version: what people say about a recording may change meanwhile.
-        condition, values = UPLOAD, _upload(recording)
+        condition, values = _upload(recording)
         if sha256:
-            condition, values["its_sha256"] = OF_THESE_BYTES, sha256
+            condition, values = _upload(recording, OF_THESE_BYTES, its_sha256=sha256)
         return self._change(_key(recording), now, ready, condition, **values)
 
     def revise(
@@ -176,9 +263,10 @@ class RecordingsTable(Struct, frozen=True):
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         condition, read = UNCHANGED, _read(recording)
         if recording.upload_expires_at:
-            # Giving an upload more time does not make it another version.
-            condition += " AND #upload_expires_at = :end_read"
-            read["end_read"] = timestamp(recording.upload_expires_at)
+            # Giving an upload more time, or more bytes, does not make it another version.
+            condition += f" AND #upload_expires_at = :time_read AND {AS_LONG}"
+            read["time_read"] = timestamp(recording.upload_expires_at)
+            read["size_read"] = recording.size
         for field in ("links_made", "signatures"):
             # Nor does making a link or signing for parts, of which the tombstone is to know.
             if getattr(recording, field) is None:
@@ -258,14 +346,28 @@ def _key(keyed: Keyed) -> Key:
     return recording_key(keyed.user_id, keyed.id)
 
 
-def _upload(recording: StoredRecording) -> Item:
-    """The values of UPLOAD."""
-    return {
+def _upload(
+    recording: StoredRecording, *conditions: str, **values: object
+) -> tuple[str, dict[str, Any]]:
+    """The condition that it still is the upload that it was, and others; the values in them."""
+    found = {
         "uploading": "uploading",
         "fingerprint": recording.fingerprint,
         # The same announcement may have begun again since.
         "begun_at": timestamp(recording.created_at),
+        **values,
     }
+    if recording.upload_method == "live":
+        conditions = (HAS_ENDED if recording.ended_at else GOES_ON, *conditions)
+    if recording.ended_at:
+        found["end_read"] = timestamp(recording.ended_at)
+    return " AND ".join((UPLOAD, *conditions)), found
+
+
+def _life(recording: StoredRecording, until: datetime) -> Item:
+    """The changes that give an upload time until then."""
+    life = {"upload_expires_at": timestamp(until), "postponed": None}
+    return life | due(recording.id, until)
 
 
 def _read(standing: StoredRecording | Tombstone) -> Item:

@@ -66,15 +66,26 @@ class Usage(Struct, frozen=True):
             values["others"] = quota.announced_per_hour - self.recordings
         return changes, condition, values
 
-    def refusal(
-        self, account: Account | None, quota: Quota, now: datetime, field: str
-    ) -> RecorderError | None:
-        """Why an account has no room for it; None when it has. `field` says how many bytes."""
+    def fitting(self, quota: Quota) -> tuple[Item, str, dict[str, Any]]:
+        """The change that counts it where it is announced already; its condition and values."""
+        return self.added(), f"{OPEN} AND #bytes_used <= :room", {"room": quota.bytes - self.bytes}
+
+    def lack(self, account: Account | None, quota: Quota, field: str) -> RecorderError | None:
+        """Why an account has no room for so many bytes; None when it has."""
         if account is None:
             return NotAuthenticated("The account is gone")
         left = quota.bytes - account.bytes_used
         if left < self.bytes:
             return QuotaExceeded(f"{max(0, left)} of {quota.bytes} bytes are left", field=field)
+        return None
+
+    def refusal(
+        self, account: Account | None, quota: Quota, now: datetime, field: str
+    ) -> RecorderError | None:
+        """Why an account has no room for it; None when it has. `field` says how many bytes."""
+        lack = self.lack(account, quota, field)
+        if lack or account is None:
+            return lack
         if account.recordings_used + self.recordings > quota.recordings:
             has = f"{account.recordings_used} of {quota.recordings} recordings are there"
             return QuotaExceeded(f"{has}; delete some for good")

@@ -15,7 +15,7 @@ from chalicelib.models.entities import StoredObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef, ObjectTypeDef
 
 MISSING = {"404", "NoSuchKey"}
 # 412: the condition does not hold. 409: another write to the same key is under way.
@@ -54,10 +54,14 @@ class Bucket(Struct, frozen=True):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin with a prefix; a call for each 1,000."""
+        return (found["Key"] for found in self.listed(prefix))
+
+    def listed(self, prefix: str) -> Iterator[ObjectTypeDef]:
+        """What S3 lists of the keys that begin with a prefix; a call for each 1,000."""
         pages = self.client().get_paginator("list_objects_v2")
         with our_errors():
             for page in pages.paginate(Bucket=self.name, Prefix=prefix):
-                yield from (found["Key"] for found in page.get("Contents", []))
+                yield from page.get("Contents", [])
 
     def delete(self, objects: Iterable[ObjectIdentifierTypeDef]) -> set[str]:
         """Delete these, 1,000 a call; the keys of those that S3 would not delete."""

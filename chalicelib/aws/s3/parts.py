@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.aws.s3.objects import Bucket
+from chalicelib.aws.s3.objects import MISSING, Bucket
 from chalicelib.aws.s3.signing import Signer
 from chalicelib.errors import ObjectChanged
 from chalicelib.models.answers import UploadedPart
-from chalicelib.models.entities import StoredRecording
+from chalicelib.models.entities import Slice, StoredRecording
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -31,7 +32,10 @@ class Parts(Struct, frozen=True):
     def begin(self, recording: StoredRecording) -> str:
         with our_errors():
             answer = self.bucket.client().create_multipart_upload(
-                Bucket=self.bucket.name, Key=recording.key, ContentType=recording.content_type
+                Bucket=self.bucket.name,
+                Key=recording.key,
+                ContentType=recording.content_type,
+                Metadata={"upload": recording.upload_name},
             )
         return answer["UploadId"]
 
@@ -62,6 +66,25 @@ class Parts(Struct, frozen=True):
                 if error_code(error) in GONE:
                     return None
                 raise
+
+    def write(self, recording: StoredRecording, number: int, data: bytes) -> UploadedPart:
+        with _there():
+            part = self.bucket.client().upload_part(**self._part(recording, number), Body=data)
+        return UploadedPart(number=number, size=len(data), etag=part["ETag"])
+
+    def copy(self, recording: StoredRecording, number: int, slice: Slice) -> UploadedPart:
+        piece, last = slice.piece, slice.start + slice.size - 1
+        key = recording.piece_key(piece.offset, piece.size)
+        part = self._part(recording, number) | {
+            "CopySource": {"Bucket": self.bucket.name, "Key": key}
+        }
+        if slice.size < piece.size:
+            # Not of a whole one: S3 takes no range of an object that has just the least size.
+            part["CopySourceRange"] = f"bytes={slice.start}-{last}"
+        with _there():
+            copy = self.bucket.client().upload_part_copy(**part)
+        etag = copy["CopyPartResult"]["ETag"]
+        return UploadedPart(number=number, size=slice.size, etag=etag)
 
     def assemble(self, recording: StoredRecording, parts: list[UploadedPart]) -> None:
         named = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
@@ -98,3 +121,23 @@ class Parts(Struct, frozen=True):
             except ClientError as error:
                 if error_code(error) not in GONE:
                     raise
+
+    def _part(self, recording: StoredRecording, number: int) -> dict[str, Any]:
+        return {
+            "Bucket": self.bucket.name,
+            "Key": recording.key,
+            "UploadId": recording.upload_id or "",
+            "PartNumber": number,
+        }
+
+
+@contextmanager
+def _there() -> Iterator[None]:
+    """ObjectChanged for what S3 has not."""
+    with our_errors():
+        try:
+            yield
+        except ClientError as error:
+            if error_code(error) in MISSING | GONE:
+                raise ObjectChanged from error
+            raise

@@ -37,12 +37,10 @@ class UploadsBucket(Struct, frozen=True):
     def find(self, recording: Keyed) -> StoredObject | None:
         return self.bucket.head(recording.key)
 
-    def discard(self, user_id: str, recording_id: str, etag: str) -> None:
+    def discard(self, key: str, etag: str) -> None:
         with our_errors():
             try:
-                self.bucket.client().delete_object(
-                    Bucket=self.bucket.name, Key=f"{user_id}/{recording_id}", IfMatch=etag
-                )
+                self.bucket.client().delete_object(Bucket=self.bucket.name, Key=key, IfMatch=etag)
             except ClientError as error:
                 if error_code(error) not in REFUSED | MISSING:
                     raise
@@ -50,5 +48,6 @@ class UploadsBucket(Struct, frozen=True):
     def delete(self, keys: Iterable[str]) -> set[str]:
         return self.bucket.delete({"Key": key} for key in keys)
 
-    def keys(self, user_id: str) -> Iterator[str]:
-        return self.bucket.keys(f"{user_id}/")
+    def keys(self, user_id: str, recording_id: str | None = None) -> Iterator[str]:
+        folder = f"{user_id}/{recording_id}" if recording_id else user_id
+        return self.bucket.keys(f"{folder}/")

@@ -70,31 +70,32 @@ class Announcing(Struct, frozen=True):
                 f"Use audio/... or one of {', '.join(media_types.OF_RECORDERS)}",
                 field=f"{path}content_type",
             )
-        if new.size > self.settings.max_recording_bytes:
+        size = new.size or 0  # A live one has none yet.
+        if size > self.settings.max_recording_bytes:
             most = self.settings.max_recording_bytes
             raise TooLarge(f"A recording has at most {most} bytes", field=f"{path}size")
         now = self.clock()
-        method = new.upload_method or ("multipart" if new.size > LARGEST_WHOLE else "put")
-        return StoredRecording(
+        method = new.upload_method or ("multipart" if size > LARGEST_WHOLE else "put")
+        announced = StoredRecording(
             id=new.id or self.new_id(),
             user_id=user_id,
             file_name=new.file_name,
             content_type=new.content_type,
-            size=new.size,
+            size=size,
             sha256=new.sha256,
             duration_ms=new.duration_ms,
             recorded_at=new.recorded_at,
             tags=new.tags or [],
             notes=new.notes,
             upload_method=method,
-            part_size=part_size(new.size) if method == "multipart" else None,
+            part_size=part_size(size) if method == "multipart" else None,
             fingerprint=_fingerprint(new),
             status="uploading",
             created_at=now,
             updated_at=now,
-            upload_expires_at=now + self.sending.life,
             version=1,
         )
+        return structs.replace(announced, upload_expires_at=self.sending.until(announced, now))
 
     def place(
         self,
@@ -197,9 +198,16 @@ def same(standing: StoredRecording, announced: StoredRecording) -> bool:
 
 
 def of_one_kind(standing: StoredRecording, announced: StoredRecording) -> bool:
-    """Whether two recordings have the same size and type."""
+    """Whether two recordings have the same size and type, as far as either is known."""
+    if standing.status == "uploading" and is_live(standing) != is_live(announced):
+        return False
     same_type = media_types.same(standing.content_type, announced.content_type)
     return same_type and standing.size == announced.size
+
+
+def is_live(recording: StoredRecording) -> bool:
+    """Whether it is sent while it is recorded."""
+    return recording.upload_method == "live"
 
 
 def _revision(standing: StoredRecording, new: NewRecording) -> dict[str, Told]:

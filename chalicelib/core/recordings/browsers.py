@@ -223,8 +223,10 @@ class Browsers(Struct, frozen=True):
         found = None
         if named and named.user_id == user_id:
             found = self.recordings.find(user_id, named.id)
-        if not isinstance(found, StoredRecording) or found.status != "uploading":
+        if not isinstance(found, StoredRecording) or not found.waits_for(key):
             raise _refused("The key is that of no upload of yours that is under way", field)
+        if found.upload_method == "live":
+            raise _refused("The upload is sent in pieces", field)
         return found
 
 

@@ -14,6 +14,7 @@ from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.library import LISTENED_TO_BY, check_version, found, seen_anew
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
 from chalicelib.models.entities import (
+    Keyed,
     Link,
     ObjectVersion,
     Standing,
@@ -39,6 +40,8 @@ class Bill(Struct, frozen=True):
     tombstone: Tombstone
     uploads: list[tuple[str, str]]
     """Key and name of its multipart uploads under way."""
+    pieces: list[str]
+    """The keys of its pieces; of an upload that began again since, they are others."""
     staged: list[StoredObject]
     """What the uploads bucket has of an upload that expired, which may have begun again since."""
     versions: list[ObjectVersion]
@@ -144,10 +147,11 @@ class Deletion(Struct, frozen=True):
         return self.stores.recordings.trash(recording, now, purge_at) is not None
 
     def _bill(self, tombstone: Tombstone, unpaid: set[str]) -> Bill:
-        bill = Bill(tombstone, [], [], [], [])
+        bill = Bill(tombstone, [], [], [], [], [])
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
                 bill.uploads.extend(self.stores.parts.under_way(tombstone.user_id, tombstone.id))
+                bill.pieces.extend(self.stores.uploads.keys(tombstone.user_id, tombstone.id))
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if tombstone.expired and (staged := self.stores.uploads.find(tombstone)):
                 bill.staged.append(staged)
@@ -172,18 +176,19 @@ class Deletion(Struct, frozen=True):
 
     def _pay(self, bills: list[Bill], unpaid: set[str]) -> None:
         for bill in bills:
-            owner = bill.tombstone.user_id, bill.tombstone.id
             with _unpaid_if_it_fails(unpaid, [bill.tombstone]):
                 for upload in bill.uploads:
                     self.stores.parts.abort(*upload)
                 for staged in bill.staged:
-                    self.stores.uploads.discard(*owner, staged.etag)
+                    self.stores.uploads.discard(bill.tombstone.key, staged.etag)
                 self.stores.links.remove(bill.links)
         owing = [bill.tombstone for bill in bills]
+        uploaded = [each.key for each in owing if "uploads" in each.owes and not each.expired] + [
+            key for bill in bills for key in bill.pieces
+        ]
         with _unpaid_if_it_fails(unpaid, owing):
-            unpaid |= self.stores.uploads.delete(
-                each.key for each in owing if "uploads" in each.owes and not each.expired
-            )
+            refused = map(Keyed.at, self.stores.uploads.delete(uploaded))
+            unpaid |= {keyed.key for keyed in refused if keyed}
         with _unpaid_if_it_fails(unpaid, owing):
             unpaid |= self.stores.audio.delete(each for bill in bills for each in bill.versions)
 

@@ -65,7 +65,7 @@ class Promotion(Struct, frozen=True):
     ) -> UploadMismatch:
         if discards:
             self._check_stands(recording)
-            self.stores.uploads.discard(recording.user_id, recording.id, uploaded.etag)
+            self.stores.uploads.discard(recording.key, uploaded.etag)
         return UploadMismatch(difference)
 
     def _kept_by_another(self, recording: StoredRecording) -> StoredObject | None:
@@ -83,7 +83,7 @@ class Promotion(Struct, frozen=True):
         If it expired and began again since, that may be of the new one.
         """
         standing = live(self.stores.recordings, recording.user_id, recording.id)
-        if (standing.status, standing.created_at) != ("uploading", recording.created_at):
+        if (standing.status, standing.upload_name) != ("uploading", recording.upload_name):
             raise Unavailable("Another upload has taken the place of this one")
 
 

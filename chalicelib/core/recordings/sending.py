@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct, structs
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.library import end_of_url, found, live
+from chalicelib.core.recordings.live_uploads import LiveUploads
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.errors import NotFound, NotReady, UploadIncomplete, UploadMismatch
 from chalicelib.models.answers import (
@@ -28,6 +29,7 @@ class Sending(Struct, frozen=True):
 
     stores: Stores
     multipart: Multipart
+    live_uploads: LiveUploads
     completion: Completion
     settings: Settings
     clock: Clock
@@ -60,23 +62,28 @@ class Sending(Struct, frozen=True):
     def prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
         """The recording, given its whole time again if no more than that part of it is left."""
         now = self.clock()
-        if recording.upload_expires_at is None:
+        if recording.upload_expires_at is None or recording.ended_at:
             return recording
-        if recording.upload_expires_at - now > when_left * self.life:
+        until = self.until(recording, now)
+        if recording.upload_expires_at - now > when_left * (until - now):
             return recording
-        prolonged = self.stores.recordings.prolong(recording, now + self.life)
+        prolonged = self.stores.recordings.prolong(recording, until)
         return prolonged or live(self.stores.recordings, recording.user_id, recording.id)
 
-    @property
-    def life(self) -> timedelta:
-        """How long an upload lives from the last sign of its phone."""
-        return timedelta(days=self.settings.upload_days)
+    def until(self, recording: StoredRecording, last_sign: datetime) -> datetime:
+        """When an upload's time is over, if that was the last sign of its phone."""
+        if recording.upload_method == "live":
+            return self.live_uploads.until(recording, last_sign)
+        return last_sign + timedelta(days=self.settings.upload_days)
 
     def _instructions(self, recording: StoredRecording) -> BegunUpload:
         if recording.status != "uploading":
             return BegunUpload(recording=recording.seen(), upload=None)
         if recording.upload_method == "multipart":
             return self._in_parts(recording)
+        if recording.upload_method == "live":
+            pieces = self.live_uploads.instructions(recording)
+            return BegunUpload(recording=recording.seen(), upload=pieces)
         seconds = self.settings.upload_url_seconds
         upload: Upload
         if recording.upload_method == "post":

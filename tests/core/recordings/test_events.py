@@ -250,6 +250,8 @@ def test_keys_that_are_no_recordings_are_left_alone(
         "{user}/",
         "{id}",
         "{user}/{id}/more",
+        "{user}/{id}/20261129000000000000/0000000000",
+        "{user}/{id}/20261129000000000000/0000000000-5/more",
         "more/{user}/{id}",
         "{user}/{id}\n",
         "{user}/not-an-id",
