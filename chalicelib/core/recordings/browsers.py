@@ -223,7 +223,8 @@ class Browsers(Struct, frozen=True):
         found = None
         if named and named.user_id == user_id:
             found = self.recordings.find(user_id, named.id)
-        if not isinstance(found, StoredRecording) or not found.waits_for(key):
+        under_way = isinstance(found, StoredRecording) and found.status == "uploading"
+        if not isinstance(found, StoredRecording) or not under_way or found.key != key:
             raise _refused("The key is that of no upload of yours that is under way", field)
         if found.upload_method == "live":
             raise _refused("The upload is sent in pieces", field)
