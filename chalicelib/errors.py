@@ -71,9 +71,9 @@ class TokenExpired(Unauthorized):
 
 
 class InvalidCredentials(Unauthorized):
-    """Address or password is wrong; which of them is not said."""
+    """Address or password is wrong, which of them is not said; or an id token is refused."""
 
-    code, title = "invalid_credentials", "The address or the password is wrong"
+    code, title = "invalid_credentials", "What was given does not log in"
 
 
 class RefreshTokenReused(Unauthorized):
@@ -95,7 +95,7 @@ class EmailNotConfirmed(RecorderError):
 
 
 class NotFound(RecorderError):
-    """No such recording or session; also when it is somebody else's."""
+    """No such recording or session, also when it is somebody else's; nor is it offered here."""
 
     status, code, title = 404, "not_found", "Not found"
 
@@ -107,7 +107,7 @@ class MethodNotAllowed(RecorderError):
 
 
 class EmailTaken(RecorderError):
-    """Somebody already signed up with this address."""
+    """Somebody has an account with this address already, or with this way to sign in."""
 
     status, code, title = 409, "email_taken", "The address is taken"
 
@@ -131,9 +131,15 @@ class UploadMismatch(RecorderError):
 
 
 class NotReady(RecorderError):
-    """The recording is not in a state in which this can be done."""
+    """The recording, or the account, is not in a state in which this can be done."""
 
-    status, code, title = 409, "not_ready", "The recording is not ready"
+    status, code, title = 409, "not_ready", "Not in a state in which this can be done"
+
+
+class LastSignIn(RecorderError):
+    """Nothing else would log in to the account."""
+
+    status, code, title = 409, "last_sign_in", "It is the only way to sign in"
 
 
 class VersionConflict(RecorderError):

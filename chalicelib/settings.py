@@ -14,11 +14,24 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chalicelib.models.entities import Quota
+from chalicelib.models.fields import PROVIDERS, Provider
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)]
 # RFC 7518, section 3.2: an HS256 key has at least as many bits as the hash, which is 32 bytes.
 JwtKeys = Annotated[
     str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}\Z", max_length=4096)
+]
+# Several with commas, as an app has one for each platform.
+ClientIds = Annotated[str, Meta(pattern=r"^[^\s,]+( *, *[^\s,]+)*\Z", max_length=2048)]
+# Whoever could change the keys on their way could sign in as anybody: only on this machine without
+# TLS.
+KeysUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https://[^\s/@]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)"
+        r"(/[^\s]*)?\Z",
+        max_length=2048,
+    ),
 ]
 LONGEST_ACCESS_TOKEN_SECONDS = 86_400
 Limit = Annotated[int, Meta(ge=0)]
@@ -69,6 +82,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The address of this API that links in mails begin with."""
     mail_from: Annotated[str, Meta(pattern=r"^[^@\r\n]+@[^@\s]+\Z", max_length=320)] | None = None
     """Who mails are from. Without this and `public_url` mails wait in the outbox."""
+    google_client_ids: ClientIds | None = None
+    """For whom Google's id tokens have to be; without any nobody signs in with Google."""
+    apple_client_ids: ClientIds | None = None
+    """The same for Apple: app ids, and services ids."""
+    google_keys_url: KeysUrl = "https://www.googleapis.com/oauth2/v3/certs"
+    apple_keys_url: KeysUrl = "https://appleid.apple.com/auth/keys"
     unconfirmed_may: Literal["everything", "account"] = "everything"
     """What may be done before the address is confirmed; `account` is what begins with /me."""
     # How often within the windows below; 0 is no limit.
@@ -95,6 +114,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     def quota(self) -> Quota:
         """What one user may keep, and may announce in an hour."""
         return Quota(self.quota_bytes, self.quota_recordings, self.announced_per_hour)
+
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """By whom people may sign in."""
+        return tuple(each for each in PROVIDERS if self.client_ids(each))
+
+    def client_ids(self, provider: Provider) -> list[str]:
+        """For whom a provider's id tokens have to be."""
+        listed: str | None = getattr(self, f"{provider}_client_ids")
+        return [each.strip() for each in listed.split(",")] if listed else []
 
     @property
     def keys(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings as settings_module
 from chalicelib import telemetry
@@ -34,6 +34,7 @@ from chalicelib.core.accounts.confirmations import Confirmations
 from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.accounts.mail import MailDelivery
 from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.core.accounts.tokens import AccessTokens
@@ -51,6 +52,10 @@ from chalicelib.core.recordings.sending import Sending
 from chalicelib.core.upkeep import Upkeep
 from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.core.accounts.id_tokens import IdTokens
+    from chalicelib.core.accounts.sign_in import SignIn
 
 
 def now() -> datetime:
@@ -94,9 +99,45 @@ class Services:
         return Passwords(self._stores, self._attempts, self.settings, self._clock)
 
     @cached_property
+    def proofs(self) -> Proofs:
+        return Proofs(self._stores.accounts, self.passwords, lambda: self.id_tokens, self._attempts)
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        # Not at the top, nor is what verifies id tokens: whoever does without pays nothing for it.
+        from chalicelib.core.accounts.sign_in import SignIn
+
+        return SignIn(
+            self._stores,
+            self.sessions,
+            self.id_tokens,
+            self.proofs,
+            self._attempts,
+            self.settings,
+            self._clock,
+            uuid7,
+        )
+
+    @cached_property
+    def id_tokens(self) -> IdTokens:
+        from chalicelib.core.accounts.id_tokens import IdTokens
+        from chalicelib.core.accounts.provider_keys import ProviderKeys
+        from chalicelib.providers.published import Published
+
+        settings = self.settings
+        urls = {"google": settings.google_keys_url, "apple": settings.apple_keys_url}
+        keys = {
+            each: ProviderKeys(Published(each, urls[each]), self._clock)
+            for each in settings.providers
+        }
+        ids = {each: settings.client_ids(each) for each in settings.providers}
+        return IdTokens(keys, ids, self._clock)
+
+    @cached_property
     def confirmations(self) -> Confirmations:
+        stores = self._stores
         return Confirmations(
-            self._stores.accounts, self._stores.outbox, self._attempts, self._clock
+            stores.accounts, stores.outbox, self.proofs, self._attempts, self._clock
         )
 
     @cached_property
@@ -108,11 +149,11 @@ class Services:
 
     @cached_property
     def closing(self) -> Closing:
-        return Closing(self._stores, self.passwords, self._clock)
+        return Closing(self._stores, self.proofs, self._clock)
 
     @cached_property
     def exporting(self) -> Exporting:
-        return Exporting(self._stores, self.passwords, self._attempts, self.settings, self._clock)
+        return Exporting(self._stores, self.proofs, self._attempts, self.settings, self._clock)
 
     @cached_property
     def tokens(self) -> AccessTokens:

@@ -25,12 +25,16 @@ _APP = {"app", "api", "api.web", "api.http", "api.problems", "jobs", "wiring", *
 # The rooms from top to bottom, those of chalicelib without its name; each with the rooms that its
 # modules may import besides their own. A module is in the last room here that its name begins with.
 HOUSE: dict[str, set[str]] = {
-    "tests": {*_APP, *_CORE, "tests.support", "local", "local.embedded", "ops", "ops.audit"},
-    "tests.support": {*_APP, "core.ids", "ops.audit", "local.embedded"},
+    "tests": {
+        *(*_APP, *_CORE, "tests.support", "ops", "ops.audit"),
+        *("local", "local.embedded", "local.provider"),
+    },
+    "tests.support": {*_APP, "core.ids", "ops.audit", "local.embedded", "local.provider"},
     "benchmarks": _APP,
     "examples": set(),
     "local": {
-        *("app", "api", "api.problems", "wiring", "ops", "local.embedded", "local.schedules"),
+        *("app", "api", "api.problems", "wiring", "ops"),
+        *("local.embedded", "local.provider", "local.schedules"),
         *_GROUND,
     },
     "ops": {"api.problems", "wiring", "core.accounts", "core.ports", *_AWS, *_GROUND},
@@ -45,7 +49,7 @@ HOUSE: dict[str, set[str]] = {
     "api.parsing": {"errors", "models"},
     "api.problems": {"errors", "models"},
     "jobs": {"wiring", *_GROUND},
-    "wiring": {*_CORE, *_AWS, *_GROUND},
+    "wiring": {*_CORE, *_AWS, "providers", *_GROUND},
     "core": set(),
     "core.upkeep": {"core.recordings", "core.ports", *_GROUND},
     "core.accounts": {"core.ports", *_GROUND},
@@ -55,12 +59,15 @@ HOUSE: dict[str, set[str]] = {
     "aws.dynamodb": {"aws", *_GROUND},
     "aws.s3": {"aws", *_GROUND},
     "aws": _GROUND,
+    "providers": _GROUND,
     "settings": {"models"},
     "errors": {"models"},
     "deadline": set(),
     "telemetry": set(),
     "models": set(),
     "chalicelib": set(),
+    # What it stands in for knows nothing of this app.
+    "local.provider": set(),
     # It serves any app that speaks to AWS, and knows nothing of this one.
     "local.embedded": set(),
 }

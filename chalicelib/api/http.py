@@ -26,6 +26,7 @@ from chalicelib.errors import (
     InternalError,
     InvalidRequest,
     NotAuthenticated,
+    NotFound,
     RecorderError,
     TokenExpired,
     TooManyAttempts,
@@ -60,6 +61,8 @@ class Route(Struct, frozen=True, kw_only=True):
     auth: bool = True
     unconfirmed: bool = False
     """Whether it is open before the address is confirmed, whatever is set."""
+    wants: str = ""
+    """The setting without which there is no such route."""
     limited: bool = False
     """Whether its attempts are counted; the view is then given their `source`."""
     body: type[Sent] | None = None
@@ -99,6 +102,8 @@ class Route(Struct, frozen=True, kw_only=True):
             errors += [NotAuthenticated, TokenExpired]
         if self.auth and not self.unconfirmed:
             errors.append(EmailNotConfirmed)
+        if self.wants:
+            errors.append(NotFound)
         if self.limited:
             errors.append(TooManyAttempts)
         return (*dict.fromkeys([*errors, *self.raises]), InternalError, Unavailable)
@@ -178,13 +183,7 @@ class Endpoint:
 
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         route = self.route
-        arguments: dict[str, Any] = {}
-        if route.auth:
-            token = parsing.bearer_token(request)
-            sessions = wiring.services().sessions
-            arguments["caller"] = sessions.authenticate(token, unconfirmed=route.unconfirmed)
-        if route.limited:
-            arguments["source"] = parsing.source(request)
+        arguments = self._who_calls(request)
         for name in route.parameters:
             arguments[name] = parsing.in_path(path[name], name)
         if route.query:
@@ -197,6 +196,19 @@ class Endpoint:
         for name, kind in route.headers.items():
             arguments[name.lower().replace("-", "_")] = parsing.header(request, name, kind)
         return arguments
+
+    def _who_calls(self, request: Request) -> dict[str, Any]:
+        route = self.route
+        who: dict[str, Any] = {}
+        if route.auth:
+            token = parsing.bearer_token(request)
+            sessions = wiring.services().sessions
+            who["caller"] = sessions.authenticate(token, unconfirmed=route.unconfirmed)
+        if route.wants and not getattr(wiring.services().settings, route.wants):
+            raise NotFound("This service does not offer it")
+        if route.limited:
+            who["source"] = parsing.source(request)
+        return who
 
     def _present(self, answer: object) -> Response:
         reply = answer if isinstance(answer, Reply) else Reply(answer)

@@ -19,9 +19,12 @@ from chalicelib.models.entities import (
     ClosedAccount,
     Due,
     FullWindow,
+    Identity,
     Keyed,
     Letter,
+    Nonce,
     ObjectVersion,
+    PublishedKeys,
     Quota,
     Session,
     StoredObject,
@@ -29,7 +32,7 @@ from chalicelib.models.entities import (
     Tombstone,
     Unreadable,
 )
-from chalicelib.models.fields import LetterKind, Status, Told
+from chalicelib.models.fields import LetterKind, Provider, Status, Told, Way
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -39,10 +42,11 @@ Standing = StoredRecording | Tombstone | Unreadable
 class AccountStore(Protocol):
     """The accounts and their sessions."""
 
-    def open(self, account: Account, session: Session) -> None:
-        """Add an account, its first session and a mail that has the address confirmed.
+    def open(self, account: Account, session: Session, nonce: Nonce | None = None) -> None:
+        """Add an account, its first session, and a mail that has its address confirmed, if need be.
 
-        All of them or nothing; EmailTaken.
+        All of them or nothing. EmailTaken when somebody has its address, or an identity that signs
+        in to it; InvalidCredentials when the nonce was used.
         """
 
     def find(self, user_id: str) -> Account | None:
@@ -50,6 +54,62 @@ class AccountStore(Protocol):
 
     def owner_of(self, email: str) -> str | None:
         """The id of the user with this address, however it is spelt."""
+
+    def signs_in(self, provider: Provider, subject: str) -> str | None:
+        """The id of the user whom a provider knows by this name."""
+
+    def use_nonce(self, nonce: Nonce, purpose: str) -> bool:
+        """Note that a nonce is used for this; False when it was used for anything else."""
+
+    def add_way(
+        self,
+        account: Account,
+        provider: Provider,
+        identity: Identity,
+        now: datetime,
+        *,
+        confirmed: bool,
+        entering: tuple[Session, Nonce | None] | None = None,
+    ) -> bool:
+        """Have an identity sign in to an account, in place of the provider's that did, and mail so.
+
+        With it, if it is `confirmed`, the address is; and a session begins, if somebody is
+        `entering`. False, and nothing done, when what signs in to the account is not what `account`
+        has, or the identity is another's by now. InvalidCredentials when the nonce was used.
+        """
+
+    def take_over(
+        self,
+        account: Account,
+        provider: Provider,
+        identity: Identity,
+        now: datetime,
+        *,
+        name: str | None,
+        entering: tuple[Session, Nonce | None],
+    ) -> bool:
+        """Have an identity be all that signs in to an account, whose address it confirms.
+
+        Its password goes, every other identity, the links that were mailed, and every session but
+        the one that begins. False and InvalidCredentials as above; False, too, when the address is
+        confirmed by now.
+        """
+
+    def remove_way(self, account: Account, way: Way, now: datetime) -> bool:
+        """Have a password or an identity sign in no more, and mail so; False as above."""
+
+    def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
+        """Note what the account's address is to become; have a link mailed there, and word of it.
+
+        A link that was mailed before is good no more. False when its address is another by now.
+        """
+
+    def change_address(self, account: Account, now: datetime) -> bool:
+        """Make the change that the link in `account` is for, and use it up.
+
+        The links that were mailed to the old address are good no more. False, and nothing done,
+        when it no longer is that link, or is used or expired; EmailTaken.
+        """
 
     def rename(self, user_id: str, name: str | None) -> Account:
         """Set the name; NotAuthenticated when there is no such account."""
@@ -70,7 +130,8 @@ class AccountStore(Protocol):
         """Set another password, which ends every session, and use up the link to do so.
 
         False, and nothing done, when it no longer is the link in `account`, or is used or expired.
-        The address is confirmed by it too.
+        The address is confirmed by it too. If it was not, every other way to sign in goes: whoever
+        added it had never proved that the address was theirs.
         """
 
     def confirm(self, account: Account, now: datetime) -> bool:
@@ -79,10 +140,16 @@ class AccountStore(Protocol):
     def keep_link(
         self, account: Account, kind: LetterKind, link_hash: str, expires_at: datetime
     ) -> bool:
-        """Keep the hash of a link, in place of an earlier one; False when the account is gone."""
+        """Keep the hash of a link, in place of an earlier one.
 
-    def add_session(self, session: Session) -> None:
-        """Add a session; the store forgets it some time after it expires."""
+        False when the account is gone, or has another address by now, or is to have another.
+        """
+
+    def add_session(self, session: Session, nonce: Nonce | None = None) -> None:
+        """Add a session; the store forgets it some time after it expires.
+
+        InvalidCredentials, and nothing done, when the nonce was used.
+        """
 
     def find_with_session(
         self, user_id: str, session_id: str
@@ -111,9 +178,10 @@ class AccountStore(Protocol):
         """
 
     def close(self, account: Account, now: datetime) -> bool:
-        """Close an account and free its address, both or neither; it is due from `now` on.
+        """Close an account, and free its address and its identities, all or nothing.
 
-        False when it is closed already, or has another password by now.
+        It is due from `now` on. False when it is closed already, or has another password by now, or
+        other ways to sign in.
         """
 
     def find_closed(self, user_id: str) -> ClosedAccount | None:
@@ -170,6 +238,16 @@ class Outbox(Protocol):
 
     def remove(self, letter: Letter) -> None:
         """Forget a mail, unless it was asked for again meanwhile."""
+
+
+class KeyPublisher(Protocol):
+    """A provider, which publishes the keys that verify its id tokens."""
+
+    def fetch(self) -> PublishedKeys:
+        """The keys as they are now; takes some seconds at most.
+
+        Unavailable for whatever is not a set of keys as providers have them.
+        """
 
 
 class Mailer(Protocol):

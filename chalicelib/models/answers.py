@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.models.fields import Instant, RecordingId, Status
+from chalicelib.models.fields import Instant, RecordingId, Status, Way
 
 
 class Usage(Struct, kw_only=True, frozen=True):
@@ -27,6 +27,7 @@ class User(Struct, kw_only=True, frozen=True):
     name: str | None
     created_at: Instant
     usage: Usage
+    sign_in: Annotated[list[Way], Meta(description="What logs in to the account.")]
 
 
 class SignedIn(Struct, kw_only=True, frozen=True):

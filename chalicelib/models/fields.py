@@ -60,6 +60,28 @@ Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
+# What is no id token is refused as one, so its type refuses only what no provider would make.
+IdToken = Annotated[
+    str, Meta(max_length=16_384, description="What the provider's own library gave the app.")
+]
+Nonce = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_LINE,
+        description="What the app had put into the id token: for Google this very text, for Apple "
+        "its SHA-256 in hexadecimal.",
+    ),
+]
+AuthorizationCode = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_LINE,
+        description="What Apple gave beside the id token; with it Apple is told, in the end, that "
+        "the account was deleted.",
+    ),
+]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]
@@ -138,7 +160,20 @@ Told = str | int | datetime | list[str] | None
 UploadMethod = Literal["put", "post", "multipart"]
 Store = Literal["uploads", "recordings"]
 Debt = Literal["parts", "uploads", "recordings"]
-LetterKind = Literal["confirmation", "reset"]
+Provider = Literal["google", "apple"]
+PROVIDERS: tuple[Provider, ...] = ("google", "apple")
+Way = Literal["password", "google", "apple"]
+LetterKind = Literal[
+    "confirmation",
+    "reset",
+    "change",
+    "changing",
+    "google_added",
+    "apple_added",
+    "google_removed",
+    "apple_removed",
+    "password_removed",
+]
 Status = Literal["uploading", "ready", "trashed"]
 
 

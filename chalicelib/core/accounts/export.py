@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.accounts.attempts import Attempts
-from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import DataExport
 from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
-from chalicelib.models.fields import rfc3339
+from chalicelib.models.fields import PROVIDERS, rfc3339
+from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
 
 # How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
@@ -27,20 +28,20 @@ class Exporting(Struct, frozen=True):
     """The use case of taking one's data along."""
 
     stores: Stores
-    passwords: Passwords
+    proofs: Proofs
     attempts: Attempts
     settings: Settings
     clock: Clock
 
-    def export(self, account: Account, password: str, source: str) -> DataExport:
+    def export(self, account: Account, proof: Proof, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
-        `{"profile": {…}, "recordings": [{…, "download_url"}]}`, in memory that does not grow with
-        the recordings. An upload under way is in it too, without a URL, and what cannot be read as
-        it stands. The URLs are good for RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials,
-        TooManyAttempts.
+        `{"profile": {…}, "identities": {"google": {…}}, "recordings": [{…, "download_url"}]}`, in
+        memory that does not grow with the recordings. An upload under way is in it too, without a
+        URL, and what cannot be read as it stands. The URLs are good for
+        RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials, TooManyAttempts, Unavailable.
         """
-        self.passwords.check(account, password, source)
+        self.proofs.check(account, proof, source, "export")
         self.attempts.count("exports_per_day", account.id)
         now = self.clock()
         # Before there is anything to be deleted, so that nothing is forgotten.
@@ -56,8 +57,10 @@ class Exporting(Struct, frozen=True):
 
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
-        profile = account.seen(self.settings.quota)
-        file.write(b'{"profile":' + encode(profile) + b',"recordings":[')
+        profile = account.seen(self.settings.quota, self.settings.providers)
+        identities = {each: it for each in PROVIDERS if (it := account.identity(each))}
+        file.write(b'{"profile":' + encode(profile) + b',"identities":' + encode(identities))
+        file.write(b',"recordings":[')
         separator = b""
         for each in self.stores.shelves.all_of(account.id):
             if not isinstance(each, Tombstone):

@@ -18,6 +18,7 @@ from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.ports import Stores
 from chalicelib.models.entities import Account, StoredRecording
+from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
@@ -283,7 +284,7 @@ def peak_of_an_export(account: Account, services: Services, clock: Clock, count:
     tracemalloc.start()
     try:
         Exporting(stores, many, many, services.settings, clock).export(
-            account, PASSWORD, "192.0.2.1"
+            account, Proof(password=PASSWORD), "192.0.2.1"
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
