@@ -25,6 +25,7 @@ from chalicelib.core.accounts.closing import Closing
 from chalicelib.core.ports import Clock
 from chalicelib.errors import RecorderError
 from chalicelib.models.entities import Account, ClosedAccount
+from chalicelib.models.fields import PROVIDERS
 from chalicelib.settings import Settings, SettingsError, load
 from chalicelib.wiring import Services, now
 from ops.policies import name_in_lambda
@@ -86,6 +87,7 @@ class Users(Struct, frozen=True):
             "suspended_at": found.suspended_at,
             "email": found.email,
             "email_confirmed": found.email_confirmed_at is not None,
+            "sign_in": found.ways(PROVIDERS),
             "created_at": found.created_at,
             "recordings": found.recordings_used,
             "bytes": found.bytes_used,

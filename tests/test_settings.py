@@ -39,6 +39,10 @@ DEFAULTS: dict[str, tuple[object, object]] = {
     "s3_public_url": (None, "http://10.0.2.2:9000"),
     "public_url": (None, "https://api.example.com/prod"),
     "mail_from": (None, "Recorder <no-reply@example.com>"),
+    "google_client_ids": (None, "app.ios, app.web"),
+    "apple_client_ids": (None, "com.example.app"),
+    "google_keys_url": ("https://www.googleapis.com/oauth2/v3/certs", "http://127.0.0.1:8001/keys"),
+    "apple_keys_url": ("https://appleid.apple.com/auth/keys", "https://keys.example.com"),
     "unconfirmed_may": ("everything", "account"),
     "login_failures_per_address": (10, 0),
     "login_failures_per_source": (100, 1),
@@ -158,6 +162,21 @@ BAD_VALUES: dict[str, list[str]] = {
     "exports_per_day": ["-1"],
     "cors_origin": ["example.com", "https://example.com/", "https://example.com\n"],
     "s3_public_url": ["10.0.2.2:9000", "http://10.0.2.2:9000\n"],
+    "google_client_ids": [",", "one,", "one two", "one,,two", "one\n"],
+    "google_keys_url": [
+        # Whoever is on the way could put keys of their own in place of these.
+        *(
+            "http://keys.example.com",
+            "http://localhost.example.com/",
+            "http://127.0.0.1.example.com",
+        ),
+        *(
+            "http://127.0.0.1@example.com/",
+            "https://me@example.com/",
+            "ftp://localhost/",
+            "https://",
+        ),
+    ],
     "login_window_seconds": ["0", "86401"],
     "bcrypt_cost": ["3", "17"],
     "s3_endpoint": ["localhost:9000"],

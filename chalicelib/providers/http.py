@@ -57,11 +57,12 @@ def _ask(url: str, form: Mapping[str, str] | None) -> Answer:
         )
     else:
         connection = http.client.HTTPConnection(host, asked.port, timeout=CONNECT_SECONDS)
-    # A time-out of the socket begins anew with each byte, so somebody else looks at the clock.
-    watch = threading.Timer(SECONDS, _cut, [connection])
-    watch.daemon = True
+    watch: threading.Timer | None = None
     try:
         connection.connect()
+        # A time-out of the socket begins anew with each byte, so somebody else looks at the clock.
+        watch = threading.Timer(SECONDS, _cut, [connection.sock])
+        watch.daemon = True
         watch.start()
         path = (asked.path or "/") + (f"?{asked.query}" if asked.query else "")
         if form is None:
@@ -77,10 +78,12 @@ def _ask(url: str, form: Mapping[str, str] | None) -> Answer:
             raise http.client.IncompleteRead(body, response.length)
         return Answer(response.status, response.headers, body)
     finally:
-        watch.cancel()
+        if watch:
+            watch.cancel()
         connection.close()
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
-    with suppress(OSError, AttributeError):
-        connection.sock.shutdown(socket.SHUT_RDWR)
+def _cut(connected: socket.socket) -> None:
+    with suppress(OSError):
+        # The one below TLS, which whoever waits for a byte is in the middle of.
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
