@@ -26,7 +26,7 @@ _APP = {"app", "api", "api.web", "api.http", "api.problems", "jobs", "wiring", *
 # modules may import besides their own. A module is in the last room here that its name begins with.
 HOUSE: dict[str, set[str]] = {
     "tests": {
-        *(*_APP, *_CORE, "tests.support", "ops", "ops.audit"),
+        *(*_APP, *_CORE, "providers", "tests.support", "ops", "ops.audit"),
         *("local", "local.embedded", "local.provider"),
     },
     "tests.support": {*_APP, "core.ids", "ops.audit", "local.embedded", "local.provider"},
@@ -286,6 +286,12 @@ def test_what_only_a_sign_up_needs_is_not_imported_at_the_start() -> None:
     slow = {"dns", "email_validator", "idna", "zxcvbn"}
 
     assert slow.intersection(importing("app")["modules"]) == set()
+
+
+def test_what_only_google_and_apple_need_is_not_imported_at_the_start() -> None:
+    late = {"chalicelib.core.accounts.id_tokens", "chalicelib.providers"}
+
+    assert late.intersection(importing("app")["modules"]) == set()
 
 
 # What Lambda is given
