@@ -7,6 +7,7 @@ PUBLIC_HOST ?=
 ARGS ?=
 STAGE ?=
 PHONE ?=
+PROVIDER ?=
 DATA ?=
 PYTHON ?=
 
@@ -55,9 +56,9 @@ requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade,
 	  $(PIN) $(ARGS) $$each.in -o $$each.txt || exit 1; \
 	done
 
-run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1 lets phones in; DATA=, PORT= too.
+run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1, PROVIDER=1; DATA=, PORT= too.
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
-	  --data '$(DATA)' $(if $(PHONE),--phone)
+	  --data '$(DATA)' $(if $(PHONE),--phone) $(if $(PROVIDER),--provider)
 
 reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
 	@$(BIN)/python -m local.reset '$(DATA)'

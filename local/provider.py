@@ -22,6 +22,7 @@ import json
 import secrets
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -197,10 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200, {})
 
     def _body(self) -> dict[str, Any]:
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(errors="replace")
         if "json" in self.headers.get("Content-Type", ""):
-            given = json.loads(raw)
-            return given if isinstance(given, dict) else {}
+            with suppress(ValueError):
+                given = json.loads(raw)
+                return given if isinstance(given, dict) else {}
         return {name: values[0] for name, values in parse_qs(raw).items()}
 
     def _go_back(self, provider: str, given: dict[str, str]) -> None:
