@@ -55,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Notices a pytest that pytest-xdist does not know: it then groups nothing."""
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if hasattr(session.config, "workerinput") and not all("@" in item.nodeid for item in grouped):
+        raise pytest.UsageError("pytest-xdist does not keep the tests of a group together")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def settings() -> Iterator[Settings]:
     """Settings that lead to an embedded backend, whatever this machine is configured for."""

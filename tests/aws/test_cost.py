@@ -16,6 +16,7 @@ from chalicelib import jobs
 from chalicelib.api.http import Route
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import due, recording_item
+from chalicelib.aws.s3.foreign import check_copies
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
@@ -211,8 +212,9 @@ def others(
 
 
 @pytest.fixture
-def cost(faults: Faults) -> Callable[[Prepare], Cost]:
-    """Measures what a request of somebody new takes."""
+def cost(faults: Faults, clients: Clients, settings: Settings) -> Callable[[Prepare], Cost]:
+    """Measures what a request of somebody new takes, once a process has found out about its S3."""
+    check_copies(clients.s3_copying, settings.uploads_bucket, settings.recordings_bucket)
 
     def cost(prepare: Prepare) -> Cost:
         ask = prepare(somebody())

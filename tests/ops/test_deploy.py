@@ -25,7 +25,7 @@ from tests.support.iam import ACCOUNT
 from tests.support.stacks import REGION, place
 
 # Each of them finds the stage as the one before it left it.
-pytestmark = [pytest.mark.deep, pytest.mark.xdist_group("deployed")]
+pytestmark = pytest.mark.deep
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
 OWN_ADDRESS = "https://recorder.example.com"

@@ -158,15 +158,22 @@ class Library:
         self._ready(id, data)
         return "201"
 
-    def begin_to_receive(self, id: str, data: bytes) -> str:
-        """What is there of a direct upload when its first write is done; 201 if it may go on."""
+    def begin_to_receive(self, id: str, data: bytes, *, kept: bool = False) -> str:
+        """What is there of a direct upload when its first write is done; 201 if it may go on.
+
+        Where its bytes are `kept` already, another's completion finds them.
+        """
         here = self.all.get(id)
         if here and here.status == "uploading" and here.told.admits(data):
+            begun = "201"
             self._set(id, told=replace(here.told, data=data, hashed=True))
-            return "201"
-        if here and here.is_live:
+        elif here and here.is_live:
             return "201" if here.sha256 == sha256(data) else "409 id_conflict"
-        return self.announce(id, Told(data, "direct", hashed=True))
+        else:
+            begun = self.announce(id, Told(data, "direct", hashed=True))
+        if kept and begun == "201":
+            self._set(id, arrived=data)
+        return begun
 
     def resume(self, id: str) -> str:
         if not self._is(id, "uploading", "ready", "trashed"):

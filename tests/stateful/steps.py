@@ -106,12 +106,15 @@ def means(library: Library, step: Step, said: str | None) -> str | None:
     return None
 
 
-def begin(library: Library, step: Step) -> None:
-    """Do to the model what is there of a step once its first write is done."""
+def begin(library: Library, step: Step, *, kept: bool) -> None:
+    """Do to the model what is there of a step once its first write is done.
+
+    Of a direct upload its bytes may be `kept` by then, too.
+    """
     if step.kind == "announce":
         library.announce(step.id, step.told)
     elif step.kind == "receive":
-        library.begin_to_receive(step.id, step.told.data)
+        library.begin_to_receive(step.id, step.told.data, kept=kept)
 
 
 @dataclass

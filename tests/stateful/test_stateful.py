@@ -254,9 +254,10 @@ class Recordings(RuleBasedStateMachine):
         self._explain(
             [[*between[:at], taken, *between[at:]] for at in places]
             + [
-                [*between[:first], _begun(step), *between[first:at], taken, *between[at:]]
+                [*between[:first], _begun(step, kept), *between[first:at], taken, *between[at:]]
                 for at in places
                 for first in range(at)
+                for kept in (False, True)
             ]
         )
 
@@ -300,9 +301,9 @@ def _taken(step: Step, said: str | None) -> Happened:
     return happened
 
 
-def _begun(step: Step) -> Happened:
+def _begun(step: Step, kept: bool = False) -> Happened:
     def happened(library: Library) -> str:
-        begin(library, step)
+        begin(library, step, kept=kept)
         return ""
 
     return happened

@@ -79,6 +79,7 @@ class RecordingsBucket(Struct, frozen=True):
                 IfNoneMatch="*",
                 Metadata={"upload": recording.upload_name},
                 ContentType=recording.content_type,
+                ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=to_base64(sha256),
             )
 

@@ -597,8 +597,9 @@ def test_a_write_that_met_a_transaction_is_tried_again(
 
 @pytest.mark.parametrize("reason", ["ThrottlingError", "ProvisionedThroughputExceeded"])
 def test_a_transaction_cancelled_by_throttling_can_be_sent_again(
-    phone: Phone, faults: Faults, reason: str
+    phone: Phone, faults: Faults, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("chalicelib.api.http.SECONDS", 7)
     cancelled: dict[str, Any] = {"CancellationReasons": [{"Code": reason}, {"Code": "None"}]}
     faults.refuse(
         "dynamodb", "TransactWriteItems", "TransactionCanceledException", 400, **cancelled
