@@ -3,7 +3,16 @@
 from chalice.app import Chalice
 
 from chalicelib import jobs, settings, wiring
-from chalicelib.api import accounts, docs, passwords, recordings, sessions, sign_in, uploads
+from chalicelib.api import (
+    accounts,
+    docs,
+    links,
+    passwords,
+    recordings,
+    sessions,
+    sign_in,
+    uploads,
+)
 from chalicelib.api.problems import cors, refusals_of_our_own
 from chalicelib.models import media_types
 
@@ -14,7 +23,7 @@ app.api.cors = cors(_settings.cors_origin)
 # What API Gateway hands on as bytes rather than as text that it has spoilt.
 app.api.binary_types = list(media_types.DIRECT)
 app.register_middleware(refusals_of_our_own(app.api.cors), "http")
-for module in (accounts, sign_in, sessions, passwords, uploads, recordings, docs):
+for module in (accounts, sign_in, sessions, passwords, uploads, recordings, links, docs):
     app.register_blueprint(module.blueprint)
 app.register_blueprint(jobs.blueprint(_settings))
 

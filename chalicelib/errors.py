@@ -142,6 +142,12 @@ class LastSignIn(RecorderError):
     status, code, title = 409, "last_sign_in", "It is the only way to sign in"
 
 
+class TooManyLinks(RecorderError):
+    """The recording has as many links as one may have; take one back first."""
+
+    status, code, title = 409, "too_many_links", "The recording has too many links"
+
+
 class VersionConflict(RecorderError):
     """The recording changed since the version named in If-Match."""
 

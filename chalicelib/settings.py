@@ -58,6 +58,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`kid:secret`, several with commas: the first signs, each of them verifies."""
     jwt_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
     """The secret in Secrets Manager that has the keys instead: its name or its ARN."""
+    upload_key_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
+    """The secret that has the key which signs for upload libraries in browsers; without it, none
+    is signed for on AWS."""
     access_token_seconds: Annotated[int, Meta(ge=1, le=LONGEST_ACCESS_TOKEN_SECONDS)] = 900
     refresh_token_days: Annotated[int, Meta(ge=1, le=3650)] = 60
     upload_url_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 3600
@@ -100,6 +103,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     announced_per_hour: Limit = 1000
     """Recordings that a user announces in an hour, direct uploads too."""
     exports_per_day: Limit = 5
+    wrong_codes_per_source: Limit = 100
+    """Codes of links that open nothing, within a log-in window."""
+    opens_per_link: Limit = 1000
+    """How often one link is opened in an hour."""
     login_window_seconds: Window = 900
     """Within what time failed log-ins and refreshes are counted, and how long it locks out."""
     signup_window_seconds: Window = 3600
@@ -124,6 +131,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """For whom a provider's id tokens have to be."""
         listed: str | None = getattr(self, f"{provider}_client_ids")
         return [each.strip() for each in listed.split(",")] if listed else []
+
+    @property
+    def address(self) -> str:
+        """What stands in front of every path of this API; nothing where that is not known."""
+        return (self.public_url or "").rstrip("/")
 
     @property
     def keys(self) -> dict[str, str]:

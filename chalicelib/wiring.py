@@ -15,11 +15,13 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.accounts import AccountsTable
 from chalicelib.aws.dynamodb.attempts import AttemptsTable
 from chalicelib.aws.dynamodb.due import DueIndex
+from chalicelib.aws.dynamodb.links import LinksTable
 from chalicelib.aws.dynamodb.outbox import OutboxTable
 from chalicelib.aws.dynamodb.recordings import RecordingsTable
 from chalicelib.aws.dynamodb.shelves import Shelves
 from chalicelib.aws.dynamodb.table import Table
 from chalicelib.aws.email import SesMailer
+from chalicelib.aws.s3.browsers import BrowserKey, KeySecret
 from chalicelib.aws.s3.exports import Exports
 from chalicelib.aws.s3.objects import Bucket
 from chalicelib.aws.s3.parts import Parts
@@ -38,14 +40,16 @@ from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.core.accounts.tokens import AccessTokens
-from chalicelib.core.ids import uuid7
+from chalicelib.core.ids import link_code, uuid7
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.announcing import Announcing
+from chalicelib.core.recordings.browsers import Browsers
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.deletion import Deletion
 from chalicelib.core.recordings.direct import DirectUploads
 from chalicelib.core.recordings.feed import Feed
 from chalicelib.core.recordings.library import Library
+from chalicelib.core.recordings.links import Links, Opens
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.core.recordings.sending import Sending
@@ -198,6 +202,12 @@ class Services:
         return Library(self._stores, self.settings, self._clock)
 
     @cached_property
+    def links(self) -> Links:
+        return Links(
+            self._stores, self._attempts, Opens(), self.settings, self._clock, uuid7, link_code
+        )
+
+    @cached_property
     def feed(self) -> Feed:
         return Feed(self._stores.shelves, self._clock)
 
@@ -210,17 +220,32 @@ class Services:
         return Upkeep(self._stores, self.completion, self.deletion, self._clock)
 
     @cached_property
+    def browsers(self) -> Browsers:
+        secret, client = self.settings.upload_key_secret_id, lambda: self.clients.secretsmanager
+        signer = BrowserKey(
+            self._signer,
+            self.settings.uploads_bucket,
+            KeySecret(client, secret) if secret else None,
+            bool(self.settings.s3_endpoint),
+        )
+        return Browsers(self._stores.recordings, signer, self.sending, self._clock)
+
+    @cached_property
     def _multipart(self) -> Multipart:
         return Multipart(self._stores)
 
     # What they stand on
 
     @cached_property
+    def _signer(self) -> Signer:
+        address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
+        return Signer(lambda: self.clients.session, address.rstrip("/"))
+
+    @cached_property
     def _stores(self) -> Stores:
         settings, clients = self.settings, self.clients
         table = Table(lambda: clients.dynamodb, settings.table)
-        address = settings.s3_public_url or settings.s3_endpoint or ""
-        signer = Signer(lambda: clients.session, address.rstrip("/"))
+        signer = self._signer
         uploads = Bucket(lambda: clients.s3, settings.uploads_bucket)
         recordings = Bucket(lambda: clients.s3, settings.recordings_bucket)
         return Stores(
@@ -228,6 +253,7 @@ class Services:
             attempts=AttemptsTable(table),
             outbox=OutboxTable(table),
             recordings=RecordingsTable(table),
+            links=LinksTable(table),
             shelves=Shelves(table),
             due=DueIndex(table),
             uploads=UploadsBucket(uploads, signer),

@@ -11,7 +11,9 @@ from chalicelib import __version__
 from chalicelib.api import openapi
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web.pages import page
-from chalicelib.models.answers import Health
+from chalicelib.models import media_types
+from chalicelib.models.answers import AcceptedTypes, Config, Health, Limits, SignInWay
+from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Service")
 
@@ -20,6 +22,30 @@ blueprint = Blueprint(__name__, tag="Service")
 def health() -> Health:
     """That the API answers, and which version of it."""
     return Health(status="ok", version=__version__)
+
+
+@blueprint.endpoint("GET", "/config", Config, auth=False, operation="getConfig")
+def config() -> Config:
+    """What an app needs to know before anybody is logged in."""
+    settings = services().settings
+    limits = Limits(
+        recording_bytes=settings.max_recording_bytes,
+        direct_upload_bytes=settings.direct_upload_bytes,
+        quota_bytes=settings.quota_bytes,
+        quota_recordings=settings.quota_recordings,
+    )
+    types = AcceptedTypes(direct=list(media_types.DIRECT))
+    ways = [
+        SignInWay(provider=each, client_ids=settings.client_ids(each))
+        for each in settings.providers
+    ]
+    return Config(sign_in=ways, limits=limits, content_types=types)
+
+
+@blueprint.endpoint("GET", "/blank", str, auth=False, operation="showBlank")
+def blank() -> Reply:
+    """An empty page, to which browsers without the File API are sent after an upload."""
+    return page("blank")
 
 
 @blueprint.endpoint(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from chalicelib import deadline, wiring
 from chalicelib.api import parsing
-from chalicelib.api.problems import JSON, refuse, request_id, respond
+from chalicelib.api.problems import HTML, JSON, refuse, request_id, respond
 from chalicelib.errors import (
     EmailNotConfirmed,
     InternalError,
@@ -69,9 +70,14 @@ class Route(Struct, frozen=True, kw_only=True):
     body_types: tuple[str, ...] = ()
     """The media types of a body that is taken as it is, as bytes."""
     body_optional: bool = False
+    for_library: bool = False
+    """Whether upload libraries call it: a form says nothing, if the body may be left out, and a
+    refusal has an `error` that they look for."""
     query: type[Sent] | None = None
     headers: dict[str, Any] = {}
     """Request headers that the view reads, each with the type of its value; None without it."""
+    page: Callable[[Any], Reply] | None = None
+    """What shows the answer, or an error, to whoever does not ask for JSON by its name."""
     raises: tuple[type[RecorderError], ...] = ()
     tag: str
     name: str
@@ -173,12 +179,15 @@ class Endpoint:
         )
         with work as doing, deadline.within(SECONDS):
             try:
-                response = self._present(self._view(**self._arguments(request, path)))
+                answer = self._view(**self._arguments(request, path))
+                response = self._present(answer, request)
             except RecorderError as error:
-                response = _refuse(error, error, request, doing)
+                response = self._refuse(error, error, request, doing)
             except Exception as error:  # noqa: BLE001 - it is logged with its work
-                response = _refuse(error, InternalError("Unforeseen"), request, doing)
+                response = self._refuse(error, InternalError("Unforeseen"), request, doing)
             doing.facts["status"] = response.status_code
+        if self.route.page:
+            response.headers["Vary"] = "Accept"
         return response
 
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
@@ -189,7 +198,9 @@ class Endpoint:
         if route.query:
             arguments["query"] = parsing.query(request, route.query)
         if route.body:
-            arguments["body"] = parsing.body(request, route.body, optional=route.body_optional)
+            arguments["body"] = parsing.body(
+                request, route.body, optional=route.body_optional, or_form=route.for_library
+            )
         if route.body_types:
             arguments["content_type"] = request.headers.get("content-type", "")
             arguments["body"] = parsing.raw_body(request, route.body_types)
@@ -210,25 +221,38 @@ class Endpoint:
             who["source"] = parsing.source(request)
         return who
 
-    def _present(self, answer: object) -> Response:
+    def _present(self, answer: object, request: Request) -> Response:
         reply = answer if isinstance(answer, Reply) else Reply(answer)
         status = reply.status or self.route.statuses[0]
         if status not in self.route.statuses:
             raise RuntimeError(f"{self.route.name} answers {status}, which it does not declare")
+        if shown := self._shown(reply.value, request):
+            return _html(shown, status, reply.headers)
         if isinstance(reply.value, str):
-            return respond(
-                reply.value, status, {"Content-Type": "text/html; charset=utf-8"} | reply.headers
-            )
+            return _html(reply, status)
         body = "" if reply.value is None else msgspec.json.encode(reply.value).decode()
         return respond(body, status, {"Content-Type": JSON} | reply.headers)
 
+    def _refuse(
+        self, cause: Exception, error: RecorderError, request: Request, doing: Work
+    ) -> Response:
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            doing.error = cause
+        doing.facts["code"] = error.code
+        if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
+            # Whoever attacks can be told from the rest, and nobody's address is in the log.
+            with suppress(RecorderError):
+                doing.facts["source"] = wiring.services().tokens.pseudonym(parsing.source(request))
+        shown = self._shown(error, request)
+        if shown:
+            return _html(shown, error.status, error.headers)
+        return refuse(error, request, for_library=self.route.for_library)
 
-def _refuse(cause: Exception, error: RecorderError, request: Request, doing: Work) -> Response:
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        doing.error = cause
-    doing.facts["code"] = error.code
-    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}:
-        # Whoever attacks can be told from the rest, and nobody's address is in the log.
-        with suppress(RecorderError):
-            doing.facts["source"] = wiring.services().tokens.pseudonym(parsing.source(request))
-    return refuse(error, request)
+    def _shown(self, value: object, request: Request) -> Reply | None:
+        """The page of what there is to say, for whoever wants one of a route that has it."""
+        page = self.route.page
+        return page(value) if page and not parsing.wants_json(request) else None
+
+
+def _html(page: Reply, status: int, more: Mapping[str, str] = MappingProxyType({})) -> Response:
+    return respond(str(page.value), status, {"Content-Type": HTML, **page.headers, **more})

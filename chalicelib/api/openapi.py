@@ -18,7 +18,7 @@ from chalicelib.api.http import Endpoint, Route
 from chalicelib.api.problems import Problem
 from chalicelib.errors import RecorderError, catalogue
 from chalicelib.models.answers import Upload
-from chalicelib.models.fields import PartNumber, RecordingId
+from chalicelib.models.fields import LinkCode, PartNumber, RecordingId
 
 DESCRIPTION = """\
 Recordings are private speech: every call but those marked open wants the header
@@ -28,6 +28,7 @@ call can be repeated. Errors are RFC 9457 problems, and apps switch on their `co
 REFERENCE = "#/components/schemas/{name}"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+PAGE: dict[str, Any] = {"text/html": {"schema": {"type": "string"}}}
 # Unions that have a name of their own: what stands within another schema gets one from each
 # generator, and from some no type that tells its kinds apart.
 UNIONS: dict[str, Any] = {"Upload": Upload}
@@ -139,8 +140,9 @@ def _operation(route: Route, schemas: Document) -> Document:
 
 
 def _parameters(route: Route, schemas: Document) -> Iterator[Document]:
+    kinds = {"number": PartNumber, "code": LinkCode}
     for name in route.parameters:
-        schema = _readable(msgspec.json.schema(PartNumber if name == "number" else RecordingId))
+        schema = _readable(msgspec.json.schema(kinds.get(name, RecordingId)))
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     if route.query:
         shape = schemas[route.query.__name__]
@@ -158,9 +160,9 @@ def _answers(route: Route) -> Document:
     for status in route.statuses:
         answers[str(status)] = {"description": HTTPStatus(status).phrase}
         if route.answer is str:
-            answers[str(status)]["content"] = {"text/html": {"schema": {"type": "string"}}}
+            answers[str(status)]["content"] = PAGE
         elif route.answer:
-            answers[str(status)]["content"] = {JSON: _content(route.answer)}
+            answers[str(status)]["content"] = {JSON: _content(route.answer)} | _page(route)
     return answers
 
 
@@ -171,10 +173,16 @@ def _problems(route: Route) -> Document:
     return {
         str(status): {
             "description": "; ".join(f"`{error.code}`: {error.title}" for error in errors),
-            "content": {PROBLEM: {"schema": {"$ref": REFERENCE.format(name="Problem")}}},
+            "content": {PROBLEM: {"schema": {"$ref": REFERENCE.format(name="Problem")}}}
+            | _page(route),
         }
         for status, errors in sorted(by_status.items())
     }
+
+
+def _page(route: Route) -> Document:
+    """What is answered to whoever does not ask for JSON."""
+    return PAGE if route.page else {}
 
 
 def _content(kind: Any) -> Document:

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeVar, cast
 
 import msgspec
-from chalice.app import Request
+from chalice.app import MultiDict, Request
 
 from chalicelib.errors import (
     InternalError,
@@ -21,6 +21,7 @@ from chalicelib.models.fields import InvalidField, PartNumber, RecordingId
 from chalicelib.models.requests import Request as Sent
 
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
+_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?", re.ASCII)
 # A string, closed or not, is passed over whole; what is no number to JSON is left as it is.
 _STRING_OR_NUMBER = re.compile(
     rb'"(?:[^"\\]++|\\.)*+"?'
@@ -59,7 +60,12 @@ def source(request: Request) -> str:
 
 
 def in_path(value: str, name: str) -> str | int:
-    """What the path has: an id in its one form, or a `number`; InvalidRequest names it."""
+    """What the path has: an id in its one form, or a `number`; InvalidRequest names it.
+
+    A `code` is as it was typed: what is none opens nothing, as every other that is unknown.
+    """
+    if name == "code":
+        return value
     if name == "number":
         number: int = _convert(value, PartNumber, whole=name)
         return number
@@ -69,8 +75,8 @@ def in_path(value: str, name: str) -> str | int:
 
 def query(request: Request, kind: type[S]) -> S:
     """The query as a struct; InvalidRequest names a parameter that is wrong or repeated."""
-    given = request.query_params
-    values = {name: given.getlist(name) for name in given} if given else {}
+    given = request.query_params or MultiDict({})
+    values = {name: given.getlist(name) for name in given if name not in kind.ignored}
     for name, listed in values.items():
         if len(listed) > 1 and name not in kind.repeatable:
             raise InvalidRequest("Given more than once", field=name)
@@ -82,16 +88,30 @@ def query(request: Request, kind: type[S]) -> S:
     return converted
 
 
+def wants_json(request: Request) -> bool:
+    """Whether JSON was asked for by its name, and a page not before it (RFC 9110, 12.5.1)."""
+    wanted: dict[str, float] = {}
+    for each in request.headers.get("accept", "").lower().split(","):
+        kind, *parameters = (part.strip() for part in each.split(";"))
+        weights = [part[2:].strip() for part in parameters if part.startswith("q=")]
+        wanted[kind] = float(weights[0]) if weights and _WEIGHT.fullmatch(weights[0]) else 1
+    json = max(wanted.get(kind, 0) for kind in ("application/json", "application/problem+json"))
+    return json > 0 and json >= wanted.get("text/html", 0)
+
+
 def header(request: Request, name: str, kind: Any) -> Any:
     """A header by its type, None when it is not there; InvalidRequest names it when it is wrong."""
     value = request.headers.get(name)
     return None if value is None else _convert(value, kind, whole=name)
 
 
-def body(request: Request, kind: type[S], *, optional: bool) -> S:
-    """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`."""
+def body(request: Request, kind: type[S], *, optional: bool, or_form: bool = False) -> S:
+    """The JSON body as a struct; InvalidRequest names a field that is wrong, or `body`.
+
+    One that may be left out may be a form, too (`or_form`), of which nothing is read.
+    """
     raw = _whole(request)
-    if not raw and optional:
+    if optional and (not raw or (or_form and _is_form(request))):
         return kind()
     try:
         return msgspec.json.decode(_with_whole_numbers(raw), type=kind)
@@ -99,6 +119,11 @@ def body(request: Request, kind: type[S], *, optional: bool) -> S:
         raise _invalid(error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
+
+
+def _is_form(request: Request) -> bool:
+    kind = media_types.bare(request.headers.get("content-type", ""))
+    return kind in {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes:

@@ -24,6 +24,7 @@ HEADERS = {
 }
 # Said with its charset, because clients that find none read Latin-1.
 JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 PROBLEM = "application/problem+json; charset=utf-8"
 
 
@@ -53,6 +54,8 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     errors: list[FieldError] = []
     recording: Recording | UnsetType = UNSET
     """Of a version_conflict: the recording as it is now."""
+    error: str | UnsetType = UNSET
+    """The detail again, where upload libraries look for it."""
 
 
 def cors(origin: str) -> Cors:
@@ -74,26 +77,28 @@ def cors(origin: str) -> Cors:
     )
 
 
-def refuse(error: RecorderError, request: Request | None) -> Response:
-    """An error, as it is answered."""
-    body = describe(error, request_id(request))
+def refuse(error: RecorderError, request: Request | None, *, for_library: bool = False) -> Response:
+    """An error, as it is answered; `for_library`, where upload libraries find it too."""
+    body = describe(error, request_id(request), for_library=for_library)
     return respond(body, error.status, {"Content-Type": PROBLEM, **error.headers})
 
 
-def describe(error: RecorderError, request_id: str) -> str:
+def describe(error: RecorderError, request_id: str, *, for_library: bool = False) -> str:
     """The problem document of an error."""
     ours = error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = error.title if ours else error.detail
     problem = Problem(
         # RFC 9457: the type is no more than the status and the code say.
         type="about:blank",
         title=error.title,
         status=error.status,
         # What is behind a fault of ours is for the log.
-        detail=error.title if ours else error.detail,
+        detail=detail,
         code=error.code,
         request_id=request_id,
         errors=error.errors,
         recording=error.current or UNSET,
+        error=detail if for_library else UNSET,
     )
     return msgspec.json.encode(problem).decode()
 

@@ -15,9 +15,9 @@ from chalicelib.errors import (
     UploadMismatch,
 )
 from chalicelib.models import media_types
-from chalicelib.models.answers import BegunUpload, BegunUploads, PartUpload, Recording
+from chalicelib.models.answers import BegunUpload, BegunUploads, PartUpload, Recording, Signature
 from chalicelib.models.entities import Caller
-from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings
+from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings, ToSign
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Uploads")
@@ -89,10 +89,30 @@ def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
 
 @blueprint.endpoint(
     "POST",
+    "/uploads/sign",
+    Signature,
+    body=ToSign,
+    for_library=True,
+    raises=(NotFound,),
+    operation="signForBrowser",
+)
+def sign(caller: Caller, body: ToSign) -> Signature:
+    """What Fine Uploader 5.16.2 in S3 mode, signature version 4, has signed.
+
+    A policy is answered with our own, of exactly the size, type and key of an upload that is under
+    way; a request of an upload in parts with its signature. What is not exactly what it sends is
+    refused, and `error` says why, too. Not found where the operator has not set up a key for it.
+    """
+    return services().browsers.sign(caller.user_id, body)
+
+
+@blueprint.endpoint(
+    "POST",
     "/recordings/{id}/complete",
     Recording,
     body=Completion,
     body_optional=True,
+    for_library=True,
     raises=(NotFound, UploadIncomplete, UploadMismatch, NotReady),
     operation="completeUpload",
 )
@@ -100,7 +120,7 @@ def complete(caller: Caller, id: str, body: Completion) -> Recording:
     """Say that the bytes were sent. They are checked against what was announced.
 
     The parts of a multipart upload need not be named: S3 knows them. Also answers 200 when the
-    recording already was ready.
+    recording already was ready. A form, as upload libraries send it, says nothing.
     """
     return services().completion.complete(caller.user_id, id, body.parts or ()).seen()
 

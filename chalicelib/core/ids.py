@@ -1,10 +1,12 @@
-"""Ids that sort by the time they were made."""
+"""Ids that sort by the time they were made, and codes that nobody can guess."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from uuid import UUID
+
+from chalicelib.models import link_codes
 
 _FRACTION_BITS = 12
 
@@ -19,3 +21,8 @@ def uuid7() -> str:
     head = (milliseconds << 16) | (7 << 12) | fraction
     tail = (0b10 << 62) | secrets.randbits(62)
     return str(UUID(int=(head << 64) | tail))
+
+
+def link_code() -> str:
+    """A code of 50 random bits."""
+    return "".join(secrets.choice(link_codes.ALPHABET) for _ in range(link_codes.LENGTH))

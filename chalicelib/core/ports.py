@@ -22,15 +22,18 @@ from chalicelib.models.entities import (
     Identity,
     Keyed,
     Letter,
+    Link,
     Nonce,
     ObjectVersion,
     PublishedKeys,
     Quota,
     Session,
+    SigningPlace,
     StoredObject,
     StoredRecording,
     Tombstone,
     Unreadable,
+    Watched,
 )
 from chalicelib.models.fields import LetterKind, Provider, Status, Told, Way
 
@@ -297,6 +300,12 @@ class RecordingStore(Protocol):
     def prolong(self, recording: StoredRecording, until: datetime) -> StoredRecording | None:
         """Give an upload time until then; None when it is no longer that upload."""
 
+    def count_signature(self, recording: StoredRecording, most: int) -> bool:
+        """Count that something was signed for an upload in parts; False when it was `most` times.
+
+        Or when it is no longer that upload.
+        """
+
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
     ) -> StoredRecording | None:
@@ -344,6 +353,43 @@ class RecordingStore(Protocol):
 
     def forget(self, tombstone: Tombstone) -> None:
         """Remove a tombstone; one that stands no more is no error."""
+
+
+class LinkStore(Protocol):
+    """The links to recordings, by their codes and by their recordings."""
+
+    def add(self, link: Link, recording: StoredRecording) -> bool:
+        """Add a link to a recording that is ready.
+
+        False, and nothing done, when the recording is not ready any more or a link to it was made
+        since it was read, and when the link's id or its code is taken.
+        """
+
+    def find(
+        self, code: str, watched: Watched | None, now: datetime
+    ) -> tuple[Link | None, FullWindow | None]:
+        """The link with a code, and the window of what is watched if it is full; as last written.
+
+        The link may be over, and its recording may be gone.
+        """
+
+    def target(self, link: Link) -> tuple[Account | None, Standing | None]:
+        """The account and the recording that a link leads to, both as last written."""
+
+    def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
+        """The links of a recording, or of all of a user's, those that are over too.
+
+        Read by the page, as they are asked for, in the order of the recordings' ids.
+        """
+
+    def remove(self, links: Iterable[Link]) -> None:
+        """Remove links, 50 a call; those that are gone already are no error."""
+
+    def note_opens(self, link: Link, opens: int, now: datetime, until: datetime) -> None:
+        """Add to how often a link was opened in its window, or begin one until then.
+
+        A link that is gone stays so. At most two calls.
+        """
 
 
 class ShelfStore(Protocol):
@@ -466,6 +512,16 @@ class PartStore(Protocol):
         """Abort one multipart upload; one that is gone already is no error."""
 
 
+class BrowserSigner(Protocol):
+    """Signs what upload libraries in browsers send to the uploads bucket."""
+
+    def place(self, access_key: str | None = None) -> SigningPlace | None:
+        """Where they send to, and with what they are signed; None where nothing is set up.
+
+        By the key of this name, if there is one by now.
+        """
+
+
 class Stores(Struct, frozen=True):
     """All of them."""
 
@@ -473,6 +529,7 @@ class Stores(Struct, frozen=True):
     attempts: AttemptStore
     outbox: Outbox
     recordings: RecordingStore
+    links: LinkStore
     shelves: ShelfStore
     due: DueStore
     uploads: UploadStore

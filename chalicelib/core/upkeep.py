@@ -188,6 +188,7 @@ class Upkeep(Struct, frozen=True):
         refused |= self.stores.audio.delete(self.stores.audio.versions(account.id))
         if refused:
             raise InternalError(f"S3 would not delete {len(refused)} objects")
+        self.stores.links.remove(self.stores.links.of(account.id))
         self.stores.accounts.forget_sessions(account.id)
         self.stores.accounts.forget(account)
         tally.closed += 1

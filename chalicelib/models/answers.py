@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chalicelib.models.fields import Instant, RecordingId, Status, Way
+from chalicelib.models.fields import Instant, LinkCode, Provider, RecordingId, Status, Way
 
 
 class Usage(Struct, kw_only=True, frozen=True):
@@ -198,6 +198,70 @@ class RecordingPage(Struct, kw_only=True, frozen=True):
 
     recordings: list[Recording]
     next: str | None
+
+
+class Link(Struct, kw_only=True, frozen=True):
+    """A link that plays a recording to whoever has it."""
+
+    id: RecordingId
+    code: LinkCode
+    url: Annotated[str, Meta(description="The page that plays it.")]
+    show_name: Annotated[bool, Meta(description="Whether that tells the title.")]
+    created_at: Instant
+    expires_at: Annotated[Instant | None, Meta(description="Null for no end.")]
+
+
+class LinkList(Struct, kw_only=True, frozen=True):
+    """The links of a recording that open, newest first."""
+
+    links: list[Link]
+
+
+class SharedRecording(Struct, kw_only=True, frozen=True):
+    """What a link tells of a recording; its title only if the link is to show it."""
+
+    content_type: str
+    size: int
+    audio: Audio
+    duration_ms: int | UnsetType = UNSET
+    file_name: str | UnsetType = UNSET
+
+
+class Signature(Struct, kw_only=True, frozen=True):
+    """What an upload library sends along: a signature, and the policy that it is of."""
+
+    signature: str
+    policy: str | UnsetType = UNSET
+
+
+class SignInWay(Struct, kw_only=True, frozen=True):
+    """A way to sign in without a password, and the app's names with who provides it."""
+
+    provider: Provider
+    client_ids: list[str]
+
+
+class Limits(Struct, kw_only=True, frozen=True):
+    """What one recording may have, and one user; in bytes, but for the number of recordings."""
+
+    recording_bytes: int
+    direct_upload_bytes: int
+    quota_bytes: int
+    quota_recordings: int
+
+
+class AcceptedTypes(Struct, kw_only=True, frozen=True):
+    """Content types that are taken, where not every `audio/...` is."""
+
+    direct: Annotated[list[str], Meta(description="Those of direct uploads.")]
+
+
+class Config(Struct, kw_only=True, frozen=True):
+    """What an app needs to know before anybody is logged in."""
+
+    sign_in: list[SignInWay]
+    limits: Limits
+    content_types: AcceptedTypes
 
 
 class Health(Struct, kw_only=True, frozen=True):

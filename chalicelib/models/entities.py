@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec import Struct, structs
 
+from chalicelib.models import answers, link_codes
 from chalicelib.models.answers import ListedSession, Recording, Usage, User
 from chalicelib.models.fields import PROVIDERS, Debt, LetterKind, Provider, Status, Way, rfc3339
 
@@ -227,6 +228,14 @@ class FullWindow(Struct, kw_only=True, frozen=True):
     """Whether all its attempts failed; otherwise some are under way, and may yet make room."""
 
 
+class Watched(Struct, kw_only=True, frozen=True):
+    """Attempts that are looked at together with something else."""
+
+    kind: str
+    who: str
+    most: int
+
+
 class Letter(Struct, kw_only=True, frozen=True):
     """A mail that is to be sent; what it says is made when it is sent."""
 
@@ -286,6 +295,10 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     purge_at: datetime | None = None
     begun_again: bool = False
     """Another upload of it came before this one: it expired, or was to go another way."""
+    links_made: int | None = None
+    """How many links to it were made, all of them; whoever makes one has counted on no other."""
+    signatures: int | None = None
+    """How many requests of uploads in parts were signed for a browser's library."""
 
     @property
     def upload_name(self) -> str:
@@ -295,7 +308,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     @property
     def may_have_parts(self) -> bool:
         """Whether S3 may have parts of it, be it of an upload that expired."""
-        return self.upload_method == "multipart" or self.begun_again
+        signed = self.signatures is not None
+        return self.upload_method == "multipart" or self.begun_again or signed
 
     def seen(self) -> Recording:
         """The recording as its owner sees it."""
@@ -318,7 +332,44 @@ class Tombstone(Keyed, kw_only=True, frozen=True):
     """When no function that was under way at the deletion can still be running."""
     expired: bool = False
     """Nobody deleted it: its upload took too long, and may be begun again."""
+    had_links: bool = False
+    """Links to it were made, which go when it is settled; nobody can open them by now."""
     status: Literal["deleted"] = "deleted"
+
+
+class Link(Struct, kw_only=True, frozen=True):
+    """A way in to one recording, for whoever has its code."""
+
+    id: str
+    code: str
+    user_id: str
+    recording_id: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    show_name: bool = False
+    opens: int = 0
+    """How often it was opened since the hour began that ends at `opens_until`, as far as noted."""
+    opens_until: datetime | None = None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is; the table may have it for some days more."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def opened(self, now: datetime) -> int:
+        """How often it was opened within the hour, as far as that is noted."""
+        return self.opens if self.opens_until and self.opens_until > now else 0
+
+    def seen(self, address: str) -> answers.Link:
+        """The link as its owner sees it, where the API has this address."""
+        shown = link_codes.shown(self.code)
+        return answers.Link(
+            id=self.id,
+            code=shown,
+            url=f"{address}/s/{shown}",
+            show_name=self.show_name,
+            created_at=rfc3339(self.created_at),
+            expires_at=rfc3339(self.expires_at) if self.expires_at else None,
+        )
 
 
 class Unreadable(Keyed, kw_only=True, frozen=True):
@@ -346,3 +397,26 @@ class ObjectVersion(Struct, frozen=True, kw_only=True):
 
     key: str
     version_id: str
+
+
+class SigningPlace(Struct, frozen=True, kw_only=True):
+    """Where browsers send to, and the key that signs for it."""
+
+    access_key: str
+    """The key's name, which is no secret."""
+    bucket: str
+    netloc: str
+    path: str
+    """What stands in front of a key's slash; empty where the host's name has the bucket."""
+    region: str
+    sign: Callable[[str, str], str]
+    """The signature of a text, in hexadecimal, by the key of a date as `20261128T205139Z`."""
+
+    @property
+    def hosts(self) -> set[str]:
+        """What is taken for the host: the library takes all of the bucket's address for it."""
+        return {self.netloc, self.netloc + self.path}
+
+    def scope(self, date: str) -> str:
+        """What a signature of that date is good for."""
+        return f"{date[:8]}/{self.region}/s3/aws4_request"

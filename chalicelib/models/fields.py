@@ -82,6 +82,14 @@ AuthorizationCode = Annotated[
         "the account was deleted.",
     ),
 ]
+LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]
+LinkCode = Annotated[
+    str,
+    Meta(
+        description="Ten characters of Crockford's base 32; case and hyphens do not matter.",
+        examples=["7k2mq-x04bd"],
+    ),
+]
 Cursor = Annotated[
     str, Meta(max_length=300, description="The `cursor` of the last answer; all there is without.")
 ]

@@ -45,6 +45,38 @@ OF_RECORDERS = (
     "application/ogg",
 )
 
+# What a file of a type is called, of those that recorders make; others have no ending.
+_ENDINGS = {
+    "audio/mp4": "m4a",
+    "audio/m4a": "m4a",
+    "audio/x-m4a": "m4a",
+    "audio/aac": "aac",
+    "audio/aacp": "aac",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/ogg": "ogg",
+    "audio/opus": "opus",
+    "audio/webm": "webm",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/3gpp": "3gp",
+    "audio/3gpp2": "3g2",
+    "audio/amr": "amr",
+    "audio/x-caf": "caf",
+    "audio/aiff": "aiff",
+    "audio/x-aiff": "aiff",
+    "video/mp4": "mp4",
+    "video/webm": "webm",
+    "video/3gpp": "3gp",
+    "video/3gpp2": "3g2",
+    "video/quicktime": "mov",
+    "application/ogg": "ogg",
+}
+
 # RFC 6838, section 4.2, has names without the wildcard that RFC 9110's have. What follows them is
 # not looked into: browsers write `codecs=vp8,opus`, which RFC 9110 would have in quotes.
 _NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
@@ -66,3 +98,9 @@ def is_of_sound(media_type: str) -> bool:
     """Whether a recording may be announced with this type."""
     named = bare(media_type) or ""
     return named.startswith("audio/") or named in OF_RECORDERS
+
+
+def ending(media_type: str) -> str:
+    """How the name of a file of this type ends, `.m4a`; nothing for one that is not known."""
+    known = _ENDINGS.get(bare(media_type) or "")
+    return f".{known}" if known else ""

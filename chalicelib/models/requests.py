@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.models import forms
 from chalicelib.models.fields import (
+    LONGEST_LINE,
     AuthorizationCode,
     ContentType,
     Cursor,
@@ -23,6 +24,7 @@ from chalicelib.models.fields import (
     GivenInstant,
     IdToken,
     InvalidField,
+    LinkSeconds,
     Milliseconds,
     Name,
     NewPassword,
@@ -58,6 +60,8 @@ class Request(Struct, kw_only=True, forbid_unknown_fields=True):
     """What brings each field into its one form; the others have but one."""
     repeatable: ClassVar[frozenset[str]] = frozenset()
     """Of a query: what may be given several times."""
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    """Of a query: what libraries send and nothing is made of."""
 
     def __post_init__(self) -> None:
         """Bring each field that was given into its one form; InvalidField."""
@@ -313,6 +317,28 @@ class RecordingChange(Request):
     duration_ms: Milliseconds | UnsetType | None = UNSET
 
 
+class NewLink(Request):
+    """A link to be made. With an `id` of the app's, sending it again makes no other."""
+
+    forms = MappingProxyType({"id": forms.lower})
+
+    id: RecordingId | None = None
+    expires_in_seconds: LinkSeconds | None = 604_800
+    show_name: bool = False
+
+
+# A field that a form has, or what its file may have.
+Condition = dict[str, str] | list[str | int]
+
+
+class ToSign(Request):
+    """What an upload library has signed: a policy, or a request of an upload in parts."""
+
+    expiration: Annotated[str, Meta(max_length=LONGEST_LINE)] | UnsetType = UNSET
+    conditions: Annotated[list[Condition], Meta(max_length=50)] | UnsetType = UNSET
+    headers: Annotated[str, Meta(max_length=8192)] | UnsetType = UNSET
+
+
 class ShelfQuery(Request):
     """Which page of which shelf."""
 
@@ -333,5 +359,7 @@ class ChangesQuery(Request):
 
 class DeletionQuery(Request):
     """How to delete."""
+
+    ignored = frozenset({"key", "bucket"})
 
     permanent: Annotated[bool, Meta(description="Skip the trash.")] = False

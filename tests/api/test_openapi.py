@@ -210,6 +210,9 @@ def test_what_is_open_is_what_the_contract_marks_open() -> None:
         "GET /auth/password/reset",
         "GET /health",
         "GET /openapi.json",
+        "GET /config",
+        "GET /blank",
+        "GET /s/{code}",
         "GET /docs",
     }
 

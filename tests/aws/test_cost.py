@@ -102,6 +102,21 @@ def sending_a_part_again(phone: Phone) -> Ask:
     return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
 
 
+def opening_a_link(phone: Phone) -> Ask:
+    link = sharing(phone).json["code"]
+    return lambda: phone.get(f"/s/{link}", headers={"Accept": "application/json"})
+
+
+def taking_a_link_back(phone: Phone) -> Ask:
+    link = sharing(phone).json
+    id, code = phone.listed()[0], link["code"]
+    return lambda: phone.delete(f"/recordings/{id}/links/{code}")
+
+
+def sharing(phone: Phone) -> Answer:
+    return phone.post(f"/recordings/{phone.upload(SOUND)}/links")
+
+
 def completing(phone: Phone) -> Ask:
     id = phone.deliver(SOUND)
     return lambda: phone.complete(id)
@@ -143,6 +158,8 @@ REQUESTS: dict[str, Prepare] = {
     "GET /recordings/changes since": going_on_with_the_feed,
     "GET /recordings/{id}/upload": resuming,
     "GET /recordings/{id}/upload/parts/{number}": sending_a_part_again,
+    "DELETE /recordings/{id}/links/{code}": taking_a_link_back,
+    "GET /s/{code}": opening_a_link,
     "POST /recordings/{id}/complete": completing,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),
     "POST /recordings/{id}/restore": restoring,

@@ -39,12 +39,18 @@ class Invariants:
 
     def broken_at_rest(self, user_id: str) -> list[str]:
         """As `broken`; I4 too, which holds once upkeep has run past every due time."""
-        _, recordings = self._items(user_id)
+        items, recordings = self._items(user_id)
         staged = self._held("uploads", user_id).keys() | self._sent_in_parts(user_id)
         return [
             *self.broken(user_id),
             *_left(recordings, self._held("recordings", user_id)),
             *_staged(recordings, staged),
+            *_outlived(items, self._by_code(user_id), recordings),
+        ]
+
+    def _by_code(self, user_id: str) -> list[Item]:
+        return [
+            item for item in self._stored() if item["sk"] == "LINK" and item["user_id"] == user_id
         ]
 
     def _items(self, user_id: str) -> tuple[dict[str, Item], dict[str, Item]]:
@@ -97,6 +103,18 @@ def _staged(recordings: dict[str, Item], staged: set[str]) -> Iterator[str]:
     for id in staged:
         if not _is_live(recordings.get(id, {"status": "missing"})):
             yield f"I4: {id} is not live, and is in the uploads bucket"
+
+
+def _outlived(
+    items: dict[str, Item], by_code: list[Item], recordings: dict[str, Item]
+) -> Iterator[str]:
+    """I4: each link is there by its code and beside its recording, which is live."""
+    listed = {item["code"]: item for sk, item in items.items() if sk.startswith("LINK#")}
+    if listed.keys() != {item["code"] for item in by_code}:
+        yield f"I4: {listed.keys()} are listed, and {by_code} are found by their codes"
+    for item in listed.values():
+        if not _is_live(recordings.get(item["recording_id"], {"status": "missing"})):
+            yield f"I4: a link to {item['recording_id']} has outlived it"
 
 
 def _is_live(item: Item) -> bool:

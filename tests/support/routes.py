@@ -59,9 +59,9 @@ def ask(
         if parameter["in"] == "query" and parameter["required"]
     }
     body: object = None
-    sent: dict[str, str] = {}
+    sent = {"Accept": "application/json"}
     if route.body_types:
-        body, sent = b"some sound", {"Content-Type": route.body_types[0]}
+        body, sent["Content-Type"] = b"some sound", route.body_types[0]
     elif route.body:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         whose = (

@@ -87,6 +87,12 @@ def ready_long_ago(phone: Phone, clock: Clock) -> str:
     return id
 
 
+def shared(phone: Phone, clock: Clock) -> str:
+    id = ready_long_ago(phone, clock)
+    phone.post(f"/recordings/{id}/links", {"expires_in_seconds": None})
+    return id
+
+
 def in_the_trash(phone: Phone, clock: Clock) -> str:
     id = ready(phone, clock)
     phone.delete(f"/recordings/{id}")
@@ -157,6 +163,24 @@ def restore(phone: Phone, id: str) -> Answer:
     return phone.post(f"/recordings/{id}/restore")
 
 
+def share(phone: Phone, id: str) -> Answer:
+    return phone.post(f"/recordings/{id}/links", {"id": id})
+
+
+def take_back(phone: Phone, id: str) -> Answer:
+    listed = phone.get(f"/recordings/{id}/links")
+    for link in listed.json.get("links", []):
+        listed = phone.delete(f"/recordings/{id}/links/{link['code']}")
+    return listed
+
+
+def open_link(phone: Phone, id: str) -> Answer:
+    listed = phone.get(f"/recordings/{id}/links")
+    for link in listed.json.get("links", []):
+        listed = phone.get(f"/s/{link['code']}", headers={"Accept": "application/json"})
+    return listed
+
+
 def close(phone: Phone, _: str) -> Answer:
     return phone.delete("/me", body={"password": PASSWORD})
 
@@ -214,6 +238,15 @@ def is_in_the_trash(phone: Phone, id: str) -> bool:
     return phone.listed(status="trashed") == [id] and id not in phone.listed()
 
 
+def is_shared_once(phone: Phone, id: str) -> bool:
+    links = phone.get(f"/recordings/{id}/links").json["links"]
+    return len(links) == 1 and open_link(phone, id).json["size"] == len(SOUND)
+
+
+def is_not_shared(phone: Phone, id: str) -> bool:
+    return phone.get(f"/recordings/{id}/links").json["links"] == [] and plays(phone, id)
+
+
 def is_closed(phone: Phone, _: str) -> bool:
     return phone.get("/me").status == 401
 
@@ -241,6 +274,10 @@ USE_CASES = {
     "trash": UseCase(ready, delete, is_in_the_trash, (204,)),
     "restore": UseCase(in_the_trash, restore, plays),
     "delete for good": UseCase(ready_long_ago, Phone.delete_for_good, is_gone, (204,)),
+    "share": UseCase(ready, share, is_shared_once, (201, 200)),
+    "open a link": UseCase(shared, open_link, is_shared_once),
+    "take a link back": UseCase(shared, take_back, is_not_shared, (204, 200)),
+    "delete for good what is shared": UseCase(shared, Phone.delete_for_good, is_gone, (204,)),
     "export": UseCase(ready, export, can_be_fetched),
     # Who sends it again is nobody any more.
     "close the account": UseCase(sent, close, is_closed, (204, 401)),

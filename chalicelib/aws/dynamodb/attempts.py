@@ -45,11 +45,7 @@ class AttemptsTable(Struct, frozen=True):
         return None
 
     def full(self, kind: str, who: str, most: int, now: datetime) -> FullWindow | None:
-        there = self.table.get(attempts_key(kind, who))
-        if there is None or there["attempts"] < most:
-            return None
-        window = _window(there, most)
-        return window if window.ends_at > now else None
+        return read_window(self.table.get(attempts_key(kind, who)), most, now)
 
     def note_failure(self, kind: str, who: str) -> None:
         # If there is none, the window is over, and forgotten.
@@ -61,6 +57,14 @@ class AttemptsTable(Struct, frozen=True):
 
     def forget(self, kind: str, who: str) -> None:
         self.table.delete(attempts_key(kind, who))
+
+
+def read_window(item: Item | None, most: int, now: datetime) -> FullWindow | None:
+    """The window that an item is, if it goes on and there were `most` attempts in it."""
+    if item is None or item["attempts"] < most:
+        return None
+    window = _window(item, most)
+    return window if window.ends_at > now else None
 
 
 def _window(item: Item, most: int) -> FullWindow:

@@ -30,6 +30,8 @@ Key = dict[str, str]
 DUE_SHARDS = 4
 # The condition that an account is none that was closed: closing it takes its address.
 OPEN = "attribute_exists(#email)"
+# How the sort keys begin that links have beside their recordings.
+LISTED = "LINK#"
 # What takes an item out of the `due` index, as an update.
 NEVER_DUE = {"due_shard": None, "due_at": None, "postponed": None}
 
@@ -47,6 +49,16 @@ def session_key(user_id: str, session_id: str) -> Key:
 def recording_key(user_id: str, recording_id: str) -> Key:
     """Where a recording, or its tombstone, stands."""
     return {"pk": f"USER#{user_id}", "sk": f"REC#{recording_id}"}
+
+
+def link_key(code: str) -> Key:
+    """Where a link is found by its code."""
+    return {"pk": f"LINK#{code}", "sk": "LINK"}
+
+
+def listed_link_key(user_id: str, recording_id: str, link_id: str) -> Key:
+    """Where a link stands among those of its recording."""
+    return {"pk": f"USER#{user_id}", "sk": f"{LISTED}{recording_id}#{link_id}"}
 
 
 def export_key(user_id: str) -> Key:

@@ -107,6 +107,13 @@ class RecordingsTable(Struct, frozen=True):
         life |= due(recording.id, until)
         return self._update(_key(recording), life, UPLOAD, **_upload(recording))
 
+    def count_signature(self, recording: StoredRecording, most: int) -> bool:
+        condition = f"{UPLOAD} AND (attribute_not_exists(#signatures) OR #signatures < :most)"
+        values = {**_upload(recording), "most": most}
+        return bool(
+            self._update(_key(recording), {"signatures": Increment(1)}, condition, **values)
+        )
+
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime
     ) -> StoredRecording | None:
@@ -163,6 +170,10 @@ class RecordingsTable(Struct, frozen=True):
             # Giving an upload more time does not make it another version.
             condition += " AND #upload_expires_at = :end_read"
             read["end_read"] = timestamp(recording.upload_expires_at)
+        for field in ("links_made", "signatures"):
+            # Nor does making a link or signing for parts, of which the tombstone is to know.
+            if getattr(recording, field) is None:
+                condition += f" AND attribute_not_exists(#{field})"
         try:
             self.table.transact(
                 self.table.adding(tombstone_item(tombstone), condition, **read),
@@ -180,7 +191,12 @@ class RecordingsTable(Struct, frozen=True):
         return self._note(tombstone, {"expired": False})
 
     def settle(self, tombstone: Tombstone, forget_at: datetime) -> bool:
-        settled: Item = {**NEVER_DUE, "owes": [], "ttl": int(forget_at.timestamp())}
+        settled: Item = {
+            **NEVER_DUE,
+            "owes": [],
+            "had_links": None,
+            "ttl": int(forget_at.timestamp()),
+        }
         return self._note(tombstone, settled)
 
     def forget(self, tombstone: Tombstone) -> None:

@@ -152,13 +152,12 @@ class Table(Struct, frozen=True):
         """A part of a transaction: change an item, as `update` does, if `condition` holds."""
         return {"Update": self._update(key, changes, condition, values)}
 
-    def deleting(self, key: Key, condition: str, **values: Any) -> TransactWriteItemTypeDef:
-        """A part of a transaction: remove an item if `condition` holds."""
+    def deleting(self, key: Key, condition: str = "", **values: Any) -> TransactWriteItemTypeDef:
+        """A part of a transaction: remove an item if `condition` holds, where there is one."""
         delete: Any = {
             "TableName": self.name,
             "Key": to_attributes(key),
-            "ConditionExpression": condition,
-            **_placeholders(condition, values),
+            **_conditional(condition, values),
         }
         return {"Delete": delete}
 

@@ -40,12 +40,12 @@ class Signer(Struct, frozen=True):
         query: dict[str, str] | None = None,
     ) -> str:
         """A URL for one method on one object; each of `headers` must be sent as it is given."""
-        url = f"{self._bucket_url(bucket)}/{key}"
+        url = f"{self.bucket_url(bucket)}/{key}"
         if query:
             url += f"?{urlencode(query)}"
         request = AWSRequest(method=method, url=url, headers=headers or {})
         with our_errors():
-            signer = S3SigV4QueryAuth(self._credentials(), "s3", self._region(), expires=seconds)
+            signer = S3SigV4QueryAuth(self.credentials(), "s3", self.region(), expires=seconds)
             signer.add_auth(request)
         return str(request.url)
 
@@ -54,7 +54,7 @@ class Signer(Struct, frozen=True):
     ) -> tuple[str, dict[str, str]]:
         """URL and fields of a form that puts one object; each of `fields` is a condition too."""
         expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
-        request = AWSRequest(method="POST", url=f"{self._bucket_url(bucket)}/")
+        request = AWSRequest(method="POST", url=f"{self.bucket_url(bucket)}/")
         # botocore's signer adds its own fields and conditions to these two.
         request.context["s3-presign-post-fields"] = fields | {"key": key}
         request.context["s3-presign-post-policy"] = {
@@ -67,23 +67,26 @@ class Signer(Struct, frozen=True):
             ],
         }
         with our_errors():
-            S3SigV4PostAuth(self._credentials(), "s3", self._region()).add_auth(request)
+            S3SigV4PostAuth(self.credentials(), "s3", self.region()).add_auth(request)
         return str(request.url), dict(request.context["s3-presign-post-fields"])
 
-    def _bucket_url(self, bucket: str) -> str:
+    def bucket_url(self, bucket: str) -> str:
+        """Where a bucket is."""
         if self.address:
             return f"{self.address}/{bucket}"
-        region = self._region()
+        region = self.region()
         suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return f"https://{bucket}.s3.{region}.{suffix}"
 
-    def _region(self) -> str:
+    def region(self) -> str:
+        """The region that it signs for."""
         region = self.session().region_name
         if not region:
             raise NoRegionError
         return region
 
-    def _credentials(self) -> ReadOnlyCredentials:
+    def credentials(self) -> ReadOnlyCredentials:
+        """What it signs with."""
         credentials = self.session().get_credentials()
         if credentials is None:
             raise NoCredentialsError

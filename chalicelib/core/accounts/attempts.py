@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from msgspec import Struct
 
 from chalicelib.core.ports import AttemptStore, Clock
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
-from chalicelib.models.entities import FullWindow
+from chalicelib.models.entities import FullWindow, Watched
 from chalicelib.models.fields import LetterKind, comparable
 from chalicelib.settings import Settings
 
@@ -24,6 +24,7 @@ Kind = Literal[
     "forgot_per_source",
     "mails_per_address",
     "exports_per_day",
+    "wrong_codes_per_source",
 ]
 
 # As long as what is mailed is good: whoever uses the window up left a link that still works.
@@ -47,7 +48,19 @@ class Attempts(Struct, frozen=True):
         """
         full = self._full(kind, who)
         if full:
-            raise self._too_many(full)
+            raise self.too_many(full)
+
+    def watched(self, kind: Kind, who: str) -> Watched | None:
+        """What tells whether any attempts are left, for whoever reads it with something else.
+
+        None where there is no limit.
+        """
+        most = self._limit(kind)
+        return Watched(kind=kind, who=who, most=most) if most else None
+
+    def too_many(self, full: FullWindow) -> TooManyAttempts:
+        """What is said of a window that is full."""
+        return TooManyAttempts(seconds_until(full.ends_at, self.clock()))
 
     @contextmanager
     def guess(self, who: str, source: str) -> Iterator[None]:
@@ -70,7 +83,7 @@ class Attempts(Struct, frozen=True):
         """
         kind: Kind = "login_failures_per_source"
         if full := self._is_full(kind, source):
-            raise self._too_many(full) if full.failed else TooManyAttempts(SOON)
+            raise self.too_many(full) if full.failed else TooManyAttempts(SOON)
         try:
             yield
         except InvalidCredentials:
@@ -81,7 +94,7 @@ class Attempts(Struct, frozen=True):
     def check(self, kind: Kind, who: str) -> None:
         """TooManyAttempts while none is left; counts nothing."""
         if full := self._is_full(kind, who):
-            raise self._too_many(full)
+            raise self.too_many(full)
 
     def note(self, kind: Kind, who: str) -> None:
         """Count an attempt that was made, whether or not one was left."""
@@ -115,7 +128,7 @@ class Attempts(Struct, frozen=True):
             yield
             return
         if full := self._full(kind, who):
-            raise self._too_many(full) if full.failed else TooManyAttempts(SOON)
+            raise self.too_many(full) if full.failed else TooManyAttempts(SOON)
         try:
             yield
         except InvalidCredentials:
@@ -153,9 +166,10 @@ class Attempts(Struct, frozen=True):
             case _:
                 return timedelta(seconds=self.settings.login_window_seconds)
 
-    def _too_many(self, full: FullWindow) -> TooManyAttempts:
-        seconds = (full.ends_at - self.clock()).total_seconds()
-        return TooManyAttempts(max(1, math.ceil(seconds)))
+
+def seconds_until(end: datetime, now: datetime) -> int:
+    """In how many whole seconds something ends, at least one."""
+    return max(1, math.ceil((end - now).total_seconds()))
 
 
 def _addressee(kind: LetterKind, email: str) -> str:

@@ -13,7 +13,7 @@ from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import DataExport
-from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import Account, Link, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import PROVIDERS, rfc3339
 from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
@@ -36,9 +36,9 @@ class Exporting(Struct, frozen=True):
     def export(self, account: Account, proof: Proof, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
-        `{"profile": {…}, "identities": {"google": {…}}, "recordings": [{…, "download_url"}]}`, in
-        memory that does not grow with the recordings. An upload under way is in it too, without a
-        URL, and what cannot be read as it stands. The URLs are good for
+        `{"profile": {…}, "identities": {"google": {…}}, "recordings": [{…, "download_url"}],
+        "links": [{…}]}`, in memory that does not grow with them. An upload under way is in it too,
+        without a URL, and what cannot be read as it stands. The URLs are good for
         RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials, TooManyAttempts, Unavailable.
         """
         self.proofs.check(account, proof, source, "export")
@@ -59,14 +59,21 @@ class Exporting(Struct, frozen=True):
         encode = msgspec.json.encode
         profile = account.seen(self.settings.quota, self.settings.providers)
         identities = {each: it for each in PROVIDERS if (it := account.identity(each))}
+        standing = self.stores.shelves.all_of(account.id)
+        recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
+        links = (self._link(each) for each in self.stores.links.of(account.id))
         file.write(b'{"profile":' + encode(profile) + b',"identities":' + encode(identities))
-        file.write(b',"recordings":[')
-        separator = b""
-        for each in self.stores.shelves.all_of(account.id):
-            if not isinstance(each, Tombstone):
-                file.write(separator + encode(self._seen(each)))
+        for name, listed in (("recordings", recordings), ("links", links)):
+            separator = f',"{name}":['.encode()
+            for each in listed:
+                file.write(separator + encode(each))
                 separator = b",\n"
-        file.write(b"]}\n")
+            file.write(b"]" if separator == b",\n" else separator + b"]")
+        file.write(b"}\n")
+
+    def _link(self, link: Link) -> dict[str, object]:
+        seen = msgspec.to_builtins(link.seen(self.settings.address))
+        return {"recording_id": link.recording_id, **seen}
 
     def _seen(self, recording: StoredRecording | Unreadable) -> dict[str, object]:
         if isinstance(recording, Unreadable):

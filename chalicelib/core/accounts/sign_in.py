@@ -164,6 +164,8 @@ class SignIn(Struct, frozen=True):
                 email_confirmed_at=now,
             )
             session, signed_in = self.sessions.new(taken, given.device)
+            # First, so that what fails here is done again: once they are in, nothing is taken over.
+            self._end_links(account.id)
             done = accounts.take_over(
                 account,
                 person.provider,
@@ -173,6 +175,7 @@ class SignIn(Struct, frozen=True):
                 entering=(session, person.nonce),
             )
             if done:
+                self._end_links(account.id)
                 end_exports(self.stores.exports, account.id)
             return (signed_in, False) if done else None
         if account.identity(person.provider):
@@ -188,6 +191,10 @@ class SignIn(Struct, frozen=True):
             entering=(session, person.nonce),
         )
         return (signed_in, False) if done else None
+
+    def _end_links(self, user_id: str) -> None:
+        """Take back every link that was made to the user's recordings."""
+        self.stores.links.remove(self.stores.links.of(user_id))
 
     def _add(self, account: Account, person: Person) -> bool:
         same = comparable(person.email or "") == comparable(account.email)

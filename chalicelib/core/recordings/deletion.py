@@ -13,7 +13,7 @@ from msgspec import Struct
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.library import WRITE_ATTEMPTS, check_version, live
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
-from chalicelib.models.entities import ObjectVersion, StoredObject, StoredRecording, Tombstone
+from chalicelib.models.entities import Link, ObjectVersion, StoredObject, StoredRecording, Tombstone
 from chalicelib.models.fields import Debt
 from chalicelib.settings import Settings
 
@@ -36,6 +36,8 @@ class Bill(Struct, frozen=True):
     """What the uploads bucket has of an upload that expired, which may have begun again since."""
     versions: list[ObjectVersion]
     """What the recordings bucket has under its key."""
+    links: list[Link]
+    """Those to it, which open nothing any more."""
 
 
 class Deletion(Struct, frozen=True):
@@ -102,6 +104,7 @@ class Deletion(Struct, frozen=True):
             # A completion that begins after the recording is ready copies nothing any more.
             due_at=(recording.completed_at or now) + LONGEST_FUNCTION,
             expired=expired,
+            had_links=recording.links_made is not None,
         )
         return tombstone if self.stores.recordings.bury(recording, tombstone) else None
 
@@ -136,7 +139,7 @@ class Deletion(Struct, frozen=True):
         return self.stores.recordings.trash(recording, now, purge_at) is not None
 
     def _bill(self, tombstone: Tombstone, unpaid: set[str]) -> Bill:
-        bill = Bill(tombstone, [], [], [])
+        bill = Bill(tombstone, [], [], [], [])
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
                 bill.uploads.extend(self.stores.parts.under_way(tombstone.user_id, tombstone.id))
@@ -146,6 +149,9 @@ class Deletion(Struct, frozen=True):
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "recordings" in tombstone.owes:
                 bill.versions.extend(self.stores.audio.versions(tombstone.user_id, tombstone.id))
+        with _unpaid_if_it_fails(unpaid, [tombstone]):
+            if tombstone.had_links:
+                bill.links.extend(self.stores.links.of(tombstone.user_id, tombstone.id))
         return bill
 
     def _stands(self, tombstone: Tombstone, unpaid: set[str]) -> bool:
@@ -167,6 +173,7 @@ class Deletion(Struct, frozen=True):
                     self.stores.parts.abort(*upload)
                 for staged in bill.staged:
                     self.stores.uploads.discard(*owner, staged.etag)
+                self.stores.links.remove(bill.links)
         owing = [bill.tombstone for bill in bills]
         with _unpaid_if_it_fails(unpaid, owing):
             unpaid |= self.stores.uploads.delete(

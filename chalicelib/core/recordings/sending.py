@@ -35,18 +35,18 @@ class Sending(Struct, frozen=True):
     def resume(self, user_id: str, recording_id: str) -> BegunUpload:
         """How to go on with an upload, which lives its whole time from now; NotFound."""
         recording = live(self.stores.recordings, user_id, recording_id)
-        return self._instructions(self._prolonged(recording, 1))
+        return self._instructions(self.prolonged(recording, 1))
 
     def begin(self, recording: StoredRecording) -> BegunUpload:
         """How to send what was announced; it gets its time again once half of it is over."""
-        return self._instructions(self._prolonged(recording, 0.5))
+        return self._instructions(self.prolonged(recording, 0.5))
 
     def part(self, user_id: str, recording_id: str, number: int) -> PartUpload:
         """Where to send one part, be it again.
 
         NotFound when there is no such part; NotReady when the recording is no upload any more.
         """
-        recording = self._prolonged(live(self.stores.recordings, user_id, recording_id), 0.5)
+        recording = self.prolonged(live(self.stores.recordings, user_id, recording_id), 0.5)
         if recording.status != "uploading":
             raise NotReady("The recording is not being uploaded any more")
         if recording.upload_method != "multipart":
@@ -57,6 +57,16 @@ class Sending(Struct, frozen=True):
             recording = begun or live(self.stores.recordings, user_id, recording_id)
         signed = self.multipart.signed(recording, number, self.settings.upload_url_seconds)
         return PartUpload(**structs.asdict(signed), expires_at=self._end_of_urls())
+
+    def prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
+        """The recording, given its whole time again if no more than that part of it is left."""
+        now = self.clock()
+        if recording.upload_expires_at is None:
+            return recording
+        if recording.upload_expires_at - now > when_left * self.life:
+            return recording
+        prolonged = self.stores.recordings.prolong(recording, now + self.life)
+        return prolonged or live(self.stores.recordings, recording.user_id, recording.id)
 
     @property
     def life(self) -> timedelta:
@@ -104,13 +114,3 @@ class Sending(Struct, frozen=True):
 
     def _end_of_urls(self) -> str:
         return end_of_url(self.clock(), self.settings.upload_url_seconds)
-
-    def _prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
-        """The recording, given its whole time again if no more than that part of it is left."""
-        now = self.clock()
-        if recording.upload_expires_at is None:
-            return recording
-        if recording.upload_expires_at - now > when_left * self.life:
-            return recording
-        prolonged = self.stores.recordings.prolong(recording, now + self.life)
-        return prolonged or live(self.stores.recordings, recording.user_id, recording.id)

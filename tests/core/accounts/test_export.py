@@ -16,8 +16,9 @@ from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
+from chalicelib.core.ids import link_code, uuid7
 from chalicelib.core.ports import Stores
-from chalicelib.models.entities import Account, StoredRecording
+from chalicelib.models.entities import Account, Link, StoredRecording
 from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
@@ -266,6 +267,16 @@ class Many:
         for _ in range(self._count):
             yield shortcut.recording(user_id)
 
+    def of(self, user_id: str) -> Iterator[Link]:
+        for recording in self.all_of(user_id):
+            yield Link(
+                id=uuid7(),
+                code=link_code(),
+                user_id=user_id,
+                recording_id=recording.id,
+                created_at=recording.created_at,
+            )
+
     def sign_get(self, recording: StoredRecording, _seconds: int) -> str:
         return f"https://recordings/{recording.key}"
 
@@ -280,7 +291,8 @@ def peak_of_an_export(account: Account, services: Services, clock: Clock, count:
     many: Any = Many(count)
     nothing: Any = None
     others = dict.fromkeys(Stores.__struct_fields__, nothing)
-    stores = Stores(**others | {"shelves": many, "audio": many, "exports": many, "accounts": many})
+    names = ("shelves", "links", "audio", "exports", "accounts")
+    stores = Stores(**others | dict.fromkeys(names, many))
     tracemalloc.start()
     try:
         Exporting(stores, many, many, services.settings, clock).export(

@@ -238,6 +238,7 @@ def test_who_opened_an_account_with_anothers_address_has_nothing_of_it_once_they
     mallory = hijacked(federation)
     tablet = mallory.on_another_device()
     assert mallory.export().status == 200
+    shared = mallory.post(f"/recordings/{mallory.upload(SOUND)}/links", {}).json["code"]
     reset = link_for(mallory)
     # What was mailed for the address of theirs, which they can read.
     change = token_in(delivered_to("mallory@example.com")[-1])
@@ -260,6 +261,7 @@ def test_who_opened_an_account_with_anothers_address_has_nothing_of_it_once_they
             refused = Phone().post(f"/auth/{path}", {"token": token} | more)
             assert refused.code == "invalid_request"
     assert held("uploads", f"exports/{victim.user_id}") == {}
+    assert Phone().get(f"/s/{shared}", headers={"Accept": "application/json"}).status == 404
     assert victim.get("/me").json["email"] == "victim@gmail.com"
     assert f"{by.upper()}#victim" in identities(stored)
 
@@ -638,6 +640,17 @@ def test_identities_stand_in_the_export(federation: Federation, phone: Phone) ->
     assert identity[0] == "apple"
     assert (identity[1]["subject"], identity[1]["email"]) == ("ann", "ann@icloud.com")
     assert file["profile"]["sign_in"] == ["password", "apple"]
+
+
+def test_apps_are_told_by_whom_people_may_sign_in(
+    nobody: Phone, configure: Callable[..., None]
+) -> None:
+    assert nobody.get("/config").json["sign_in"] == [
+        {"provider": "google", "client_ids": ["recorder.ios", "recorder.web"]},
+        {"provider": "apple", "client_ids": ["com.example.recorder"]},
+    ]
+    configure(google_client_ids=None, apple_client_ids=None)
+    assert nobody.get("/config").json["sign_in"] == []
 
 
 def test_operators_see_how_somebody_signs_in(

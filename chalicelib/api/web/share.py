@@ -1,0 +1,56 @@
+"""The page of a link: it plays a recording to whoever has the link, or says that it does not."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from chalicelib.api.http import Reply
+from chalicelib.api.web.pages import page_about
+from chalicelib.errors import RecorderError
+from chalicelib.models.answers import SharedRecording
+
+# What keeps it out of search engines: whoever posts a link shares it with those who read that.
+UNSEEN = {"X-Robots-Tag": "noindex, nofollow, noarchive"}
+# Title and text of the page that plays nothing, by the status of what is answered.
+SILENT = {
+    HTTPStatus.NOT_FOUND: (
+        "Nothing to be heard here",
+        "This link plays nothing, or not any more. Check its spelling, or ask whoever sent it.",
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "Not right now",
+        "Too much was asked for from here, or this link is opened too often. Try again later.",
+    ),
+}
+OTHERWISE = ("Not right now", "Something went wrong here. Try again in a moment.")
+
+
+def page_of(told: SharedRecording | RecorderError) -> Reply:
+    """What is told by a link, as a page."""
+    return _silent(told) if isinstance(told, RecorderError) else _player(told)
+
+
+def _player(shared: SharedRecording) -> Reply:
+    return page_about(
+        "share",
+        sound=shared.audio.url,
+        title=shared.file_name or "A recording",
+        type=shared.content_type,
+        duration=shared.duration_ms or "",
+        length=_length(shared.duration_ms or 0),
+        until=shared.audio.expires_at,
+    )
+
+
+def _silent(error: RecorderError) -> Reply:
+    title, text = SILENT.get(HTTPStatus(error.status), OTHERWISE)
+    return page_about("silent", title=title, text=text)
+
+
+def _length(milliseconds: int) -> str:
+    """A duration as people read it; nothing where it is not known."""
+    if not milliseconds:
+        return ""
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
