@@ -148,49 +148,57 @@ class SignIn(Struct, frozen=True):
         self, account: Account, person: Person, given: IdTokenSignIn
     ) -> tuple[SignedIn, bool] | None:
         """Sign somebody in to the account that has their address, if it is theirs."""
-        accounts, now = self.stores.accounts, self.clock()
         if not person.is_authority:
             raise EmailTaken("Log in to the account with this address, and add this way to it")
-        added = {person.provider: person.identity}
         if account.email_confirmed_at is None:
-            # Whoever opened it never proved that the address was theirs.
-            name = given.name or person.name
-            version = account.password_version + 1
-            taken = structs.replace(
-                account,
-                **{"google": None, "apple": None, "password_hash": None} | added,
-                name=name,
-                password_version=version,
-                email_confirmed_at=now,
-            )
-            session, signed_in = self.sessions.new(taken, given.device)
-            # First, so that what fails here is done again: once they are in, nothing is taken over.
-            self._end_links(account.id)
-            done = accounts.take_over(
-                account,
-                person.provider,
-                person.identity,
-                now,
-                name=name,
-                entering=(session, person.nonce),
-            )
-            if done:
-                self._end_links(account.id)
-                end_exports(self.stores.exports, account.id)
-            return (signed_in, False) if done else None
+            return self._take_over(account, person, given)
         if account.identity(person.provider):
             # The provider knows somebody else by the same address: it has changed hands.
             raise EmailTaken("Somebody else signs in to the account with this address")
-        session, signed_in = self.sessions.new(structs.replace(account, **added), given.device)
-        done = accounts.add_way(
+        joined = structs.replace(account, **{person.provider: person.identity})
+        session, signed_in = self.sessions.new(joined, given.device)
+        done = self.stores.accounts.add_way(
             account,
             person.provider,
             person.identity,
-            now,
+            self.clock(),
             confirmed=False,
             entering=(session, person.nonce),
         )
         return (signed_in, False) if done else None
+
+    def _take_over(
+        self, account: Account, person: Person, given: IdTokenSignIn
+    ) -> tuple[SignedIn, bool] | None:
+        """Leave nothing of an account to who opened it: the address was never proved to be theirs.
+
+        Its recordings stay, since it may have been the same person.
+        """
+        now, name = self.clock(), given.name or person.name
+        ways = {"google": None, "apple": None, "password_hash": None}
+        taken = structs.replace(
+            account,
+            **ways | {person.provider: person.identity},
+            name=name,
+            password_version=account.password_version + 1,
+            email_confirmed_at=now,
+        )
+        session, signed_in = self.sessions.new(taken, given.device)
+        # First, so that what fails here is done again: once they are in, nothing is taken over.
+        self._end_links(account.id)
+        done = self.stores.accounts.take_over(
+            account,
+            person.provider,
+            person.identity,
+            now,
+            name=name,
+            entering=(session, person.nonce),
+        )
+        if not done:
+            return None
+        self._end_links(account.id)
+        end_exports(self.stores.exports, account.id)
+        return signed_in, False
 
     def _end_links(self, user_id: str) -> None:
         """Take back every link that was made to the user's recordings."""
