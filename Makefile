@@ -29,7 +29,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key apple-secret clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -131,6 +131,9 @@ destroy: $(STAMP) ## Take a stage off AWS. Its data stays, unless DATA=delete, a
 
 rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
 	@$(BIN)/python -m ops.rotate_key --stage '$(STAGE)' $(ARGS)
+
+apple-secret: $(STAMP) ## Make what Apple knows a stage by; twice a year. STAGE= says where.
+	@$(BIN)/python -m ops.apple_secret --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
 	@rm -rf .venv .bench .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -25,7 +25,10 @@ JwtKeys = Annotated[
 ClientIds = Annotated[str, Meta(pattern=r"^[^\s,]+( *, *[^\s,]+)*\Z", max_length=2048)]
 # Whoever could change the keys on their way could sign in as anybody: only on this machine without
 # TLS.
-KeysUrl = Annotated[
+ClientSecrets = Annotated[
+    str, Meta(pattern=r"^[^\s,=]+=[^\s,]+( *, *[^\s,=]+=[^\s,]+)*\Z", max_length=8192)
+]
+ProviderUrl = Annotated[
     str,
     Meta(
         pattern=r"^(https://[^\s/@]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)"
@@ -89,8 +92,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """For whom Google's id tokens have to be; without any nobody signs in with Google."""
     apple_client_ids: ClientIds | None = None
     """The same for Apple: app ids, and services ids."""
-    google_keys_url: KeysUrl = "https://www.googleapis.com/oauth2/v3/certs"
-    apple_keys_url: KeysUrl = "https://appleid.apple.com/auth/keys"
+    google_keys_url: ProviderUrl = "https://www.googleapis.com/oauth2/v3/certs"
+    apple_keys_url: ProviderUrl = "https://appleid.apple.com/auth/keys"
+    apple_url: ProviderUrl = "https://appleid.apple.com"
+    """Where Apple is told that somebody has deleted their account."""
+    apple_client_secrets: ClientSecrets | None = None
+    """`client_id=secret`, several with commas, by which it knows us; without any it is not told."""
+    apple_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
+    """The secret in Secrets Manager that has them instead: its name or its ARN."""
     unconfirmed_may: Literal["everything", "account"] = "everything"
     """What may be done before the address is confirmed; `account` is what begins with /me."""
     # How often within the windows below; 0 is no limit.
@@ -136,6 +145,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     def address(self) -> str:
         """What stands in front of every path of this API; nothing where that is not known."""
         return (self.public_url or "").rstrip("/")
+
+    @property
+    def tells_apple(self) -> bool:
+        """Whether Apple is told when somebody signs in to their account by it no more."""
+        return bool(self.apple_client_ids and (self.apple_secret_id or self.apple_client_secrets))
+
+    @property
+    def client_secrets(self) -> dict[str, str]:
+        """The secrets of our apps with Apple that are set here, by client id."""
+        listed = (self.apple_client_secrets or "").split(",")
+        return dict(each.strip().split("=", 1) for each in listed if each)
 
     @property
     def keys(self) -> dict[str, str]:

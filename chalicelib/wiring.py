@@ -15,6 +15,7 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.accounts import AccountsTable
 from chalicelib.aws.dynamodb.attempts import AttemptsTable
 from chalicelib.aws.dynamodb.due import DueIndex
+from chalicelib.aws.dynamodb.grants import GrantsTable
 from chalicelib.aws.dynamodb.links import LinksTable
 from chalicelib.aws.dynamodb.outbox import OutboxTable
 from chalicelib.aws.dynamodb.recordings import RecordingsTable
@@ -58,6 +59,7 @@ from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from chalicelib.core.accounts.grants import Grants
     from chalicelib.core.accounts.id_tokens import IdTokens
     from chalicelib.core.accounts.sign_in import SignIn
 
@@ -121,6 +123,20 @@ class Services:
             self._clock,
             uuid7,
         )
+
+    @cached_property
+    def grants(self) -> Grants:
+        from chalicelib.aws.secrets import ClientSecretsSecret
+        from chalicelib.core.accounts.grants import Grants
+        from chalicelib.providers.apple import AppleServer
+
+        settings = self.settings
+        client_secrets = lambda: settings.client_secrets  # noqa: E731
+        if settings.apple_secret_id:
+            client = lambda: self.clients.secretsmanager  # noqa: E731 - built when it is needed
+            client_secrets = ClientSecretsSecret(client, settings.apple_secret_id).read
+        apple = AppleServer(settings.apple_url.rstrip("/"), client_secrets)
+        return Grants(self._stores, apple, self._clock)
 
     @cached_property
     def id_tokens(self) -> IdTokens:
@@ -252,6 +268,7 @@ class Services:
             accounts=AccountsTable(table),
             attempts=AttemptsTable(table),
             outbox=OutboxTable(table),
+            grants=GrantsTable(table),
             recordings=RecordingsTable(table),
             links=LinksTable(table),
             shelves=Shelves(table),

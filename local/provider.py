@@ -141,7 +141,8 @@ class Provider(ThreadingHTTPServer):
 
     def environment(self) -> dict[str, str]:
         """What has the app trust it."""
-        return {f"RECORDER_{each.upper()}_KEYS_URL": f"{self.url}/{each}/keys" for each in ISSUERS}
+        keys = {f"RECORDER_{each.upper()}_KEYS_URL": f"{self.url}/{each}/keys" for each in ISSUERS}
+        return keys | {"RECORDER_APPLE_URL": f"{self.url}/apple"}
 
     def serve(self) -> None:
         """Answer in threads."""

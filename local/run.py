@@ -137,6 +137,8 @@ def _provider(environ: dict[str, str]) -> Provider:
     environ.update(provider.environment())
     for name in ("GOOGLE", "APPLE"):
         environ.setdefault(f"RECORDER_{name}_CLIENT_IDS", CLIENT_ID)
+    # So that what is handed over of Apple's is taken back here too, which the provider notes.
+    environ.setdefault("RECORDER_APPLE_CLIENT_SECRETS", f"{CLIENT_ID}=no-secret")
     return provider
 
 

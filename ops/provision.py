@@ -99,10 +99,11 @@ def parameters(stage: Stage) -> dict[str, str]:
 
 def policies(stage: Stage) -> dict[str, Any]:
     """The policy of each of its functions, by the name of its file."""
-    mail_from = _settings(stage).mail_from or ""
+    configured = _settings(stage)
+    mail_from, apple_secret = configured.mail_from or "", configured.apple_secret_id
     return {
-        f"policy-{stage.name}-{function}.json": policy(function, stage.name, mail_from)
-        for function in stage.functions
+        f"policy-{stage.name}-{each}.json": policy(each, stage.name, mail_from, apple_secret)
+        for each in stage.functions
     }
 
 

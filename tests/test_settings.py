@@ -44,6 +44,9 @@ DEFAULTS: dict[str, tuple[object, object]] = {
     "apple_client_ids": (None, "com.example.app"),
     "google_keys_url": ("https://www.googleapis.com/oauth2/v3/certs", "http://127.0.0.1:8001/keys"),
     "apple_keys_url": ("https://appleid.apple.com/auth/keys", "https://keys.example.com"),
+    "apple_url": ("https://appleid.apple.com", "http://localhost:8002/apple"),
+    "apple_client_secrets": (None, "com.example.app=ey.J.x, com.example.web=ey.J.y"),
+    "apple_secret_id": (None, "recorder-prod-apple"),
     "unconfirmed_may": ("everything", "account"),
     "login_failures_per_address": (10, 0),
     "login_failures_per_source": (100, 1),
@@ -165,6 +168,9 @@ BAD_VALUES: dict[str, list[str]] = {
     "exports_per_day": ["-1"],
     "cors_origin": ["example.com", "https://example.com/", "https://example.com\n"],
     "s3_public_url": ["10.0.2.2:9000", "http://10.0.2.2:9000\n"],
+    "apple_url": ["http://appleid.apple.com"],
+    "apple_client_secrets": ["secret", "=secret", "id=", "id=one,two"],
+    "apple_secret_id": ["recorder prod"],
     "google_client_ids": [",", "one,", "one two", "one,,two", "one\n"],
     "google_keys_url": [
         # Whoever is on the way could put keys of their own in place of these.

@@ -19,6 +19,7 @@ from chalicelib.models.entities import (
     ClosedAccount,
     Due,
     FullWindow,
+    Grant,
     Identity,
     Keyed,
     Letter,
@@ -98,8 +99,14 @@ class AccountStore(Protocol):
         confirmed by now.
         """
 
+    def keep_identity(self, account: Account, provider: Provider, identity: Identity) -> bool:
+        """Note more of an identity that signs in to an account; False as above."""
+
     def remove_way(self, account: Account, way: Way, now: datetime) -> bool:
-        """Have a password or an identity sign in no more, and mail so; False as above."""
+        """Have a password or an identity sign in no more, and mail so; False as above.
+
+        What Apple gave for it is to be revoked then, and so it is wherever an identity goes.
+        """
 
     def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
         """Note what the account's address is to become; have a link mailed there, and word of it.
@@ -251,6 +258,35 @@ class KeyPublisher(Protocol):
 
         Unavailable for whatever is not a set of keys as providers have them.
         """
+
+
+class GrantStore(Protocol):
+    """What Apple gave, until it is exchanged or revoked."""
+
+    def put(self, grant: Grant) -> None:
+        """Have something exchanged or revoked."""
+
+    def due(self, now: datetime) -> list[Grant]:
+        """What is due. Takes a call for each megabyte of what waits."""
+
+    def postpone(self, grant: Grant, due_at: datetime) -> bool:
+        """Have it tried later; False when somebody else has done so, or it is gone."""
+
+    def remove(self, grant: Grant) -> None:
+        """Forget it."""
+
+
+class Revoker(Protocol):
+    """Apple, to whom what it gave is shown and taken back."""
+
+    def exchange(self, code: str, client_id: str) -> str | None:
+        """A refresh token for a code; None when Apple takes the code for none of its, or no more.
+
+        Unavailable when it does not answer so; the same for the next.
+        """
+
+    def revoke(self, refresh_token: str, client_id: str) -> None:
+        """Take back what somebody allowed our apps; one that is none any more is no error."""
 
 
 class Mailer(Protocol):
@@ -528,6 +564,7 @@ class Stores(Struct, frozen=True):
     accounts: AccountStore
     attempts: AttemptStore
     outbox: Outbox
+    grants: GrantStore
     recordings: RecordingStore
     links: LinkStore
     shelves: ShelfStore

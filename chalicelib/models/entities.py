@@ -22,6 +22,10 @@ class Identity(Struct, kw_only=True, frozen=True, omit_defaults=True):
     added_at: datetime
     email: str | None = None
     """The address that the provider had then."""
+    client_id: str | None = None
+    """Apple's: to which of our apps it gave the token below."""
+    refresh_token: str | None = None
+    """What Apple is to revoke in the end. It is of no use without our secret with Apple."""
 
 
 class Account(Struct, kw_only=True, frozen=True):
@@ -193,6 +197,21 @@ class Quota(Struct, frozen=True):
     bytes: int
     recordings: int
     announced_per_hour: int
+
+
+class Grant(Struct, kw_only=True, frozen=True):
+    """What Apple gave of somebody to one of our apps: a code to be exchanged, or what is to go."""
+
+    user_id: str
+    subject: str
+    client_id: str
+    asked_at: datetime
+    due_at: datetime
+    """When to try next."""
+    code: str | None = None
+    """Good once, for five minutes."""
+    refresh_token: str | None = None
+    """What is to be revoked."""
 
 
 class Nonce(Struct, kw_only=True, frozen=True):

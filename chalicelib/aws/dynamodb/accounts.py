@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from chalicelib.aws.dynamodb.grants import grant_item
 from chalicelib.aws.dynamodb.items import (
     OPEN,
     Item,
@@ -27,7 +28,7 @@ from chalicelib.aws.dynamodb.items import (
 from chalicelib.aws.dynamodb.outbox import letter_item
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated
-from chalicelib.models.entities import Account, ClosedAccount, Identity, Nonce, Session
+from chalicelib.models.entities import Account, ClosedAccount, Grant, Identity, Nonce, Session
 from chalicelib.models.fields import PROVIDERS, LetterKind, Provider, Way, comparable
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class AccountsTable(Struct, frozen=True):
     ) -> bool:
         session, nonce = entering or (None, None)
         changes: Item = {"email_confirmed_at": timestamp(now)} if confirmed else {}
-        writes = self._another_way(account, {provider: identity}, changes)
+        writes = self._another_way(account, {provider: identity}, changes, now)
         letter = letter_item(_added(provider), account.email, now)
         writes.append(self.table.adding(letter))
         if session:
@@ -147,17 +148,22 @@ class AccountsTable(Struct, frozen=True):
             "email_confirmed_at": timestamp(now),
         }
         writes = self._another_way(
-            account, identities, changes, "attribute_not_exists(#email_confirmed_at)"
+            account, identities, changes, now, "attribute_not_exists(#email_confirmed_at)"
         )
         letter = letter_item(_added(provider), account.email, now)
         writes += [self.table.adding(letter), self.table.adding(_session_item(session))]
         return self._done(writes, nonce)
 
+    def keep_identity(self, account: Account, provider: Provider, identity: Identity) -> bool:
+        same, those = _same_ways(account)
+        changes = to_fields({provider: identity})
+        return self._changed(account.id, changes, f"{OPEN} AND {same}", **those)
+
     def remove_way(self, account: Account, way: Way, now: datetime) -> bool:
         if way == "password":
-            writes = self._another_way(account, {}, {"password_hash": None, **NO_RESET})
+            writes = self._another_way(account, {}, {"password_hash": None, **NO_RESET}, now)
         else:
-            writes = self._another_way(account, {way: None}, {})
+            writes = self._another_way(account, {way: None}, {}, now)
         letter = letter_item(_removed(way), account.email, now)
         return self._done([*writes, self.table.adding(letter)])
 
@@ -258,7 +264,7 @@ class AccountsTable(Struct, frozen=True):
             return self._by_link(account, "reset", changes, now)
         condition, values = _by_this_link(account, "reset", now)
         return self._done(
-            self._another_way(account, dict.fromkeys(PROVIDERS), changes, condition, **values)
+            self._another_way(account, dict.fromkeys(PROVIDERS), changes, now, condition, **values)
         )
 
     def confirm(self, account: Account, now: datetime) -> bool:
@@ -333,12 +339,14 @@ class AccountsTable(Struct, frozen=True):
         account: Account,
         identities: Mapping[Provider, Identity | None],
         changes: Item,
+        at: datetime,
         condition: str = OPEN,
         **values: str,
     ) -> list[TransactWriteItemTypeDef]:
         """Have these sign in to an account in place of those of their providers, or nobody (None).
 
-        If what signs in to it is what `account` has, since the last way in is never to go.
+        If what signs in to it is what `account` has, since the last way in is never to go. What
+        Apple gave of who does no more is to be revoked.
         """
         same, those = _same_ways(account)
         changed = changes | to_fields(dict(identities.items()))
@@ -353,6 +361,8 @@ class AccountsTable(Struct, frozen=True):
             if before and not (identity and identity.subject == before.subject):
                 key = provider_key(provider, before.subject)
                 writes.append(self.table.deleting(key, "#user_id = :user_id", **whose))
+                if before.refresh_token:
+                    writes.append(self.table.adding(_to_be_revoked(account.id, before, at)))
         return writes
 
     def _done(self, writes: list[TransactWriteItemTypeDef], nonce: Nonce | None = None) -> bool:
@@ -392,7 +402,7 @@ class AccountsTable(Struct, frozen=True):
         email = identity_key(account.email)
         return self._done(
             [
-                *self._another_way(account, dict.fromkeys(PROVIDERS), closed),
+                *self._another_way(account, dict.fromkeys(PROVIDERS), closed, now),
                 self.table.deleting(email, "#user_id = :user_id", user_id=account.id),
             ]
         )
@@ -454,9 +464,28 @@ def _same_ways(account: Account) -> tuple[str, dict[str, str | int]]:
         if identity := account.identity(provider):
             conditions.append(f"#{provider}.#subject = :{provider}_subject")
             values[f"{provider}_subject"] = identity.subject
+            # What Apple gave meanwhile is not to be lost.
+            if identity.refresh_token:
+                conditions.append(f"#{provider}.#refresh_token = :{provider}_token")
+                values[f"{provider}_token"] = identity.refresh_token
+            else:
+                conditions.append(f"attribute_not_exists(#{provider}.#refresh_token)")
         else:
             conditions.append(f"attribute_not_exists(#{provider})")
     return " AND ".join(conditions), values
+
+
+def _to_be_revoked(user_id: str, identity: Identity, now: datetime) -> Item:
+    return grant_item(
+        Grant(
+            user_id=user_id,
+            subject=identity.subject,
+            client_id=identity.client_id or "",
+            asked_at=now,
+            due_at=now,
+            refresh_token=identity.refresh_token,
+        )
+    )
 
 
 def _added(provider: Provider) -> LetterKind:

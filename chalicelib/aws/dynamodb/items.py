@@ -90,6 +90,11 @@ def nonce_key(nonce: Nonce) -> Key:
     return {"pk": f"NONCE#{hashlib.sha256(text.encode()).hexdigest()}", "sk": "USED"}
 
 
+def grant_key(what: str) -> Key:
+    """Where it waits that something of Apple's, a code or a token, is exchanged or revoked."""
+    return {"pk": "GRANTS", "sk": hashlib.sha256(what.encode()).hexdigest()}
+
+
 def attempts_key(kind: str, who: str) -> Key:
     """Where attempts of one kind are counted, by whom they were made or whom they were made at."""
     # A hash: people type anything where an address belongs, passwords too.

@@ -58,7 +58,11 @@ class Exporting(Struct, frozen=True):
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
         profile = account.seen(self.settings.quota, self.settings.providers)
-        identities = {each: it for each in PROVIDERS if (it := account.identity(each))}
+        identities = {
+            each: {"subject": it.subject, "email": it.email, "added_at": rfc3339(it.added_at)}
+            for each in PROVIDERS
+            if (it := account.identity(each))
+        }
         standing = self.stores.shelves.all_of(account.id)
         recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
         links = (self._link(each) for each in self.stores.links.of(account.id))

@@ -6,6 +6,8 @@ an address decides is only whether somebody new is the one who has an account wi
 
 from __future__ import annotations
 
+import logging
+
 from msgspec import Struct, structs
 
 from chalicelib import telemetry
@@ -21,13 +23,16 @@ from chalicelib.errors import (
     InvalidCredentials,
     LastSignIn,
     NotAuthenticated,
+    RecorderError,
     Unavailable,
 )
 from chalicelib.models.answers import SignedIn
-from chalicelib.models.entities import Account
+from chalicelib.models.entities import Account, Grant
 from chalicelib.models.fields import Provider, Way, comparable
-from chalicelib.models.requests import IdTokenSignIn, NewWay
+from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay
 from chalicelib.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # How often it is looked again when somebody else was quicker: each time at least one of them is
 # done, and then there is an account for the rest.
@@ -60,6 +65,7 @@ class SignIn(Struct, frozen=True):
                 person = self.id_tokens.verify(provider, given.id_token, given.nonce)
                 for _ in range(LOOKS):
                     if entered := self._enter(person, given, source):
+                        self._keep_code(entered[0].user.id, person, given)
                         return entered
         except InvalidCredentials:
             telemetry.count(log_ins_failed=1)
@@ -199,6 +205,26 @@ class SignIn(Struct, frozen=True):
         self._end_links(account.id)
         end_exports(self.stores.exports, account.id)
         return signed_in, False
+
+    def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn) -> None:
+        """Have what Apple gave beside the token exchanged, where that is of use."""
+        code = given.authorization_code if isinstance(given, AppleSignIn) else None
+        if not (code and self.settings.tells_apple):
+            return
+        now = self.clock()
+        grant = Grant(
+            user_id=user_id,
+            subject=person.identity.subject,
+            client_id=person.client_id,
+            code=code,
+            asked_at=now,
+            due_at=now,
+        )
+        try:
+            self.stores.grants.put(grant)
+        except RecorderError as error:
+            # They are in, by a token that may not be good again; the next sign-in brings another.
+            log.warning("a code of Apple's is lost: %s", error)
 
     def _end_links(self, user_id: str) -> None:
         """Take back every link that was made to the user's recordings."""
