@@ -272,6 +272,9 @@ class GrantStore(Protocol):
     def postpone(self, grant: Grant, due_at: datetime) -> bool:
         """Have it tried later; False when somebody else has done so, or it is gone."""
 
+    def exchanged(self, grant: Grant, refresh_token: str, now: datetime) -> None:
+        """Have what came of a code be revoked, as of now."""
+
     def remove(self, grant: Grant) -> None:
         """Forget it."""
 

@@ -202,6 +202,7 @@ class Quota(Struct, frozen=True):
 class Grant(Struct, kw_only=True, frozen=True):
     """What Apple gave of somebody to one of our apps: a code to be exchanged, or what is to go."""
 
+    id: str
     user_id: str
     subject: str
     client_id: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -476,8 +477,10 @@ def _same_ways(account: Account) -> tuple[str, dict[str, str | int]]:
 
 
 def _to_be_revoked(user_id: str, identity: Identity, now: datetime) -> Item:
+    token = (identity.refresh_token or "").encode()
     return grant_item(
         Grant(
+            id=hashlib.sha256(token).hexdigest(),
             user_id=user_id,
             subject=identity.subject,
             client_id=identity.client_id or "",

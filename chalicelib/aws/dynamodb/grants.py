@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import Item, grant_key, timestamp, to_item
-from chalicelib.aws.dynamodb.table import Table
+from chalicelib.aws.dynamodb.table import THERE, Table
 from chalicelib.models.entities import Grant
 
 # For what nobody revokes, since the job runs no more.
@@ -31,17 +31,18 @@ class GrantsTable(Struct, frozen=True):
     def postpone(self, grant: Grant, due_at: datetime) -> bool:
         later = {"due_at": timestamp(due_at)}
         then = timestamp(grant.due_at)
-        return self.table.try_update(_key(grant), later, "#due_at = :then", then=then) is not None
+        key = grant_key(grant.id)
+        return self.table.try_update(key, later, "#due_at = :then", then=then) is not None
+
+    def exchanged(self, grant: Grant, refresh_token: str, now: datetime) -> None:
+        to_revoke = {"code": None, "refresh_token": refresh_token, "due_at": timestamp(now)}
+        self.table.try_update(grant_key(grant.id), to_revoke, THERE)
 
     def remove(self, grant: Grant) -> None:
-        self.table.delete(_key(grant))
+        self.table.delete(grant_key(grant.id))
 
 
 def grant_item(grant: Grant) -> Item:
     """One as the table holds it."""
     ttl = int((grant.asked_at + KEPT).timestamp())
-    return _key(grant) | to_item(grant) | {"ttl": ttl}
-
-
-def _key(grant: Grant) -> dict[str, str]:
-    return grant_key(grant.code or grant.refresh_token or "")
+    return grant_key(grant.id) | to_item(grant) | {"ttl": ttl}

@@ -90,9 +90,9 @@ def nonce_key(nonce: Nonce) -> Key:
     return {"pk": f"NONCE#{hashlib.sha256(text.encode()).hexdigest()}", "sk": "USED"}
 
 
-def grant_key(what: str) -> Key:
+def grant_key(id: str) -> Key:
     """Where it waits that something of Apple's, a code or a token, is exchanged or revoked."""
-    return {"pk": "GRANTS", "sk": hashlib.sha256(what.encode()).hexdigest()}
+    return {"pk": "GRANTS", "sk": id}
 
 
 def attempts_key(kind: str, who: str) -> Key:

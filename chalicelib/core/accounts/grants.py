@@ -50,7 +50,8 @@ class Grants(Struct, frozen=True):
     def _try(self, grant: Grant, now: datetime) -> None:
         try:
             if grant.code:
-                self._exchange(grant, now)
+                if not self._exchange(grant, now):
+                    return
             else:
                 self.apple.revoke(grant.refresh_token or "", grant.client_id)
                 telemetry.count(revocations_done=1)
@@ -62,20 +63,20 @@ class Grants(Struct, frozen=True):
             log.error("Apple could not be told, which is given up: %s", error)  # noqa: TRY400
         self.stores.grants.remove(grant)
 
-    def _exchange(self, grant: Grant, now: datetime) -> None:
+    def _exchange(self, grant: Grant, now: datetime) -> bool:
+        """Exchange a code; False when what came of it is to be revoked."""
         token = self.apple.exchange(grant.code or "", grant.client_id)
         if token is None:
-            return
+            return True
         for _ in range(LOOKS):
             account = self.stores.accounts.find(grant.user_id)
             if account is None or account.apple is None or account.apple.subject != grant.subject:
                 # It went meanwhile, so this goes too.
-                gone = structs.replace(grant, code=None, refresh_token=token, due_at=now)
-                self.stores.grants.put(gone)
-                return
+                self.stores.grants.exchanged(grant, token, now)
+                return False
             identity = structs.replace(
                 account.apple, client_id=grant.client_id, refresh_token=token
             )
             if self.stores.accounts.keep_identity(account, "apple", identity):
-                return
+                return True
         raise Unavailable("The account keeps changing")

@@ -213,6 +213,7 @@ class SignIn(Struct, frozen=True):
             return
         now = self.clock()
         grant = Grant(
+            id=self.new_id(),
             user_id=user_id,
             subject=person.identity.subject,
             client_id=person.client_id,
