@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key, provider_key
 from chalicelib.models.fields import Provider as Name
 from ops import users as operators
 from tests.conftest import DEEP, Clock, Left
@@ -24,6 +24,7 @@ from tests.support.phone import NO_TLS, PASSWORD, Phone
 
 Stored = Callable[..., list[Item]]
 SOUND = b"some sound"
+NOBODY = "01a1b2c3-0000-7000-8000-000000000000"
 
 
 def identities(stored: Stored) -> list[str]:
@@ -661,10 +662,56 @@ def test_operators_see_how_somebody_signs_in(
     assert users("find", ann.user_id)["sign_in"] == ["google"]
 
 
-def test_the_audit_finds_nothing_wrong_with_who_signs_in(
-    federation: Federation, audit: audits.Run
-) -> None:
+# What an audit finds of it.
+
+
+@pytest.fixture
+def ann(federation: Federation) -> Phone:
+    """Somebody whom Google signs in."""
     ann = federation.phone("google", sub="ann")
     ann.upload(SOUND)
+    return ann
+
+
+def test_an_audit_finds_nothing_wrong_with_who_signs_in(
+    federation: Federation, ann: Phone, audit: audits.Run
+) -> None:
+    gone = federation.phone("apple", sub="bob")
+    gone.delete("/me", body={"id_token": federation.token("apple", sub="bob")})
+
+    assert ann.get("/me").status == 200
+    assert audit().found == []
+
+
+def test_an_audit_finds_who_signs_in_to_an_account_that_does_not_know_of_it(
+    ann: Phone, phone: Phone, audit: audits.Run, tool: audits.Tool
+) -> None:
+    tool.alter(provider_key("google", "mallory"), user_id=ann.user_id)
+    tool.alter(provider_key("apple", "mallory"), user_id=phone.user_id)
+    tool.alter(provider_key("apple", "nobody"), user_id=NOBODY)
+
+    found = sorted(audit().found)
+    assert found == sorted(("I5", each) for each in (ann.user_id, phone.user_id, NOBODY))
+
+
+def test_an_audit_finds_who_does_not_sign_in_to_their_account(
+    ann: Phone, phone: Phone, audit: audits.Run, tool: audits.Tool
+) -> None:
+    tool.remove(provider_key("google", "ann"))
+    assert audit().found == [("I5", ann.user_id)]
+
+    tool.alter(provider_key("google", "ann"), user_id=phone.user_id)
+    audited = audit()
+    assert {key for _, key in audited.found} == {ann.user_id, phone.user_id}
+    assert ann.email not in audited.text
+
+
+def test_an_audit_says_nothing_of_what_changes_while_it_looks(
+    federation: Federation, ann: Phone, audit: audits.Run, faults: Faults
+) -> None:
+    token = federation.token("google", sub="ann")
+    # After the scan has read the account, it goes.
+    faults.meanwhile("dynamodb", "GetItem", lambda: ann.delete("/me", body={"id_token": token}))
 
     assert audit().found == []
+    assert faults.met == 1
