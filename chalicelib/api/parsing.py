@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from decimal import Decimal
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -110,7 +111,7 @@ def body(request: Request, kind: type[S], *, optional: bool, or_form: bool = Fal
 
     One that may be left out may be a form, too (`or_form`), of which nothing is read.
     """
-    raw = _whole(request)
+    raw = _whole(request).removeprefix(codecs.BOM_UTF8)
     if optional and (not raw or (or_form and _is_form(request))):
         return kind()
     try:

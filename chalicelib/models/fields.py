@@ -60,6 +60,7 @@ Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
+FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
 # What is no id token is refused as one, so its type refuses only what no provider would make.
 IdToken = Annotated[
     str, Meta(max_length=16_384, description="What the provider's own library gave the app.")

@@ -94,6 +94,11 @@ def new_password(value: str) -> str:
     return value
 
 
+def trimmed_or_none(value: str) -> str | None:
+    """The text as `trimmed` has it; None for nothing."""
+    return trimmed(value) or None
+
+
 def device(value: str) -> str | None:
     """What a device calls itself, on one line and cut to length; None for nothing."""
     # It may be the model's name as its maker has it, so that nobody could mend it.

@@ -21,6 +21,7 @@ from chalicelib.models.fields import (
     Device,
     Email,
     FileName,
+    FormerToken,
     GivenInstant,
     IdToken,
     InvalidField,
@@ -102,13 +103,18 @@ class Credentials(Request):
     """Who wants to log in, and on which device."""
 
     forms = MappingProxyType(
-        {"email": forms.typed_address, "password": forms.password, "device": forms.device}
+        {
+            "email": forms.typed_address,
+            "password": forms.password,
+            "device": forms.device,
+            "refresh_token": forms.trimmed_or_none,
+        }
     )
 
     email: Email
     password: Password
     device: Device | None = None
-    refresh_token: Token | None = None
+    refresh_token: FormerToken | None = None
 
 
 class RefreshToken(Request):
@@ -164,11 +170,14 @@ class ProfileChange(Request):
 class IdTokenSignIn(Request):
     """Who a provider says it is, and on which device."""
 
-    forms = MappingProxyType({"id_token": forms.trimmed, "device": forms.device})
+    # Of a name, as of a device's: what some app makes of it is to keep nobody out.
+    forms = MappingProxyType(
+        {"id_token": forms.trimmed, "name": forms.device, "device": forms.device}
+    )
 
     id_token: IdToken
     nonce: Nonce | None = None
-    name: Name | None = None
+    name: Device | None = None
     device: Device | None = None
 
 

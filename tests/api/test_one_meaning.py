@@ -205,3 +205,19 @@ def test_the_characters_of_a_text_are_counted_as_they_are_seen(
 
     assert phone.post("/recordings", told(most)).status == 201
     assert phone.post("/recordings", told(most + 1)).fields == [blamed]
+
+
+# Bodies
+
+
+def test_a_mark_of_utf_8_before_a_body_is_no_part_of_it(phone: Phone) -> None:
+    body = b'\xef\xbb\xbf{"file_name":"a.m4a","content_type":"audio/mp4","size":3}'
+
+    assert phone.post("/recordings", body).status == 201
+
+
+@pytest.mark.parametrize("token", ["", " ", None])
+def test_a_device_that_had_no_refresh_token_says_so_as_it_likes(
+    phone: Phone, token: str | None
+) -> None:
+    assert phone.log_in(refresh_token=token).status == 200

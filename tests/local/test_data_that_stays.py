@@ -60,6 +60,7 @@ def audited(port: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.deep
 def test_an_upload_goes_on_after_a_restart_in_its_midst(run: Run) -> None:
     with run() as server:
         user = server.sign_up()
@@ -79,6 +80,7 @@ def test_an_upload_goes_on_after_a_restart_in_its_midst(run: Run) -> None:
         assert audited(server.url.rpartition(":")[2]).returncode == 0
 
 
+@pytest.mark.deep
 def test_the_readmes_session_survives_a_restart_in_its_midst(run: Run, tmp_path: Path) -> None:
     session = "".join(re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
     half, again = tmp_path / "half", tmp_path / "again"
@@ -104,6 +106,7 @@ def test_the_readmes_session_survives_a_restart_in_its_midst(run: Run, tmp_path:
     assert printed.splitlines()[-1] == "the same"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("time", range(20 if DEEP else 1))
 def test_a_kill_amid_fifty_uploads_loses_nothing_that_was_answered(run: Run, time: int) -> None:
     answered: list[str] = []

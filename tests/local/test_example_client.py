@@ -23,6 +23,9 @@ from tests.support.gate import Answered, Gate, Lost, Passing
 from tests.support.phone import PASSWORD
 from tests.support.server import BIN, Server, eventually, free_port, http, running
 
+# Each starts the client anew, once or more.
+pytestmark = pytest.mark.deep
+
 CLIENT = ROOT / "examples" / "recorder_client.py"
 MEETING = ROOT / "tests" / "data" / "meeting.m4a"
 MIB = 1024**2

@@ -64,6 +64,7 @@ def _is_the_api(process: Path, server: Server) -> bool:
         return False  # It has ended meanwhile.
 
 
+@pytest.mark.deep
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory a process had")
 def test_200_mb_come_back_identical_and_cost_the_server_no_more_memory_than_20(
     server: Server,

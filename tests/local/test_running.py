@@ -370,6 +370,7 @@ def test_a_wrong_setting_is_a_one_line_error() -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.deep
 def test_a_second_one_over_other_data_knows_nothing_of_the_first(
     server: Server, tmp_path: Path
 ) -> None:
@@ -418,6 +419,7 @@ input()
     assert process.returncode == 0
 
 
+@pytest.mark.deep
 def test_an_edit_reloads_the_app_and_keeps_the_data(tmp_path: Path) -> None:
     with running_a_copy(tmp_path) as (server, project):
         user = server.sign_up()
@@ -429,6 +431,7 @@ def test_an_edit_reloads_the_app_and_keeps_the_data(tmp_path: Path) -> None:
         assert user.play(recording_id).content == b"sound"
 
 
+@pytest.mark.deep
 def test_a_syntax_error_waits_for_its_repair(tmp_path: Path) -> None:
     with running_a_copy(tmp_path) as (server, project):
         app = project / "app.py"
@@ -441,6 +444,7 @@ def test_a_syntax_error_waits_for_its_repair(tmp_path: Path) -> None:
         assert eventually(lambda: answers(server.url))
 
 
+@pytest.mark.deep
 def test_a_new_package_that_the_app_was_waiting_for_starts_it_again(tmp_path: Path) -> None:
     with running_a_copy(tmp_path) as (server, project):
         app = project / "app.py"
@@ -454,6 +458,7 @@ def test_a_new_package_that_the_app_was_waiting_for_starts_it_again(tmp_path: Pa
         assert eventually(lambda: answers(server.url))
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("arguments", "host"),
     [(["PUBLIC_HOST=10.0.2.2"], "10.0.2.2"), (["HOST=0.0.0.0", "PUBLIC_HOST=192.168.1.20"], None)],
@@ -472,9 +477,11 @@ def test_signed_urls_name_the_public_host(
     assert url.host == (host or "192.168.1.20")
 
 
+@pytest.mark.deep
 def test_a_bare_chalice_local_has_its_backend_inside(tmp_path: Path) -> None:
     port = free_port()
-    command = [str(BIN / "chalice"), "local", "--port", str(port)]
+    # What others write into this folder meanwhile would start it again.
+    command = [str(BIN / "chalice"), "local", "--no-autoreload", "--port", str(port)]
     with running(*command, log=tmp_path / "log", port=port, environ=OTHERS_SETTINGS) as server:
         user = server.sign_up()
         recording_id = user.upload(b"sound", "a.m4a", "audio/mp4", "put")
@@ -482,6 +489,7 @@ def test_a_bare_chalice_local_has_its_backend_inside(tmp_path: Path) -> None:
         assert user.play(recording_id).content == b"sound"
 
 
+@pytest.mark.deep
 def test_with_the_aws_backend_botocores_own_variables_decide(
     tmp_path: Path, services: Services
 ) -> None:

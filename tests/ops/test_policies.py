@@ -190,6 +190,7 @@ def asked(
             ask = prepare(somebody(), clock)
             with recording(clients, notes[function]):
                 ask()
+    clients.secretsmanager.delete_secret(SecretId=SECRET, ForceDeleteWithoutRecovery=True)
     return notes
 
 

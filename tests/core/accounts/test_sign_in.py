@@ -107,8 +107,12 @@ def test_a_name_is_the_apps_or_the_tokens_and_need_not_be_one(federation: Federa
     given = federation.sign_in("apple", {"name": "Ann"}, name="Somebody")
     odd = federation.sign_in("google", name="a\nb" * 100)
     none = federation.sign_in("google", name=["Ann"])
+    # What apps make of a name that Apple does not tell again.
+    blank = federation.sign_in("apple", {"name": " "})
+    broken = federation.sign_in("apple", {"name": "Ann\n" + "x" * 200})
 
-    assert [each.json["user"]["name"] for each in (given, odd, none)] == ["Ann", None, None]
+    names = [each.json["user"]["name"] for each in (given, odd, none, blank, broken)]
+    assert names == ["Ann", None, None, None, f"Ann {'x' * 96}"]
 
 
 def test_a_private_relay_address_is_an_address(federation: Federation) -> None:
