@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 from local.embedded import backend
 from local.embedded.environment import apply
@@ -23,9 +25,16 @@ def start() -> None:
     jobs, data = Jobs(), backend.listen()
     data.serve(jobs.arrived)
     apply(data.environment(), os.environ)
-    # Where `chalice local` listens, if it is not told otherwise.
-    os.environ.setdefault("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
+    os.environ.setdefault("RECORDER_PUBLIC_URL", f"http://127.0.0.1:{port(sys.argv)}")
     logging.getLogger(__name__).warning("mails can be read at %s", data.mail_url)
     jobs.start()
     # botocore says where it found credentials and endpoints: always in what we gave it.
     logging.getLogger("botocore").setLevel(logging.WARNING)
+
+
+def port(command: Sequence[str]) -> str:
+    """Where `chalice local` listens, by the arguments that it was started with."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--port", default="8000")
+    known, _ = parser.parse_known_args(command[1:])
+    return str(known.port)

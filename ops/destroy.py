@@ -23,7 +23,7 @@ from botocore.exceptions import ClientError
 
 from ops.finish import PUBLIC_URL, address
 from ops.policies import name_in_lambda
-from ops.provision import PROVISIONED
+from ops.provision import OPTIONAL, PROVISIONED
 from ops.record import check_functions, drop_what_is_gone
 from ops.stacks import Stack, typed
 from ops.stages import ROOT, Refused, Stage, carry_out
@@ -64,7 +64,7 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
         _delete_logs(session, stage)
         for file in stage.folder.glob(f"policy-{stage.name}-*.json"):
             file.unlink()
-        _forget(stage, *PROVISIONED)
+        _forget(stage, *PROVISIONED, *OPTIONAL)
     elif outputs:
         print(f"{stage.stack} stays, and its alarm upkeep-overdue is on until make deploy.")
 

@@ -25,7 +25,7 @@ from chalice.utils import to_cfn_resource_name
 from ops import runtime, stacks
 from ops.gateway import answers
 from ops.policies import JOBS, name_in_lambda, substituted
-from ops.provision import PROVISIONED, parameters, policies
+from ops.provision import OPTIONAL, PROVISIONED, parameters, policies
 from ops.stages import ROOT, Refused, Stage, carry_out, write
 
 OUT = ROOT / "out"
@@ -172,7 +172,8 @@ def merged_into(stage: Stage) -> dict[str, Any]:
 
 
 def _function(name: str, stage: Stage) -> dict[str, Any]:
-    by_hand = {key: text for key, text in stage.environment().items() if key not in PROVISIONED}
+    told = PROVISIONED | OPTIONAL
+    by_hand = {key: text for key, text in stage.environment().items() if key not in told}
     variables: dict[str, Any] = {"RECORDER_STAGE": stage.name} | by_hand
     variables |= {key: {"Ref": output} for key, output in PROVISIONED.items()}
     properties: dict[str, Any] = {"FunctionName": name_in_lambda(name, stage.name)}

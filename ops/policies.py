@@ -20,6 +20,7 @@ UPLOADS, RECORDINGS = "${UploadsBucket.Arn}", "${RecordingsBucket.Arn}"
 # Keys are `<user>/<recording>`: which ones a function will need nobody knows beforehand.
 UPLOAD, RECORDING = f"{UPLOADS}/*", f"{RECORDINGS}/*"
 KEYS = "${JwtSecret}"
+UPLOAD_KEY = "${UploadKeySecret}"
 DEAD_LETTERS = "${DeadLetters.Arn}"
 HERE = "${AWS::Region}:${AWS::AccountId}"
 
@@ -84,14 +85,22 @@ JOBS = [function for function in GRANTS if function != "api_handler"]
 
 
 def policy(
-    function: str, stage: str, mail_from: str, apple_secret: str | None = None
+    function: str,
+    stage: str,
+    mail_from: str,
+    *,
+    upload_key: bool = False,
+    apple_secret: str | None = None,
 ) -> dict[str, Any]:
     """The policy document of a stage's function.
 
-    `mail_from` is RECORDER_MAIL_FROM; without it no mail is sent, and none may be. `apple_secret`
-    is RECORDER_APPLE_SECRET_ID, likewise of what is told to Apple.
+    `mail_from` is RECORDER_MAIL_FROM; without it no mail is sent, and none may be. `upload_key`:
+    there is a key that signs for upload libraries, which the API reads. `apple_secret` is
+    RECORDER_APPLE_SECRET_ID, by which Apple is told of deletions.
     """
     grants = dict(GRANTS[function])
+    if function == "api_handler" and upload_key:
+        grants[UPLOAD_KEY] = ["secretsmanager:GetSecretValue"]
     if function == "deliver_mail" and apple_secret:
         grants[_secret(apple_secret)] = ["secretsmanager:GetSecretValue"]
     if function == "deliver_mail" and mail_from:

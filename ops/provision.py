@@ -31,12 +31,16 @@ from ops.stacks import Stack
 from ops.stages import Refused, Stage, carry_out, write
 
 # Which of the stack's outputs is the value of which variable.
+UPLOAD_KEY = "RECORDER_UPLOAD_KEY_SECRET_ID"
 PROVISIONED = {
     "RECORDER_TABLE": "Table",
     "RECORDER_UPLOADS_BUCKET": "UploadsBucket",
     "RECORDER_RECORDINGS_BUCKET": "RecordingsBucket",
     "RECORDER_JWT_SECRET_ID": "JwtSecret",
 }
+# The same, of what there is only where somebody wants it.
+OPTIONAL = {UPLOAD_KEY: "UploadKeySecret"}
+SERIAL = "UploadKeySerial"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,23 +48,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make deploy")
     parser.add_argument("--alarm-email", help="who is mailed of alarms; kept from then on")
     parser.add_argument(
+        "--upload-key",
+        choices=["on", "off"],
+        help="whether a key signs for upload libraries in browsers; kept from then on",
+    )
+    parser.add_argument(
         "--replace-data",
         action="store_true",
         help="do not ask before something that holds data is replaced or removed",
     )
     return carry_out(
         parser,
-        lambda stage, given: provision(stage, given.alarm_email, replace_data=given.replace_data),
+        lambda stage, given: provision(
+            stage, given.alarm_email, given.upload_key, replace_data=given.replace_data
+        ),
         arguments,
     )
 
 
-def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> None:
+def provision(
+    stage: Stage, alarm_email: str | None, upload_key: str | None, *, replace_data: bool
+) -> None:
     """Bring a stage's stack, environment and policies up to date. Refused says why it cannot."""
     unfit = runtime.complaint()
     if unfit and not runtime.leads_elsewhere():
         raise Refused(unfit)
-    given, documents = parameters(stage), policies(stage)
+    given = parameters(stage)
+    policies(stage)  # Before anything is changed, since the stage may not do.
     if alarm_email is not None:
         given["AlarmEmail"] = alarm_email
     session = boto3.session.Session()
@@ -75,12 +89,15 @@ def provision(stage: Stage, alarm_email: str | None, *, replace_data: bool) -> N
     _check_place(stage, where)
     check_api(session, stage)
     stack = Stack(client, stage.stack)
+    given[SERIAL] = _serial(stack.parameter(SERIAL), upload_key)
     stack.bring_up_to_date(given, replace_data=replace_data)
     outputs = stack.outputs()
     provisioned = {variable: outputs[output] for variable, output in PROVISIONED.items()}
+    wanted = {variable: outputs[name] for variable, name in OPTIONAL.items() if name in outputs}
     own = {"RECORDER_STAGE": stage.name, "RECORDER_CORS_ORIGIN": given["CorsOrigin"]}
-    stage.set_environment(stage.environment() | own | provisioned)
-    for name, document in documents.items():
+    by_hand = {name: text for name, text in stage.environment().items() if name not in OPTIONAL}
+    stage.set_environment(by_hand | own | provisioned | wanted)
+    for name, document in policies(stage, upload_key=UPLOAD_KEY in wanted).items():
         write(stage.folder / name, resolved(document, outputs | where))
     print(f"{stage.stack}: environment and policies are in {stage.folder.name}")
 
@@ -97,14 +114,24 @@ def parameters(stage: Stage) -> dict[str, str]:
     }
 
 
-def policies(stage: Stage) -> dict[str, Any]:
+def policies(stage: Stage, *, upload_key: bool = False) -> dict[str, Any]:
     """The policy of each of its functions, by the name of its file."""
     configured = _settings(stage)
     mail_from, apple_secret = configured.mail_from or "", configured.apple_secret_id
     return {
-        f"policy-{stage.name}-{each}.json": policy(each, stage.name, mail_from, apple_secret)
-        for each in stage.functions
+        f"policy-{stage.name}-{function}.json": policy(
+            function, stage.name, mail_from, upload_key=upload_key, apple_secret=apple_secret
+        )
+        for function in stage.functions
     }
+
+
+def _serial(before: str, upload_key: str | None) -> str:
+    """Which key is to sign for upload libraries, where this one did."""
+    serial = int(before or 0)
+    if upload_key == "off":
+        return "0"
+    return str(max(serial, 1) if upload_key == "on" else serial)
 
 
 def _settings(stage: Stage) -> settings.Settings:

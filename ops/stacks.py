@@ -72,6 +72,13 @@ class Stack:
         given = stack["Outputs"] if stack and "Outputs" in stack else []
         return {each["OutputKey"]: each["OutputValue"] for each in given}
 
+    def parameter(self, name: str) -> str:
+        """What it was made with; nothing if it was made without, or never."""
+        stack = self._found()
+        given = stack.get("Parameters", []) if stack else []
+        values = {each["ParameterKey"]: each["ParameterValue"] for each in given}
+        return values.get(name, "")
+
     def delete(self) -> None:
         """Remove what it made but for what holds data, which stays where it is."""
         self._client.delete_stack(StackName=self._name)
@@ -93,6 +100,8 @@ class Stack:
             ChangeSetType="UPDATE" if standing else "CREATE",
             TemplateBody=TEMPLATE.read_text(encoding="utf-8"),
             Parameters=given,
+            # It may make a user, who may do no more than the template says.
+            Capabilities=["CAPABILITY_IAM"],
         )
         while True:
             answer = self._client.describe_change_set(StackName=self._name, ChangeSetName=name)

@@ -1,7 +1,8 @@
 """Acts on one user, for operators: `make user ARGS='find ann@example.com'`.
 
-WHO is an address or an id. What there is of them goes to the standard output, as JSON. That it was
-asked for, and by whom, goes into the stage's log before anything is done.
+WHO is an address, an id, or a link or its code, which somebody has reported. What there is of them
+goes to the standard output, as JSON. That it was asked for, and by whom, goes into the stage's log
+before anything is done.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from msgspec import Struct
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.accounts import AccountsTable
 from chalicelib.aws.dynamodb.items import OPEN, account_key, timestamp
+from chalicelib.aws.dynamodb.links import LinksTable
 from chalicelib.aws.dynamodb.table import Table
 from chalicelib.core.accounts.closing import Closing
 from chalicelib.core.ports import Clock
 from chalicelib.errors import RecorderError
-from chalicelib.models.entities import Account, ClosedAccount
+from chalicelib.models import link_codes
+from chalicelib.models.entities import Account, ClosedAccount, Link
 from chalicelib.models.fields import PROVIDERS
 from chalicelib.settings import Settings, SettingsError, load
 from chalicelib.wiring import Services, now
@@ -49,26 +52,42 @@ class Users(Struct, frozen=True):
 
     table: Table
     accounts: AccountsTable
+    links: LinksTable
     closing: Closing
     clock: Clock
 
     def find(self, who: str) -> Account | ClosedAccount | None:
-        """The account of an address or an id."""
+        """The account of an address, an id or a link."""
+        link = self.link(who)
         user_id = self.accounts.owner_of(who) if "@" in who else who.lower()
+        if link:
+            user_id = link.user_id
         if not user_id:
             return None
         return self.accounts.find(user_id) or self.accounts.find_closed(user_id)
 
-    def suspend(self, account: Account) -> None:
+    def link(self, who: str) -> Link | None:
+        """The link of this code or address, if it is one."""
+        code = link_codes.read(who.rstrip("/").rpartition("/")[2])
+        return self.links.find(code, None, self.clock())[0] if code else None
+
+    def take_back(self, who: str) -> None:
+        """Have a link open nothing any more. Refused for what is none."""
+        link = self.link(who)
+        if link is None:
+            raise Refused("that is no link")
+        self.links.remove([link])
+
+    def suspend(self, account: Account, _: str) -> None:
         """Let nobody in to the account. Whoever is in is out with the next request."""
         if not account.suspended_at:
             self._set(account, self.clock())
 
-    def lift(self, account: Account) -> None:
+    def lift(self, account: Account, _: str) -> None:
         """Let its user in again, in the sessions that they had too."""
         self._set(account, None)
 
-    def close(self, account: Account) -> None:
+    def close(self, account: Account, _: str) -> None:
         """Delete the account as `DELETE /me` does. Refused unless somebody types its id."""
         if not typed(account.id):
             raise Refused("nothing was changed")
@@ -100,12 +119,13 @@ class Users(Struct, frozen=True):
         self.table.try_update(account_key(account.id), {"suspended_at": at}, OPEN)
 
 
-# Taking back a link that was reported will be one more.
-ACTIONS: dict[str, Callable[[Users, Account], None]] = {
-    "find": lambda _users, _account: None,
+# Each is told whose account it is, and how that was said.
+ACTIONS: dict[str, Callable[[Users, Account, str], None]] = {
+    "find": lambda _users, _account, _who: None,
     "suspend": Users.suspend,
     "lift": Users.lift,
     "close": Users.close,
+    "take-back": lambda users, _account, who: users.take_back(who),
 }
 
 
@@ -130,15 +150,17 @@ def main(
 def _act(options: argparse.Namespace, settings: Settings, clients: Clients, clock: Clock) -> int:
     table = Table(lambda: clients.dynamodb, settings.table)
     closing = Services(settings, clock, clients).closing
-    users = Users(table, AccountsTable(table), closing, clock)
-    found = users.find(options.who)
+    users = Users(table, AccountsTable(table), LinksTable(table), closing, clock)
+    found, link = users.find(options.who), users.link(options.who)
     asked = {"action": options.action, "user": found.id if found else None, "why": options.why}
+    if link:
+        asked["recording"] = link.recording_id
     _note(clients.session, settings.stage, clock(), asked)
     if isinstance(found, Account) and options.action != "find":
-        ACTIONS[options.action](users, found)
+        ACTIONS[options.action](users, found, options.who)
         found = users.find(found.id)
     if found is None:
-        sys.stderr.write("user: nobody has that address or id\n")
+        sys.stderr.write("user: nobody has that address, id or link\n")
         return NOBODY
     print(json.dumps(users.described(found), default=str))
     return DONE
@@ -180,7 +202,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="Exit code: 0 it is done, 1 there is nobody like that, 2 it could not be done.",
     )
     parser.add_argument("action", choices=ACTIONS)
-    parser.add_argument("who", help="an address or an id")
+    parser.add_argument("who", help="an address, an id or a link")
     parser.add_argument("--why", help="what goes into the log with it, such as a ticket's number")
     return parser.parse_args(arguments)
 

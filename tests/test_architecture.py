@@ -30,7 +30,7 @@ _APP = {"app", "api", "api.web", "api.http", "api.problems", "jobs", "wiring", *
 HOUSE: dict[str, set[str]] = {
     "tests": {
         *(*_APP, *_CORE, "providers", "tests.support", "ops", "ops.audit"),
-        *("local", "local.embedded", "local.provider"),
+        *("local", "local.embedded", "local.in_process", "local.provider"),
     },
     "tests.support": {*_APP, "core.ids", "ops.audit", "local.embedded", "local.provider"},
     "benchmarks": _APP,

@@ -70,6 +70,22 @@ class Entry(Keyed, frozen=True, kw_only=True):
         return self.status != "deleted"
 
 
+class LinkEntry(Struct, frozen=True, kw_only=True):
+    """A link to a recording, where it is listed or where it is found by its code."""
+
+    pk: str
+    sk: str
+    user_id: str
+    recording_id: str
+    expires_at: datetime | None = None
+    """From then on it is DynamoDB's to remove."""
+
+    @property
+    def key(self) -> str:
+        """The key of its recording."""
+        return f"{self.user_id}/{self.recording_id}"
+
+
 class KeptVersion(ObjectVersion, frozen=True, kw_only=True):
     """One version of an object in the recordings bucket."""
 

@@ -2,8 +2,8 @@
 
 I1: every ready or trashed recording has its bytes. I2: every object in the recordings bucket
 belongs to a live recording, or to something that owes its deletion. I3: a balance is the sum of its
-user's recordings. I4: what time alone must move has been moved. I5: who signs in to an account by a
-provider is who the account says does.
+user's recordings. I4: what time alone must move has been moved, and no link outlives its recording.
+I5: who signs in to an account by a provider is who the account says does.
 """
 
 from __future__ import annotations

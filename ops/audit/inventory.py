@@ -15,9 +15,11 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import Clients, error_code, our_errors
 from chalicelib.aws.dynamodb.items import (
+    LISTED,
     Item,
     account_key,
     from_attributes,
+    link_key,
     owner_and_recording,
     provider_key,
     recording_key,
@@ -29,7 +31,7 @@ from chalicelib.aws.s3.objects import MISSING
 from chalicelib.errors import InternalError
 from chalicelib.models.fields import PROVIDERS
 from chalicelib.settings import Settings
-from ops.audit.entries import Balance, Entry, KeptVersion, Staged, Way
+from ops.audit.entries import Balance, Entry, KeptVersion, LinkEntry, Staged, Way
 
 T = TypeVar("T", Balance, Entry)
 
@@ -77,6 +79,25 @@ class Inventory:
             for page in pages:
                 for item in page["Items"]:
                     yield _read(from_attributes(item))
+
+    def links(self) -> Iterator[LinkEntry]:
+        """Every link, as of some seconds ago, both as it is listed and as it is found."""
+        with our_errors():
+            pages = self._clients.dynamodb.get_paginator("scan").paginate(
+                TableName=self._settings.table,
+                FilterExpression="sk = :link OR begins_with(sk, :listed)",
+                ExpressionAttributeValues=to_attributes(
+                    {":link": link_key("")["sk"], ":listed": LISTED}
+                ),
+                ProjectionExpression=", ".join(LinkEntry.__struct_fields__),
+            )
+            for page in pages:
+                for item in page["Items"]:
+                    yield msgspec.convert(from_attributes(item), LinkEntry)
+
+    def stands(self, link: LinkEntry) -> bool:
+        """Whether a link is still there, as last written."""
+        return self._table.get({"pk": link.pk, "sk": link.sk}) is not None
 
     def entries(self, user_id: str) -> Iterator[Entry]:
         """All of a user's recordings and tombstones, as last written."""

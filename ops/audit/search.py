@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chalicelib.core.ports import Clock
 from chalicelib.models.entities import Keyed
-from ops.audit.entries import Balance, Entry, KeptVersion, Staged, Way
+from ops.audit.entries import Balance, Entry, KeptVersion, LinkEntry, Staged, Way
 from ops.audit.invariants import Census, Place, Rule
 from ops.audit.inventory import Inventory
 
@@ -68,11 +68,17 @@ class Audit:
                 yield Finding("I2", prefix, "An object is under no user's prefix")
             elif not self._is_known(user_id):
                 yield from self._user(user_id, (), tally, checksums=checksums)
+        yield from self._links()
         for staged in self._inventory.staged():
             if staged.since < self._clock() - LEFT and not self._is_awaited(staged):
                 what = "A multipart upload" if staged.upload_id else "An object"
                 says = f"{what} in the uploads bucket belongs to no upload; S3 removes it in time"
                 yield Finding("note", staged.key, says)
+
+    def _links(self) -> Iterator[Finding]:
+        for link in self._inventory.links():
+            if not self._leads_somewhere(link) and self._inventory.stands(link):
+                yield Finding("I4", link.key, "A link is left of what is no recording any more")
 
     def _user(
         self,
@@ -172,6 +178,15 @@ class Audit:
         if self._inventory.balance(user_id):
             return True
         return next(self._inventory.entries(user_id), None) is not None
+
+    def _leads_somewhere(self, link: LinkEntry) -> bool:
+        """Whether a link has its recording, or goes with what is left of it, or by itself."""
+        if link.expires_at and link.expires_at <= self._clock():
+            return True
+        entry = self._entry(link.key)
+        if entry and (entry.is_live or entry.owes):
+            return True
+        return _is_closed(self._inventory.balance(link.user_id))
 
     def _is_awaited(self, staged: Staged) -> bool:
         """Whether something that is in the uploads bucket is of use, owed, or was so until now."""

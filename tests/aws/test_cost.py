@@ -21,6 +21,7 @@ from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from chalicelib.wiring import services
 from tests.conftest import DEEP, LAMBDA
+from tests.core.recordings.test_browsers import Page
 from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.mail import delivered_to, link_for, token_in
@@ -102,6 +103,12 @@ def sending_a_part_again(phone: Phone) -> Ask:
     return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
 
 
+def signing_for_a_browser(phone: Phone) -> Ask:
+    id = phone.announce(SOUND).json["recording"]["id"]
+    page = Page(phone, services()._clock, services().settings)
+    return lambda: page.sign_text(page.beginning(id))
+
+
 def opening_a_link(phone: Phone) -> Ask:
     link = sharing(phone).json["code"]
     return lambda: phone.get(f"/s/{link}", headers={"Accept": "application/json"})
@@ -159,6 +166,7 @@ REQUESTS: dict[str, Prepare] = {
     "GET /recordings/{id}/upload": resuming,
     "GET /recordings/{id}/upload/parts/{number}": sending_a_part_again,
     "DELETE /recordings/{id}/links/{code}": taking_a_link_back,
+    "POST /uploads/sign": signing_for_a_browser,
     "GET /s/{code}": opening_a_link,
     "POST /recordings/{id}/complete": completing,
     "PUT /recordings/{id}/audio": lambda phone: lambda: phone.put_audio(uuid7(), SOUND),

@@ -41,6 +41,12 @@ def test_every_item_of_an_earlier_shape_is_read(
     ]
     standing = [each for user in users for each in stores.shelves.all_of(user)]
 
+    listed = [link for user in users for link in stores.links.of(user)]
+    opened = [stores.links.find(link.code, None, wiring.now())[0] for link in listed]
+    told = [item for item in items if item["sk"].startswith("LINK#")]
+
+    assert len(listed) == len(told)
+    assert {link.id for link in listed} == {link.id for link in opened if link}
     assert len(accounts) > 1
     assert all(accounts)
     assert sessions

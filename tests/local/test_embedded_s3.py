@@ -15,6 +15,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from chalicelib.aws.s3.browsers import BrowserKey
+from chalicelib.core.recordings.browsers import NAME, Described
 from tests.support import engines
 from tests.support.embedded import Embedded, embedded
 from tests.support.phone import NO_TLS
@@ -440,3 +442,67 @@ def test_browsers_may_send_to_the_uploads_and_read_the_etag(
 def test_browsers_may_not_send_to_the_recordings(s3: Embedded, http: httpx.Client) -> None:
     assert said(preflight(s3, http, s3.recordings, "PUT")) == "403 AccessForbidden"
     assert preflight(s3, http, s3.recordings, "GET").status_code == 200
+
+
+def test_browsers_may_list_and_abort_what_they_send_in_parts(
+    s3: Embedded, http: httpx.Client
+) -> None:
+    for method in ("GET", "POST", "DELETE"):
+        assert preflight(s3, http, s3.uploads, method).status_code == 200
+    assert said(preflight(s3, http, s3.recordings, "DELETE")) == "403 AccessForbidden"
+
+
+# What upload libraries in browsers sign in a header
+
+
+def as_a_browser(
+    s3: Embedded, http: httpx.Client, request: tuple[str, str, bytes]
+) -> httpx.Response:
+    """A request of an upload in parts, as Fine Uploader has it signed here, and sends it."""
+    method, url, content = request
+    place = BrowserKey(s3.signer, s3.uploads, None, foreign=True).place()
+    assert place
+    path, _, query = url.partition("?")
+    date, digest = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", hashlib.sha256(content).hexdigest()
+    more = {"x-amz-acl": "private", NAME: "my%20clip"} if query == "uploads=" else {}
+    headers = {"host": "x", "x-amz-content-sha256": digest, "x-amz-date": date, **more}
+    headers = dict(sorted(headers.items()))
+    described = Described(date, place.scope(date), method, f"/{path}", query, headers, digest)
+    signature = place.sign(described.to_sign(place, path), date)
+    names = ";".join(headers)
+    scope = f"{place.access_key}/{place.scope(date)}"
+    authorization = (
+        f"AWS4-HMAC-SHA256 Credential={scope},SignedHeaders={names},Signature={signature}"
+    )
+    sent = {name: value for name, value in headers.items() if name != "host"}
+    return http.request(
+        method,
+        f"{s3.url}/{s3.uploads}/{url}",
+        content=content,
+        headers=sent | {"Authorization": authorization},
+    )
+
+
+def test_an_upload_in_parts_that_is_signed_for_a_browser_is_taken(
+    s3: Embedded, http: httpx.Client, key: str
+) -> None:
+    begun = as_a_browser(s3, http, ("POST", f"{key}?uploads=", b""))
+    [upload] = re.findall("<UploadId>(.*?)</UploadId>", begun.text)
+    part = as_a_browser(s3, http, ("PUT", f"{key}?partNumber=1&uploadId={upload}", SOUND))
+    etag = part.headers["ETag"]
+    whole = (
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
+        f"<ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
+    )
+    assert as_a_browser(s3, http, ("POST", f"{key}?uploadId={upload}", whole.encode())).is_success
+
+    assert s3.s3.get_object(Bucket=s3.uploads, Key=key)["Body"].read() == SOUND
+
+
+def test_one_that_is_aborted_so_is_gone(s3: Embedded, http: httpx.Client, key: str) -> None:
+    begun = as_a_browser(s3, http, ("POST", f"{key}?uploads=", b""))
+    [upload] = re.findall("<UploadId>(.*?)</UploadId>", begun.text)
+
+    assert as_a_browser(s3, http, ("DELETE", f"{key}?uploadId={upload}", b"")).status_code == 204
+    listed = s3.s3.list_multipart_uploads(Bucket=s3.uploads, Prefix=key)
+    assert "Uploads" not in listed

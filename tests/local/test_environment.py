@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from local import in_process
 from local.embedded import environment as ours
 
 OURS = {
@@ -37,3 +40,11 @@ def test_a_star_still_bypasses_the_proxy_for_every_host() -> None:
     environ = {"no_proxy": "*"}
     ours.apply(OURS, environ)
     assert environ["NO_PROXY"] == environ["no_proxy"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("more", "port"),
+    [([], "8000"), (["--port", "9000"], "9000"), (["--host", "::", "--port=80"], "80")],
+)
+def test_links_begin_with_where_chalice_local_listens(more: list[str], port: str) -> None:
+    assert in_process.port(["chalice", "local", *more]) == port

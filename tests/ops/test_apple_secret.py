@@ -17,6 +17,7 @@ from ops.policies import GRANTS, policy
 from tests.support import ROOT
 
 NAME = "recorder-prod-apple"
+ARN = "arn:aws:secretsmanager:x:1:secret:it-1"
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -83,11 +84,11 @@ def test_what_is_no_key_of_apples_or_no_stage_that_has_apps_is_refused(
 
 @pytest.mark.parametrize("function", GRANTS)
 def test_the_one_function_that_needs_it_may_read_it(function: str) -> None:
-    by_name = json.dumps(policy(function, "prod", "", NAME))
-    by_arn = json.dumps(policy(function, "prod", "", "arn:aws:secretsmanager:x:1:secret:it-1"))
+    by_name = json.dumps(policy(function, "prod", "", apple_secret=NAME))
+    by_arn = json.dumps(policy(function, "prod", "", apple_secret=ARN))
     without = json.dumps(policy(function, "prod", ""))
 
     reads = function == "deliver_mail"
     assert (f"secret:{NAME}-??????" in by_name) == reads
-    assert ('"arn:aws:secretsmanager:x:1:secret:it-1"' in by_arn) == reads
+    assert (f'"{ARN}"' in by_arn) == reads
     assert "apple" not in without

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from chalicelib import wiring
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.core import upkeep
@@ -15,6 +16,7 @@ from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from ops.audit.inventory import Inventory
 from tests.conftest import Clock
+from tests.support import shortcut
 from tests.support.audits import (
     LONGER,
     OTHER,
@@ -48,9 +50,14 @@ def every_state(
     deleted(ann, clock)
     ann.upload(SOUND)
     ann.upload_directly(SOUND)
+    for expiry in (60, None):
+        ann.post(f"/recordings/{ann.listed()[0]}/links", {"expires_in_seconds": expiry})
+    shared = ann.upload(SOUND)
+    ann.post(f"/recordings/{shared}/links", {"expires_in_seconds": None})
     ann.delete(f"/recordings/{ann.upload(SOUND)}")
     owed = ann.upload(SOUND)
     faults.refuse("s3", "DeleteObjects")
+    ann.post(f"/recordings/{owed}/links", {"expires_in_seconds": None})
     ann.delete_for_good(owed)
     faults.clear()
     ann.announce(SOUND)
@@ -316,6 +323,26 @@ def test_what_is_long_overdue_is_found(phone: Phone, clock: Clock, audit: Run) -
     clock.advance(days=31)
 
     assert audit().found == [("I4", key_of(phone, id)) for id in (trashed, owing, upload)]
+
+
+@pytest.mark.parametrize("left", ["LINK", "USER"])
+def test_a_link_that_outlived_its_recording_is_found(
+    phone: Phone,
+    clock: Clock,
+    audit: Run,
+    stored: Callable[..., list[Item]],
+    left: str,
+) -> None:
+    key = kept(phone, clock)
+    phone.post(f"/recordings/{id_of(key)}/links", {"expires_in_seconds": 3600})
+    links = [item for item in stored() if "LINK" in item["sk"] and item["pk"].startswith(left)]
+    assert audit().found == []
+    phone.delete_for_good(id_of(key))
+    shortcut.put(wiring.services().settings.table, links)
+
+    assert audit().found == [("I4", key)]
+    clock.advance(hours=1)
+    assert audit().found == []
 
 
 def test_what_was_put_off_again_and_again_is_overdue(

@@ -36,6 +36,7 @@ LAMBDAS_OWN = {
 # The only ones whose service knows no resource to name.
 OF_NOTHING_FINER = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
 SECRET = "recorder-dev-jwt-keys"
+UPLOAD_KEY = "recorder-dev-upload-key"
 KEYS = json.dumps({"keys": [], "first": "k" * 64})
 
 
@@ -46,6 +47,7 @@ def values(settings: Settings) -> dict[str, str]:
         "UploadsBucketArn": f"arn:{PARTITION}:s3:::{settings.uploads_bucket}",
         "RecordingsBucketArn": f"arn:{PARTITION}:s3:::{settings.recordings_bucket}",
         "JwtSecret": SECRET,
+        "UploadKeySecret": UPLOAD_KEY,
         "DeadLettersArn": f"arn:{PARTITION}:sqs:{REGION}:{ACCOUNT}:recorder-dev-dead-letters",
         "AWS::Partition": PARTITION,
         "AWS::Region": REGION,
@@ -55,7 +57,7 @@ def values(settings: Settings) -> dict[str, str]:
 
 def allowed(function: str, settings: Settings) -> set[Permission]:
     """What a function's policy lets it do for itself."""
-    document = resolved(policy(function, "dev", SENDER), values(settings))
+    document = resolved(policy(function, "dev", SENDER, upload_key=True), values(settings))
     return {
         Permission(action, statement["Resource"])
         for statement in document["Statement"]
@@ -176,17 +178,15 @@ def asked(
     """All that each function asks of AWS, with its keys in Secrets Manager as there."""
     if notes:
         return notes
-    clients.secretsmanager.create_secret(Name=SECRET, SecretString=KEYS)
+    key = json.dumps({"access_key_id": "AKIAEXAMPLE", "secret_access_key": "its secret"})
+    for name, value in ((SECRET, KEYS), (UPLOAD_KEY, key)):
+        clients.secretsmanager.create_secret(Name=name, SecretString=value)
+    secrets = {"jwt_secret_id": SECRET, "jwt_keys": None, "upload_key_secret_id": UPLOAD_KEY}
     for function, cases in BY_FUNCTION.items():
         notes[function] = []
         for prepare in cases:
             # They are all of one source, and more than may sign up in an hour.
-            configure(
-                jwt_secret_id=SECRET,
-                jwt_keys=None,
-                signups_per_source=0,
-                apple_client_secrets="app=secret",
-            )
+            configure(**secrets, signups_per_source=0, apple_client_secrets="app=secret")
             ask = prepare(somebody(), clock)
             with recording(clients, notes[function]):
                 ask()

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from ops import provision, runtime, stacks, stages
+from ops import provision, rotate_key, runtime, stacks, stages
 from ops.policies import APP, GRANTS
 from ops.stages import ROOT
 from tests.support.iam import ACCOUNT
@@ -406,6 +406,58 @@ def test_each_function_has_a_policy_of_its_own(folder: Path) -> None:
     resources = {statement["Resource"] for statement in statements}
     assert f"arn:aws:s3:::recorder-prod-uploads-{ACCOUNT}-{REGION}/*" in resources
     assert f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/recorder-prod" in resources
+
+
+# What signs for upload libraries
+
+KEY = "RECORDER_UPLOAD_KEY_SECRET_ID"
+
+
+def secret_of(folder: Path) -> dict[str, str]:
+    """The key as the API finds it."""
+    answer = boto3.client("secretsmanager", REGION).get_secret_value(
+        SecretId=environment(folder)[KEY]
+    )
+    read: dict[str, str] = json.loads(answer["SecretString"])
+    return read
+
+
+def read_by(folder: Path) -> set[str]:
+    """The functions that may read it."""
+    id = environment(folder).get(KEY, "nothing")
+    return {
+        function
+        for function in GRANTS
+        if id in (folder / f"policy-prod-{function}.json").read_text()
+    }
+
+
+@pytest.mark.deep
+def test_a_key_for_upload_libraries_is_made_kept_counted_up_and_taken_away(
+    folder: Path, cloudformation: Any, capsys: Capsys
+) -> None:
+    rotate = ["--stage", "prod", "--uploads"]
+    assert (provisioned(), rotate_key.main(rotate)) == (0, 1)
+    assert "make deploy ARGS='--upload-key on' makes one" in capsys.readouterr().err
+    assert KEY not in environment(folder)
+    assert read_by(folder) == set()
+
+    assert provisioned("--upload-key", "on") == 0
+    (user,) = boto3.client("iam").list_users()["Users"]
+    (key,) = boto3.client("iam").list_access_keys(UserName=user["UserName"])["AccessKeyMetadata"]
+    assert secret_of(folder)["access_key_id"] == key["AccessKeyId"]
+    assert len(secret_of(folder)["secret_access_key"]) == 40
+    assert read_by(folder) == {"api_handler"}
+
+    assert rotate_key.main(rotate) == 0
+    assert "signs for upload libraries now" in capsys.readouterr().out
+    assert provisioned("--upload-key", "on") == 0
+    assert parameters(cloudformation)["UploadKeySerial"] == "2"
+
+    assert provisioned("--upload-key", "off", "--replace-data") == 0
+    assert parameters(cloudformation)["UploadKeySerial"] == "0"
+    assert KEY not in environment(folder)
+    assert read_by(folder) == set()
 
 
 # The stages

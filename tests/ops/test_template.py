@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from msgspec.inspect import type_info
 
 from app import app
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
+from chalicelib.core.ids import uuid7
 from chalicelib.core.upkeep import FIRST_DELAY, Tally
 from chalicelib.settings import Settings
 from chalicelib.telemetry import NAMESPACE
@@ -93,6 +95,9 @@ def test_what_is_due_is_found_by_its_keys_and_how_often_it_was_put_off() -> None
     }
 
 
+NONE = "BucketOwnerEnforced"
+
+
 @pytest.mark.parametrize("bucket", BUCKETS)
 def test_a_bucket_is_encrypted_and_closed_to_the_public_and_has_no_acls(bucket: str) -> None:
     (rule,) = properties(bucket)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
@@ -101,9 +106,10 @@ def test_a_bucket_is_encrypted_and_closed_to_the_public_and_has_no_acls(bucket: 
     assert properties(bucket)["PublicAccessBlockConfiguration"] == dict.fromkeys(
         closed.split(), True
     )
-    assert properties(bucket)["OwnershipControls"] == {
-        "Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]
-    }
+    (rule,) = properties(bucket)["OwnershipControls"]["Rules"]
+    # But where Fine Uploader may send one, which has to say that it is private.
+    may_have = {"UploadsBucket": {"Fn::If": ["SignsForBrowsers", "BucketOwnerPreferred", NONE]}}
+    assert rule == {"ObjectOwnership": may_have.get(bucket, NONE)}
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
@@ -155,7 +161,7 @@ def test_the_uploads_bucket_keeps_no_versions_and_tells_of_what_arrives() -> Non
 def test_a_browser_may_send_an_upload_and_read_its_etag() -> None:
     (rule,) = properties("UploadsBucket")["CorsConfiguration"]["CorsRules"]
     assert rule["AllowedOrigins"] == [{"Ref": "CorsOrigin"}]
-    assert rule["AllowedMethods"] == ["PUT", "POST"]
+    assert rule["AllowedMethods"] == ["PUT", "POST", "GET", "DELETE"]
     assert rule["AllowedHeaders"] == ["*"]
     assert rule["ExposedHeaders"] == ["ETag", "Location"]
 
@@ -192,7 +198,54 @@ def test_the_outputs_name_what_the_app_is_configured_with() -> None:
     arns = {
         f"{name}Arn": {"Fn::GetAtt": [name, "Arn"]} for name in ["Table", *BUCKETS, "DeadLetters"]
     }
-    assert outputs == named | arns
+    of_browsers = {
+        "UploadKeySecret": {"Ref": "UploaderSecret"},
+        "UploadKeyId": {"Ref": "UploaderKey"},
+    }
+    assert outputs == named | arns | of_browsers
+
+
+# What signs for upload libraries
+
+
+OF_BROWSERS = ("Uploader", "UploaderKey", "UploaderSecret")
+
+
+def test_nobody_signs_for_upload_libraries_unless_that_is_asked_for() -> None:
+    assert template["Parameters"]["UploadKeySerial"]["Default"] == 0
+    made = {name for name, each in template["Resources"].items() if "IAM" in each["Type"]}
+    assert made == {"Uploader", "UploaderKey"}
+    told = {name for name, each in template["Outputs"].items() if "Condition" in each}
+    assert told == {"UploadKeySecret", "UploadKeyId"}
+    for each in [*map(resources.get, OF_BROWSERS), *map(template["Outputs"].get, told)]:
+        assert each["Condition"] == "SignsForBrowsers"
+
+
+def test_who_signs_may_only_put_under_a_users_prefix_of_the_uploads_bucket() -> None:
+    assert properties("Uploader").keys() == {"Policies"}
+    (given,) = properties("Uploader")["Policies"]
+    statements = given["PolicyDocument"]["Statement"]
+
+    assert [each["Action"] for each in statements] == [
+        ["s3:AbortMultipartUpload", "s3:PutObject"],
+        "s3:PutObjectAcl",
+    ]
+    for each in statements:
+        pattern = each["Resource"]["Fn::Sub"]
+        assert fnmatch(f"${{UploadsBucket.Arn}}/{uuid7()}/{uuid7()}", pattern)
+        assert not fnmatch("${UploadsBucket.Arn}/exports/x/y.json", pattern)
+    assert statements[1]["Condition"] == {"StringEquals": {"s3:x-amz-acl": "private"}}
+
+
+def test_the_key_is_another_one_when_it_is_counted_up() -> None:
+    assert properties("UploaderKey") == {
+        "UserName": {"Ref": "Uploader"},
+        "Serial": {"Ref": "UploadKeySerial"},
+    }
+    assert json.loads(properties("UploaderSecret")["SecretString"]["Fn::Sub"]) == {
+        "access_key_id": "${UploaderKey}",
+        "secret_access_key": "${UploaderKey.SecretAccessKey}",
+    }
 
 
 def test_the_template_is_small_enough_to_be_sent_as_it_is() -> None:

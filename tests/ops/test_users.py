@@ -93,7 +93,7 @@ def test_nobody_is_not_found(run: Run, action: str, who: str) -> None:
     ran = run(action, who)
 
     assert (ran.code, ran.found) == (users.NOBODY, None)
-    assert ran.said.endswith("user: nobody has that address or id\n")
+    assert ran.said.endswith("user: nobody has that address, id or link\n")
 
 
 # Suspending
@@ -212,6 +212,45 @@ def test_what_is_closed_stays_as_it_is(phone: Phone, run: Run, action: str) -> N
     ran = run(action, phone.user_id, typed=f"{phone.user_id}\n")
 
     assert (ran.code, ran.found["state"]) == (users.DONE, "closed")
+
+
+# Links
+
+
+def shared(phone: Phone) -> tuple[str, str]:
+    """A recording, and a code that opens it."""
+    id = phone.upload(SOUND)
+    return id, str(phone.post(f"/recordings/{id}/links").json["code"])
+
+
+def opens(code: str) -> bool:
+    return Phone().get(f"/s/{code}").status == 200
+
+
+@pytest.mark.parametrize("spelt", [str.upper, "https://api.example.com/prod/s/{}".format])
+def test_a_link_that_was_reported_is_taken_back_whoever_made_it(
+    phone: Phone, run: Run, spelt: Callable[[str], str]
+) -> None:
+    id, code = shared(phone)
+    _, staying = shared(phone)
+
+    assert run("find", spelt(code)).found["email"] == phone.email
+    assert opens(code)
+    ran = run("take-back", spelt(code), "--why", "ticket 12")
+
+    assert (ran.code, ran.found["id"], ran.log["recording"]) == (users.DONE, phone.user_id, id)
+    assert code not in ran.said
+    assert (opens(code), opens(staying)) == (False, True)
+    assert run("take-back", code).code == users.NOBODY
+
+
+def test_nothing_is_taken_back_of_who_is_named_otherwise(phone: Phone, run: Run) -> None:
+    _, code = shared(phone)
+
+    ran = run("take-back", phone.email)
+
+    assert (ran.code, "that is no link" in ran.said) == (users.FAILED, True)
+    assert opens(code)
 
 
 # The log

@@ -12,6 +12,8 @@ import pytest
 
 REGION = "eu-west-1"
 USED = "apigateway awslambda cloudformation cloudwatch dynamodb events logs secretsmanager sns sqs"
+# It is one place for all regions.
+GLOBAL: Any = "iam"
 
 
 @contextmanager
@@ -33,6 +35,7 @@ def place() -> Iterator[dict[str, str]]:
         for service in USED.split():
             name: Any = service
             backends.get_backend(name)[DEFAULT_ACCOUNT_ID][REGION].reset()
+        backends.get_backend(GLOBAL)[DEFAULT_ACCOUNT_ID]["aws"].reset()
         s3 = backends.get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
         for bucket in [each for each in s3.buckets if each.endswith(REGION)]:
             s3.delete_bucket(bucket)
@@ -65,8 +68,28 @@ def _mend_stacks(patch: pytest.MonkeyPatch) -> None:
         delete(self)
 
     patch.setattr(ResourceMap, "delete", delete_what_is_not_retained)
+    _heed_conditions(patch)
     patch.setattr(ChangeSet, "apply", apply_with_outputs)
     patch.setattr(Stack, "has_parameters", has_parameters)
+
+
+def _heed_conditions(patch: pytest.MonkeyPatch) -> None:
+    """Have an update make and remove what has a condition, as that says."""
+    from moto.cloudformation import parsing
+
+    update = parsing.parse_and_update_resource
+
+    def update_as_conditions_say(id: str, json: Any, resources: Any, **where: str) -> Any:
+        there = resources._parsed_resources.get(id)
+        wanted = "Condition" not in json or resources.lazy_condition_map[json["Condition"]]
+        if wanted and (there is not None or "Condition" not in json):
+            return update(id, json, resources, **where)
+        if there is not None:
+            resources._delete_resource(there, json)
+        resources._parsed_resources.pop(id, None)
+        return resources[id] if wanted else None
+
+    patch.setattr(parsing, "parse_and_update_resource", update_as_conditions_say)
 
 
 def _read_swagger(patch: pytest.MonkeyPatch) -> None:
@@ -132,7 +155,8 @@ def _make_secrets() -> None:
         ) -> Secret:
             asked = cloudformation_json["Properties"]
             store = secretsmanager_backends[account_id][region_name]
-            value = asked["GenerateSecretString"]["SecretStringTemplate"]
+            made = asked.get("GenerateSecretString", {}).get("SecretStringTemplate")
+            value = made or asked["SecretString"]
             secret = cls()
             store._add_secret(resource_name, secret_string=value)
             secret.physical_resource_id = store.secrets[resource_name].arn

@@ -35,7 +35,7 @@ Spoil = Callable[[Conditions], object]
 class Page:
     """A page with Fine Uploader on it: writes what it writes (s3.fine-uploader.core.js)."""
 
-    def __init__(self, phone: Phone, clock: Clock, settings: Settings) -> None:
+    def __init__(self, phone: Phone, clock: Callable[[], datetime], settings: Settings) -> None:
         self.phone = phone
         self.clock = clock
         self.bucket = settings.uploads_bucket
@@ -531,6 +531,7 @@ def test_parts_that_it_left_are_tidied(
     page: Page,
     clients: Clients,
     clear_away: Callable[[], None],
+    clock: Clock,
     under_way: Callable[[Phone], list[str]],
     end: str,
 ) -> None:
@@ -542,7 +543,7 @@ def test_parts_that_it_left_are_tidied(
     if end == "rolled back":
         assert phone.delete(f"/recordings/{id}").status == 204
     elif end == "expired":
-        page.clock.advance(days=8)
+        clock.advance(days=8)
         clear_away()
     else:
         assert phone.put_audio(id, SOUND).status == 201
