@@ -154,11 +154,14 @@ class SignIn(Struct, frozen=True):
         self, account: Account, person: Person, given: IdTokenSignIn
     ) -> tuple[SignedIn, bool] | None:
         """Sign somebody in to the account that has their address, if it is theirs."""
+        there = account.identity(person.provider)
+        if there and there.subject == person.identity.subject:
+            return None  # Another of their devices has just opened it.
         if not person.is_authority:
             raise EmailTaken("Log in to the account with this address, and add this way to it")
         if account.email_confirmed_at is None:
             return self._take_over(account, person, given)
-        if account.identity(person.provider):
+        if there:
             # The provider knows somebody else by the same address: it has changed hands.
             raise EmailTaken("Somebody else signs in to the account with this address")
         joined = structs.replace(account, **{person.provider: person.identity})
