@@ -252,37 +252,42 @@ SPOILT_POLICIES: dict[str, Spoil] = {
 }
 
 
-@pytest.mark.parametrize("how", SPOILT_POLICIES)
-def test_another_policy_is_refused(page: Page, id: str, how: str) -> None:
-    asked = page.policy(id)
-    SPOILT_POLICIES[how](asked["conditions"])
+def test_every_other_policy_is_refused(page: Page, id: str) -> None:
+    signed = []
+    for how, spoil in SPOILT_POLICIES.items():
+        asked = page.policy(id)
+        spoil(asked["conditions"])
+        if not refused(page.sign(asked)):
+            signed.append(how)
 
-    assert refused(page.sign(asked))
+    assert signed == []
 
 
-@pytest.mark.parametrize(
-    ("place", "field", "value"),
-    [
-        (6, "x-amz-credential", "{access}/{day}/eu-west-1/s3/aws4_request"),
-        (6, "x-amz-credential", "another/{day}/us-east-1/s3/aws4_request"),
-        (6, "x-amz-credential", "local/{day}/us-east-1/ec2/aws4_request"),
-        (6, "x-amz-credential", "local/20200101/us-east-1/s3/aws4_request"),
-        (6, "x-amz-credential", "local/{day}/us-east-1/s3/aws4_request/more"),
-        (6, "x-amz-credential", "local"),
-        (7, "x-amz-date", "{day}"),
-        (7, "x-amz-date", "20200101T000000Z"),
-        (7, "x-amz-date", "{day}T250000Z"),
-        (7, "x-amz-date", ""),
-    ],
-)
-def test_another_credential_or_date_is_refused(
-    page: Page, id: str, place: int, field: str, value: str
-) -> None:
-    asked = page.policy(id)
-    day = page.date[:8]
-    asked["conditions"][place] = {field: value.format(access="local", day=day)}
+OTHER_CREDENTIALS = [
+    "local/{day}/eu-west-1/s3/aws4_request",
+    "another/{day}/us-east-1/s3/aws4_request",
+    "local/{day}/us-east-1/ec2/aws4_request",
+    "local/20200101/us-east-1/s3/aws4_request",
+    "local/{day}/us-east-1/s3/aws4_request/more",
+    "local",
+    "",
+]
+OTHER_DATES = ["{day}", "20200101T000000Z", "{day}T250000Z", "{day}T000000", ""]
 
-    assert refused(page.sign(asked))
+
+def test_another_credential_or_date_is_refused(page: Page, id: str) -> None:
+    others = [{"x-amz-credential": each} for each in OTHER_CREDENTIALS]
+    others += [{"x-amz-date": each} for each in OTHER_DATES]
+    signed = []
+    for other in others:
+        [(name, value)] = other.items()
+        asked = page.policy(id)
+        place = 6 if name == "x-amz-credential" else 7
+        asked["conditions"][place] = {name: value.format(day=page.date[:8])}
+        if not refused(page.sign(asked)):
+            signed.append(other)
+
+    assert signed == []
 
 
 @pytest.mark.parametrize(
@@ -299,11 +304,9 @@ def test_a_clock_may_be_off_by_as_much_as_s3_allows(
     assert refused(page.sign_text(request)) is is_refused
 
 
-@pytest.mark.parametrize(
-    "end", ["", "soon", "2020-01-01T00:00:00Z", "2026-01-01T00:00:00", 5, None]
-)
-def test_another_end_is_refused(page: Page, id: str, end: object) -> None:
-    assert refused(page.sign(page.policy(id) | {"expiration": end}))
+def test_another_end_is_refused(page: Page, id: str) -> None:
+    for end in ["", "soon", "2020-01-01T00:00:00Z", "2026-01-01T00:00:00", 5, None]:
+        assert refused(page.sign(page.policy(id) | {"expiration": end})), end
 
 
 def test_a_late_end_is_not_ours(page: Page, id: str, clock: Clock) -> None:
@@ -351,36 +354,38 @@ def test_what_is_no_upload_of_ones_own_is_refused(
     assert refused(page.sign_text(text))
 
 
-@pytest.mark.parametrize("key", ["", "x", "/", "exports/x", "{user}", "{user}/", "{user}/{id}/x"])
-def test_another_key_is_refused(page: Page, phone: Phone, id: str, key: str) -> None:
-    named = key.format(user=phone.user_id, id=id)
-    asked = page.policy(id)
-    asked["conditions"][5] = {"key": named}
-
-    assert refused(page.sign(asked))
-    assert refused(page.sign_text(page.beginning(id).replace(page.key(id), named)))
+OTHER_KEYS = ["", "x", "/", "exports/x", "{user}", "{user}/", "{user}/{id}/x"]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"headers": 5},
-        {"headers": ""},
-        {"headers": "x" * 8193},
-        {"headers": "\n" * 20},
-        {"expiration": "2026-11-28T00:00:00Z"},
-        {"conditions": []},
-        {"expiration": "x", "conditions": {}},
-        {"expiration": "x", "conditions": [5]},
-        {"expiration": "x", "conditions": [{"acl": 5}]},
-        {"expiration": "x", "conditions": [{}] * 51},
-        [],
-        None,
-    ],
-)
-def test_what_is_neither_is_refused(page: Page, body: object) -> None:
-    assert refused(page.sign(body))
+def test_another_key_is_refused(page: Page, phone: Phone, id: str) -> None:
+    for key in OTHER_KEYS:
+        named = key.format(user=phone.user_id, id=id)
+        asked = page.policy(id)
+        asked["conditions"][5] = {"key": named}
+
+        assert refused(page.sign(asked)), key
+        assert refused(page.sign_text(page.beginning(id).replace(page.key(id), named))), key
+
+
+NEITHER: list[Any] = [
+    {},
+    {"headers": 5},
+    {"headers": ""},
+    {"headers": "x" * 8193},
+    {"headers": "\n" * 20},
+    {"expiration": "2026-11-28T00:00:00Z"},
+    {"conditions": []},
+    {"expiration": "x", "conditions": {}},
+    {"expiration": "x", "conditions": [5]},
+    {"expiration": "x", "conditions": [{"acl": 5}]},
+    {"expiration": "x", "conditions": [{}] * 51},
+    [],
+    None,
+]
+
+
+def test_what_is_neither_is_refused(page: Page) -> None:
+    assert [body for body in NEITHER if not refused(page.sign(body))] == []
 
 
 def test_both_at_once_are_refused(page: Page, id: str) -> None:
@@ -501,26 +506,27 @@ SPOILT_REQUESTS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("how", SPOILT_REQUESTS)
-def test_another_request_is_refused(page: Page, id: str, how: str) -> None:
+def test_every_other_request_is_refused(page: Page, id: str) -> None:
     text = page.beginning(id)
-    spoilt = SPOILT_REQUESTS[how](text)
-    assert spoilt != text
+    spoilt = {how: spoil(text) for how, spoil in SPOILT_REQUESTS.items()}
+    assert text not in spoilt.values()
 
-    assert refused(page.sign_text(spoilt))
+    assert [how for how, each in spoilt.items() if not refused(page.sign_text(each))] == []
+    assert not refused(page.sign_text(text))
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        *("partNumber=0&uploadId=x", "partNumber=01&uploadId=x", "partNumber=-1&uploadId=x"),
-        *("uploadId=x&partNumber=1", "partNumber=1&uploadId=", "partNumber=1"),
-        *("partNumber=1&uploadId=x&acl=", "partNumber=1&uploadId=x y", "partNumber=1&uploadId=x/y"),
-        *("partNumber=1&partNumber=1&uploadId=x", "partNumber=\u0661&uploadId=x"),
-    ],
-)
-def test_another_part_is_refused(page: Page, id: str, query: str) -> None:
-    assert refused(page.sign_text(page.request("PUT", id, query)))
+OTHER_PARTS = [
+    *("partNumber=0&uploadId=x", "partNumber=01&uploadId=x", "partNumber=-1&uploadId=x"),
+    *("uploadId=x&partNumber=1", "partNumber=1&uploadId=", "partNumber=1"),
+    *("partNumber=1&uploadId=x&acl=", "partNumber=1&uploadId=x y", "partNumber=1&uploadId=x/y"),
+    *("partNumber=1&partNumber=1&uploadId=x", "partNumber=\u0661&uploadId=x"),
+]
+
+
+def test_another_part_is_refused(page: Page, id: str) -> None:
+    asked = {query: page.request("PUT", id, query) for query in OTHER_PARTS}
+
+    assert [query for query, text in asked.items() if not refused(page.sign_text(text))] == []
 
 
 # What is left of it
