@@ -11,6 +11,7 @@ is for, and why no deployment may.
     POST /google/token         /apple/token     {"person": "ann", "client_id": …, "nonce": …}
                                                 answers {"id_token": …}, for scripts and apps
     POST /apple/auth/token     /apple/auth/revoke
+    GET  /apple/revoked                         what Apple was told to revoke, a JSON list
 """
 
 from __future__ import annotations
@@ -173,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._go_back(provider, given)
             case [("google" | "apple") as provider, "authorize"]:
                 self._send_page(_page({provider: given}))
+            case ["apple", "revoked"]:
+                self._send(200, self.server.revoked)
             case [""]:
                 self._send_page(_page({"google": {}, "apple": {}}))
             case _:
