@@ -27,6 +27,7 @@ from tests.support.faults import Faults
 from tests.support.mail import delivered_to, link_for, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
 from tests.support.routes import ROUTES, ask, named
+from tests.support.use_cases import token
 
 # A hundred thousand items stand in moto's memory as one.
 pytestmark = pytest.mark.emulator
@@ -98,6 +99,31 @@ def resetting_a_password(phone: Phone) -> Ask:
     return lambda: phone.post("/auth/password/reset", body)
 
 
+def signing_in(by: str) -> Prepare:
+    """Somebody who has signed in before."""
+
+    def prepare(phone: Phone) -> Ask:
+        claims = {"email": f"fay.{phone.email}", "email_verified": True}
+        body = {"id_token": token(services()._clock, by, f"fay {phone.user_id}", **claims)}
+        assert Phone().post(f"/auth/{by}", body).status == 201
+        return lambda: Phone().post(f"/auth/{by}", body)
+
+    return prepare
+
+
+def adding(by: str) -> Prepare:
+    def prepare(phone: Phone) -> Ask:
+        body = {"id_token": token(services()._clock, by, phone.user_id), "password": PASSWORD}
+        return lambda: phone.post(f"/me/sign-in/{by}", body)
+
+    return prepare
+
+
+def removing_the_password(phone: Phone) -> Ask:
+    adding("google")(phone)()
+    return lambda: phone.delete("/me/sign-in/password")
+
+
 def sending_a_part_again(phone: Phone) -> Ask:
     id = phone.announce(SOUND, upload_method="multipart").json["recording"]["id"]
     return lambda: phone.get(f"/recordings/{id}/upload/parts/1")
@@ -157,6 +183,11 @@ def noticing(phone: Phone) -> Ask:
 # The first two words are the route; what follows tells several requests of one apart.
 REQUESTS: dict[str, Prepare] = {
     "POST /auth/signup": signing_up,
+    "POST /auth/google": signing_in("google"),
+    "POST /auth/apple": signing_in("apple"),
+    "POST /me/sign-in/google": adding("google"),
+    "POST /me/sign-in/apple": adding("apple"),
+    "DELETE /me/sign-in/password": removing_the_password,
     "POST /auth/email/confirm": confirming_an_address,
     "POST /auth/password/reset": resetting_a_password,
     "GET /recordings": lambda phone: lambda: phone.get("/recordings"),
@@ -202,7 +233,9 @@ def as_declared(route: Route) -> Prepare:
             "refresh_token": phone.tokens["refresh_token"],
         }
         fields = msgspec.structs.fields(route.body) if route.body else ()
-        given = {each.name: own[each.name] for each in fields if each.required and each.name in own}
+        # A password is a proof, in place of which an id token would do.
+        needed = [each.name for each in fields if each.required or each.name == "password"]
+        given = {name: own[name] for name in needed if name in own}
         return lambda: ask(phone, route, id=id, **given)
 
     return prepare

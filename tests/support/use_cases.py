@@ -6,6 +6,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -149,7 +150,7 @@ def _provider() -> Provider:
     return provider
 
 
-def token(clock: Clock, by: str, sub: str, **claims: object) -> str:
+def token(clock: Callable[[], datetime], by: str, sub: str, **claims: object) -> str:
     """An id token of a provider that the app trusts from now on."""
     services, provider = wiring.services(), _provider()
     urls = {f"{each}_keys_url": f"{provider.url}/{each}/keys" for each in ("google", "apple")}
