@@ -29,7 +29,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench deploy package destroy rotate-key apple-secret clean
+.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench growth deploy package destroy rotate-key apple-secret clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -98,10 +98,14 @@ fuzz: $(STAMP) ## Ask a running API all that its document allows, and worse. ARG
 load: $(STAMP) ## Have 50 people use a `make run` for a minute. ARGS='--clients 10 --seconds 20'
 	@$(BIN)/python -m tests.load $(ARGS)
 
+bench: STAGE = dev
 bench: package ## Measure the app beside others that answer the same, for docs/performance.md.
 	@$(UV) venv --allow-existing .bench
 	@$(UV) pip install --python .bench/bin/python --require-hashes -r benchmarks/requirements.txt
 	@.bench/bin/python -m benchmarks $(ARGS)
+
+growth: $(STAMP) ## Count what requests cost over 10 to 10,000 recordings, for docs/performance.md.
+	@$(BIN)/python -m tests.growth
 
 engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versitygw (Go).
 	@$(BIN)/python -m tests.engines $(ARGS)

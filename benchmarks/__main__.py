@@ -8,6 +8,7 @@ docs/performance.md.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -34,6 +35,8 @@ HANDLERS = {
     f"this app{FROM_SOURCE}": "app:app",
     f"FastAPI and Mangum{FROM_SOURCE}": "benchmarks.handlers.fast_api:handler",
 }
+# What each of a kind takes may be seen beside what another state of this app takes.
+AT = "this app at "
 SITE = Path(sysconfig.get_path("purelib"))
 BROUGHT_BY_FASTAPI = [
     "anyio",
@@ -45,8 +48,8 @@ BROUGHT_BY_FASTAPI = [
     "pydantic_core",
     "starlette",
 ]
-# What is packaged without bytecode, as Chalice and many others do it, is compiled at each start.
-FROM_SOURCE = ", from source"
+# Those whose calls to AWS are shown; the others call what the bare handler calls.
+COUNTED = {"this app", "bare handler"}
 KINDS = ["cold", "list", "find", "announce", "batch", "complete", "direct"]
 
 
@@ -55,7 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--rounds", type=int, default=7, help="how often each takes its turn")
     parser.add_argument("--requests", type=int, default=100, help="how many of a kind in a turn")
+    parser.add_argument("--before", metavar="COMMIT", help="an earlier state of this app, too")
     given = parser.parse_args()
+    if given.before:
+        HANDLERS[AT + given.before] = "app:app"
     with tempfile.TemporaryDirectory() as folder:
         places = {name: _placed(name, Path(folder, str(n))) for n, name in enumerate(HANDLERS)}
         times: dict[str, list[Any]] = {name: [] for name in HANDLERS}
@@ -73,7 +79,9 @@ def _placed(name: str, folder: Path) -> Path:
     """What this handler is imported from before anything else: its own package."""
     folder.mkdir()
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
-    if name.startswith("this app"):
+    if name.startswith(AT):
+        _check_out(name.removeprefix(AT), folder)
+    elif name.startswith("this app"):
         with zipfile.ZipFile(PACKAGE) as package:
             package.extractall(folder)
     elif name.endswith(FROM_SOURCE):
@@ -84,6 +92,19 @@ def _placed(name: str, folder: Path) -> Path:
             if (folder / "benchmarks") not in cache.parents:
                 shutil.rmtree(cache)
     return folder
+
+
+def _check_out(commit: str, folder: Path) -> None:
+    """An earlier state as it was packaged, which was without bytecode, on what it stood on."""
+    with zipfile.ZipFile(PACKAGE) as package:
+        ours = ("app.py", "chalicelib/")
+        package.extractall(folder, [n for n in package.namelist() if not n.startswith(ours)])
+    for cache in folder.rglob("__pycache__"):
+        shutil.rmtree(cache)
+    archive = ["git", "archive", "--format=zip", commit, "app.py", "chalicelib"]
+    source = subprocess.run(archive, cwd=ROOT, capture_output=True, check=True)  # noqa: S603
+    with zipfile.ZipFile(io.BytesIO(source.stdout)) as files:
+        files.extractall(folder)
 
 
 def _measured(handler: str, folder: Path, rounds: int) -> Any:
@@ -117,7 +138,7 @@ def _table(times: dict[str, list[Any]]) -> str:
     for name, median in medians.items():
         cells = [f"{median[kind]:.2f} ms ({median[kind] / bare[kind]:.2f})" for kind in KINDS]
         rows.append(f"| {name} | {' | '.join(cells)} |")
-    for name in ("this app", "bare handler"):
+    for name in [name for name in times if name in COUNTED or name.startswith(AT)]:
         turns = times[name]
         calls = [str(turns[0]["calls"].get(kind, turns[0]["calls"]["list"])) for kind in KINDS]
         rows.append(f"| {name}: calls to AWS | {' | '.join(calls)} |")

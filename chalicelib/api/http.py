@@ -64,6 +64,11 @@ class Route(Struct, frozen=True, kw_only=True):
     """Whether it is open before the address is confirmed, whatever is set."""
     wants: str = ""
     """The setting without which there is no such route."""
+    standing: bool = False
+    """Whether the view is given, in place of the path's `id`, what stands under it: `standing`.
+
+    That is read in the same call as who calls.
+    """
     limited: bool = False
     """Whether its attempts are counted; the view is then given their `source`."""
     body: type[Sent] | None = None
@@ -132,7 +137,7 @@ class Blueprint(ChaliceBlueprint):
         The first of `statuses` is what a view's answer gets, unless it returns a Reply that
         names another of them. The view is called with what it needs, by name: `caller` unless
         `auth` is off, `source` if it is `limited`, `body`, `query`, `headers`, and the ids of the
-        path.
+        path, or what is `standing` there.
         """
 
         def register(view: View) -> Endpoint:
@@ -192,9 +197,12 @@ class Endpoint:
 
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         route = self.route
-        arguments = self._who_calls(request)
-        for name in route.parameters:
-            arguments[name] = parsing.in_path(path[name], name)
+        arguments = self._who_and_what(request, path) if route.auth else {}
+        if route.wants and not getattr(wiring.services().settings, route.wants):
+            raise NotFound("This service does not offer it")
+        if route.limited:
+            arguments["source"] = parsing.source(request)
+        arguments |= self._ids(path)
         if route.query:
             arguments["query"] = parsing.query(request, route.query)
         if route.body:
@@ -208,18 +216,23 @@ class Endpoint:
             arguments[name.lower().replace("-", "_")] = parsing.header(request, name, kind)
         return arguments
 
-    def _who_calls(self, request: Request) -> dict[str, Any]:
-        route = self.route
-        who: dict[str, Any] = {}
-        if route.auth:
-            token = parsing.bearer_token(request)
-            sessions = wiring.services().sessions
-            who["caller"] = sessions.authenticate(token, unconfirmed=route.unconfirmed)
-        if route.wants and not getattr(wiring.services().settings, route.wants):
-            raise NotFound("This service does not offer it")
-        if route.limited:
-            who["source"] = parsing.source(request)
-        return who
+    def _who_and_what(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
+        """Who calls, and what stands under the recording's id that they name, if that is wanted."""
+        token = parsing.bearer_token(request)
+        sessions, unconfirmed = wiring.services().sessions, self.route.unconfirmed
+        if not self.route.standing:
+            return {"caller": sessions.authenticate(token, unconfirmed=unconfirmed)}
+        named = None
+        # An id that is none is refused once it is known who calls.
+        with suppress(InvalidRequest):
+            named = str(parsing.in_path(path["id"], "id"))
+        caller = sessions.authenticate(token, named, unconfirmed=unconfirmed)
+        return {"caller": caller, "standing": caller.standing}
+
+    def _ids(self, path: dict[str, str]) -> dict[str, Any]:
+        """The ids in the path, but for that of which the view is given what stands there."""
+        ids = {name: parsing.in_path(path[name], name) for name in self.route.parameters}
+        return {name: id for name, id in ids.items() if not (self.route.standing and name == "id")}
 
     def _present(self, answer: object, request: Request) -> Response:
         reply = answer if isinstance(answer, Reply) else Reply(answer)

@@ -6,7 +6,7 @@ from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import share
 from chalicelib.errors import IdConflict, NotFound, NotReady, TooManyLinks
 from chalicelib.models.answers import Link, LinkList, SharedRecording
-from chalicelib.models.entities import Caller
+from chalicelib.models.entities import Caller, Standing
 from chalicelib.models.requests import NewLink
 from chalicelib.wiring import services
 
@@ -21,25 +21,31 @@ blueprint = Blueprint(__name__, tag="Links")
     200,
     body=NewLink,
     body_optional=True,
+    standing=True,
     raises=(NotFound, NotReady, IdConflict, TooManyLinks),
     operation="makeLink",
 )
-def make(caller: Caller, id: str, body: NewLink) -> Reply:
+def make(caller: Caller, standing: Standing | None, body: NewLink) -> Reply:
     """Make a link that plays a recording to whoever has it, by default for a week.
 
     With an `id` made by the app the call can be repeated: the same again answers 200 with the link
     that it made. A recording has at most 100 links.
     """
-    link, is_new = services().links.make(caller.user_id, id, body)
+    link, is_new = services().links.make(standing, body)
     return Reply(link.seen(services().settings.address), 201 if is_new else 200)
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/{id}/links", LinkList, raises=(NotFound,), operation="listLinks"
+    "GET",
+    "/recordings/{id}/links",
+    LinkList,
+    standing=True,
+    raises=(NotFound,),
+    operation="listLinks",
 )
-def listed(caller: Caller, id: str) -> LinkList:
+def listed(caller: Caller, standing: Standing | None) -> LinkList:
     """The links that open a recording now, newest first: none while it is in the trash."""
-    links = services().links.listed(caller.user_id, id)
+    links = services().links.listed(standing)
     return LinkList(links=[link.seen(services().settings.address) for link in links])
 
 
@@ -48,12 +54,13 @@ def listed(caller: Caller, id: str) -> LinkList:
     "/recordings/{id}/links/{code}",
     None,
     204,
+    standing=True,
     raises=(NotFound,),
     operation="takeBackLink",
 )
-def take_back(caller: Caller, id: str, code: str) -> None:
+def take_back(caller: Caller, standing: Standing | None, code: str) -> None:
     """Have a link open nothing any more; again 204 when repeated."""
-    services().links.take_back(caller.user_id, id, code)
+    services().links.take_back(standing, code)
 
 
 @blueprint.endpoint(

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.errors import CursorExpired, NotFound, NotReady, VersionConflict
 from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
-from chalicelib.models.entities import Caller
+from chalicelib.models.entities import Caller, Standing
 from chalicelib.models.fields import IfMatch
 from chalicelib.models.requests import ChangesQuery, DeletionQuery, RecordingChange, ShelfQuery
 from chalicelib.wiring import services
@@ -45,12 +45,17 @@ def changes(caller: Caller, query: ChangesQuery) -> Changes:
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/{id}", PlayableRecording, raises=(NotFound,), operation="getRecording"
+    "GET",
+    "/recordings/{id}",
+    PlayableRecording,
+    standing=True,
+    raises=(NotFound,),
+    operation="getRecording",
 )
-def find(caller: Caller, id: str) -> Reply:
+def find(caller: Caller, standing: Standing | None) -> Reply:
     """A recording, and where it plays when it is ready."""
     library = services().library
-    recording = library.find(caller.user_id, id)
+    recording = library.find(standing)
     seen = msgspec.structs.asdict(recording.seen())
     playable = PlayableRecording(**seen, audio=library.audio(recording) or UNSET)
     return Reply(playable, headers=_version_header(playable))
@@ -78,15 +83,16 @@ def revise(caller: Caller, id: str, body: RecordingChange, if_match: str | None)
     None,
     204,
     query=DeletionQuery,
+    standing=True,
     raises=(NotFound,),
     operation="deleteRecording",
 )
-def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
+def delete(caller: Caller, standing: Standing | None, query: DeletionQuery) -> None:
     """Move a recording to the trash, or delete it for good; again 204 when repeated.
 
     An upload under way is rolled back at once.
     """
-    services().deletion.delete(caller.user_id, id, permanent=query.permanent)
+    services().deletion.delete(standing, permanent=query.permanent)
 
 
 @blueprint.endpoint(
@@ -94,12 +100,13 @@ def delete(caller: Caller, id: str, query: DeletionQuery) -> None:
     "/recordings/{id}/restore",
     Recording,
     headers={"If-Match": IfMatch},
+    standing=True,
     raises=(NotFound, NotReady, VersionConflict),
     operation="restoreRecording",
 )
-def restore(caller: Caller, id: str, if_match: str | None) -> Reply:
+def restore(caller: Caller, standing: Standing | None, if_match: str | None) -> Reply:
     """Bring a recording back from the trash; one that is ready stays as it is."""
-    restored = services().deletion.restore(caller.user_id, id, _version(if_match)).seen()
+    restored = services().deletion.restore(standing, _version(if_match)).seen()
     return Reply(restored, headers=_version_header(restored))
 
 

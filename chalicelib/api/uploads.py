@@ -16,7 +16,7 @@ from chalicelib.errors import (
 )
 from chalicelib.models import media_types
 from chalicelib.models.answers import BegunUpload, BegunUploads, PartUpload, Recording, Signature
-from chalicelib.models.entities import Caller
+from chalicelib.models.entities import Caller, Standing
 from chalicelib.models.requests import Completion, DirectUpload, NewRecording, NewRecordings, ToSign
 from chalicelib.wiring import services
 
@@ -64,27 +64,33 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
 
 
 @blueprint.endpoint(
-    "GET", "/recordings/{id}/upload", BegunUpload, raises=(NotFound,), operation="resumeUpload"
+    "GET",
+    "/recordings/{id}/upload",
+    BegunUpload,
+    standing=True,
+    raises=(NotFound,),
+    operation="resumeUpload",
 )
-def resume(caller: Caller, id: str) -> BegunUpload:
+def resume(caller: Caller, standing: Standing | None) -> BegunUpload:
     """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
 
     From now on the upload lives for RECORDER_UPLOAD_DAYS again. `upload` is null once the recording
     is ready.
     """
-    return services().sending.resume(caller.user_id, id)
+    return services().sending.resume(standing)
 
 
 @blueprint.endpoint(
     "GET",
     "/recordings/{id}/upload/parts/{number}",
     PartUpload,
+    standing=True,
     raises=(NotFound, NotReady),
     operation="getUploadPart",
 )
-def sign_part(caller: Caller, id: str, number: int) -> PartUpload:
+def sign_part(caller: Caller, standing: Standing | None, number: int) -> PartUpload:
     """Where to send one part of a multipart upload, be it again."""
-    return services().sending.part(caller.user_id, id, number)
+    return services().sending.part(standing, number)
 
 
 @blueprint.endpoint(
@@ -113,16 +119,17 @@ def sign(caller: Caller, body: ToSign) -> Signature:
     body=Completion,
     body_optional=True,
     for_library=True,
+    standing=True,
     raises=(NotFound, UploadIncomplete, UploadMismatch, NotReady),
     operation="completeUpload",
 )
-def complete(caller: Caller, id: str, body: Completion) -> Recording:
+def complete(caller: Caller, standing: Standing | None, body: Completion) -> Recording:
     """Say that the bytes were sent. They are checked against what was announced.
 
     The parts of a multipart upload need not be named: S3 knows them. Also answers 200 when the
     recording already was ready. A form, as upload libraries send it, says nothing.
     """
-    return services().completion.complete(caller.user_id, id, body.parts or ()).seen()
+    return services().completion.complete(standing, body.parts or ()).seen()
 
 
 @blueprint.endpoint(

@@ -7,7 +7,7 @@ written may or may not have been written by then, so every use case can be repea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import IO, Protocol
 
@@ -16,6 +16,7 @@ from msgspec import Struct
 from chalicelib.models.answers import Recording, UploadedPart
 from chalicelib.models.entities import (
     Account,
+    Attempt,
     ClosedAccount,
     Due,
     FullWindow,
@@ -30,17 +31,15 @@ from chalicelib.models.entities import (
     Quota,
     Session,
     SigningPlace,
+    Standing,
     StoredObject,
     StoredRecording,
     Tombstone,
-    Unreadable,
-    Watched,
 )
 from chalicelib.models.fields import LetterKind, Provider, Status, Told, Way
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
-Standing = StoredRecording | Tombstone | Unreadable
 
 
 class AccountStore(Protocol):
@@ -162,9 +161,12 @@ class AccountStore(Protocol):
         """
 
     def find_with_session(
-        self, user_id: str, session_id: str
-    ) -> tuple[Account | None, Session | None]:
-        """The account and one session of it, both as last written; it may have expired."""
+        self, user_id: str, session_id: str, recording_id: str | None = None
+    ) -> tuple[Account | None, Session | None, Standing | None]:
+        """The account, one session of it, which may have expired, and what stands under an id.
+
+        All as last written.
+        """
 
     def rotate(self, session: Session) -> bool:
         """Write a session's new token and times if its token still is the one now replaced.
@@ -213,12 +215,10 @@ class AccountStore(Protocol):
 class AttemptStore(Protocol):
     """How often somebody tried something, within a window of time."""
 
-    def count(
-        self, kind: str, who: str, most: int, now: datetime, until: datetime
-    ) -> FullWindow | None:
-        """Count an attempt; if there were `most` already, count nothing and say until when.
+    def count(self, attempts: Sequence[Attempt], now: datetime) -> FullWindow | None:
+        """Count attempts together; if there is no room for one of them, count none and say whose.
 
-        The first one opens a window that lasts until `until`. At most two calls, but for races.
+        The first one opens a window. One call; another one where a window is over; but for races.
         """
 
     def full(self, kind: str, who: str, most: int, now: datetime) -> FullWindow | None:
@@ -227,8 +227,11 @@ class AttemptStore(Protocol):
     def note_failure(self, kind: str, who: str) -> None:
         """Note that one of those counted failed: no room is to be expected of it."""
 
-    def take_back(self, kind: str, who: str) -> None:
-        """Uncount one attempt, if there is a window."""
+    def take_back(self, attempts: Sequence[Attempt]) -> None:
+        """Uncount attempts, where there are windows; one that has no others is closed.
+
+        One call, where none has others.
+        """
 
     def forget(self, kind: str, who: str) -> None:
         """Close a window."""
@@ -405,7 +408,7 @@ class LinkStore(Protocol):
         """
 
     def find(
-        self, code: str, watched: Watched | None, now: datetime
+        self, code: str, watched: Attempt | None, now: datetime
     ) -> tuple[Link | None, FullWindow | None]:
         """The link with a code, and the window of what is watched if it is full; as last written.
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct, ValidationError
 
 from chalicelib import telemetry
-from chalicelib.core.ports import Clock, Standing, Stores
+from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.completion import Completion
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION, Deletion
 from chalicelib.errors import (
@@ -24,7 +24,7 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models.entities import Due, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import Due, Standing, StoredRecording, Tombstone, Unreadable
 
 log = logging.getLogger(__name__)
 

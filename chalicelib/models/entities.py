@@ -179,6 +179,8 @@ class Caller(Struct, frozen=True):
 
     account: Account
     session: Session
+    standing: Standing | None = None
+    """What stood then under the recording's id that the call names, if it names one."""
 
     @property
     def user_id(self) -> str:
@@ -240,20 +242,23 @@ class PublishedKeys(Struct, kw_only=True, frozen=True):
     """How long they may be used without asking again."""
 
 
+class Attempt(Struct, kw_only=True, frozen=True):
+    """Something that is tried, of which there may be `most` in a window of time."""
+
+    kind: str
+    who: str
+    """Who tries it, or at whom it is tried."""
+    most: int
+    until: datetime
+    """When the window ends that it opens, if none is open."""
+
+
 class FullWindow(Struct, kw_only=True, frozen=True):
     """A window of time in which no attempt is left."""
 
     ends_at: datetime
     failed: bool
     """Whether all its attempts failed; otherwise some are under way, and may yet make room."""
-
-
-class Watched(Struct, kw_only=True, frozen=True):
-    """Attempts that are looked at together with something else."""
-
-    kind: str
-    who: str
-    most: int
 
 
 class Letter(Struct, kw_only=True, frozen=True):
@@ -399,6 +404,9 @@ class Unreadable(Keyed, kw_only=True, frozen=True):
     """It, as it stands in the table."""
 
 
+Standing = StoredRecording | Tombstone | Unreadable
+
+
 class StoredObject(Struct, frozen=True, kw_only=True):
     """What S3 says of an object."""
 
@@ -430,7 +438,7 @@ class SigningPlace(Struct, frozen=True, kw_only=True):
     """What stands in front of a key's slash; empty where the host's name has the bucket."""
     region: str
     sign: Callable[[str, str], str]
-    """The signature of a text, in hexadecimal, by the key of a date as `20261128T205139Z`."""
+    """The signature of a text, in hexadecimal, by the key of a scope."""
 
     @property
     def hosts(self) -> set[str]:
@@ -438,5 +446,5 @@ class SigningPlace(Struct, frozen=True, kw_only=True):
         return {self.netloc, self.netloc + self.path}
 
     def scope(self, date: str) -> str:
-        """What a signature of that date is good for."""
+        """What a signature of a date as `20261128T205139Z` is good for."""
         return f"{date[:8]}/{self.region}/s3/aws4_request"

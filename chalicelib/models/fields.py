@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -81,6 +81,14 @@ AuthorizationCode = Annotated[
         max_length=LONGEST_LINE,
         description="What Apple gave beside the id token; with it Apple is told, in the end, that "
         "the account was deleted.",
+    ),
+]
+# Generators make nothing that compiles of a union of an object and an array.
+Conditions = Annotated[
+    list[Any],
+    Meta(
+        max_length=50,
+        description='Each an object with one field, or `["content-length-range", least, most]`.',
     ),
 ]
 LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]

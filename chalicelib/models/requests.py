@@ -16,6 +16,7 @@ from chalicelib.models import forms
 from chalicelib.models.fields import (
     LONGEST_LINE,
     AuthorizationCode,
+    Conditions,
     ContentType,
     Cursor,
     Device,
@@ -336,15 +337,11 @@ class NewLink(Request):
     show_name: bool = False
 
 
-# A field that a form has, or what its file may have.
-Condition = dict[str, str] | list[str | int]
-
-
 class ToSign(Request):
     """What an upload library has signed: a policy, or a request of an upload in parts."""
 
     expiration: Annotated[str, Meta(max_length=LONGEST_LINE)] | UnsetType = UNSET
-    conditions: Annotated[list[Condition], Meta(max_length=50)] | UnsetType = UNSET
+    conditions: Conditions | UnsetType = UNSET
     headers: Annotated[str, Meta(max_length=8192)] | UnsetType = UNSET
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -14,7 +15,9 @@ from botocore.compat import HTTPHeaders
 from botocore.loaders import Loader
 from urllib3 import HTTPResponse
 
+from chalicelib.aws import clients as clients_module
 from chalicelib.aws.clients import Clients
+from chalicelib.core.ids import uuid7
 from chalicelib.errors import InternalError
 from tests.support.faults import Faults
 from tests.support.phone import Phone, send
@@ -38,6 +41,52 @@ s3 =
     addressing_style = {addressing_style}
     signature_version = s3
 """
+
+
+# What DynamoDB answers.
+
+
+def unknown_arguments(**_: object) -> None:
+    clients_module._read(response={}, model=None)
+
+
+def nothing_taken(**given: Any) -> None:
+    clients_module._read(**given)
+    given["customized_response_dict"].clear()
+
+
+@pytest.mark.parametrize("event", [None, unknown_arguments, nothing_taken])
+def test_what_dynamodb_answers_is_read_whatever_botocore_makes_of_its_event(
+    clients: Clients, phone: Phone, event: Callable[..., None] | None
+) -> None:
+    id, events = phone.upload_directly(SOUND), clients.dynamodb.meta.events
+    events.unregister("before-parse.dynamodb", clients_module._read)
+    if event:
+        events.register("before-parse.dynamodb", event)
+    try:
+        assert phone.listed() == [id]
+        assert phone.patch(f"/recordings/{id}", {"notes": "said"}).json["notes"] == "said"
+        assert phone.get(f"/recordings/{uuid7()}").status == 404
+    finally:
+        events.unregister("before-parse.dynamodb", event or clients_module._read)
+        events.register("before-parse.dynamodb", clients_module._read)
+
+
+def test_what_dynamodb_answers_of_items_is_not_read_by_botocore(
+    clients: Clients, phone: Phone
+) -> None:
+    phone.upload_directly(SOUND)
+    left: list[bytes] = []
+
+    def note(response_dict: dict[str, Any], **_: object) -> None:
+        left.append(response_dict["body"])
+
+    clients.dynamodb.meta.events.register_last("before-parse.dynamodb", note)
+    listed = phone.listed()
+    clients.dynamodb.meta.events.unregister("before-parse.dynamodb", note)
+
+    assert len(listed) == 1
+    assert left == [b"{}", b"{}"]
 
 
 # What DynamoDB is asked for.
@@ -147,6 +196,35 @@ def test_a_bucket_is_a_host_at_aws_and_a_path_at_an_endpoint_of_its_own(
     # With a signature of version 4, and no checksum of botocore's.
     assert "AWS4-HMAC-SHA256" in headers["authorization"]
     assert not [key for key in headers if key.startswith(("x-amz-checksum", "x-amz-sdk-checksum"))]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "signed"),
+    [
+        (None, "UNSIGNED-PAYLOAD"),
+        ("http://s3.test:9000", hashlib.sha256(SOUND).hexdigest()),
+    ],
+)
+def test_what_goes_over_tls_is_not_hashed_for_its_signature_too(
+    sent: Callable[..., AWSPreparedRequest], endpoint: str | None, signed: str
+) -> None:
+    said: Any = sent("s3", endpoint).headers["x-amz-content-sha256"]
+
+    assert said == signed.encode()
+
+
+def test_the_hash_that_s3_checks_is_what_is_signed(clients: Clients, phone: Phone) -> None:
+    sent: list[AWSPreparedRequest] = []
+
+    def note(request: AWSPreparedRequest, **_: object) -> None:
+        sent.append(request)
+
+    clients.s3.meta.events.register_first("before-send.s3.PutObject", note)
+    phone.upload_directly(SOUND)
+    clients.s3.meta.events.unregister("before-send.s3.PutObject", note)
+
+    [authorization] = [str(request.headers["authorization"]) for request in sent]
+    assert "x-amz-checksum-sha256" in authorization.partition("SignedHeaders=")[2].split(";")
 
 
 # How long AWS is waited for.

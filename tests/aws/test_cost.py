@@ -160,6 +160,33 @@ def resuming(phone: Phone) -> Ask:
     return lambda: phone.resume(id)
 
 
+def logging_in_after_a_failure(phone: Phone) -> Ask:
+    phone.log_in(password="not my password")
+    return phone.log_in
+
+
+def logging_in_on_a_known_device(phone: Phone) -> Ask:
+    return lambda: phone.log_in(refresh_token=phone.tokens["refresh_token"])
+
+
+def announcing_again(phone: Phone) -> Ask:
+    id = uuid7()
+    phone.announce(SOUND, id=id)
+    return lambda: phone.announce(SOUND, id=id)
+
+
+def announcing_25_again(phone: Phone) -> Ask:
+    new = {"file_name": "clip.m4a", "content_type": "audio/mp4", "size": 1}
+    batch = {"recordings": [new | {"id": uuid7()} for _ in range(25)]}
+    phone.post("/recordings/batch", batch)
+    return lambda: phone.post("/recordings/batch", batch)
+
+
+def sending_again(phone: Phone) -> Ask:
+    id = phone.upload_directly(SOUND)
+    return lambda: phone.put_audio(id, SOUND)
+
+
 def upkeep(phone: Phone) -> Ask:
     phone.deliver(SOUND)
     return lambda: jobs.upkeep({}, LAMBDA)
@@ -188,8 +215,13 @@ REQUESTS: dict[str, Prepare] = {
     "POST /me/sign-in/google": adding("google"),
     "POST /me/sign-in/apple": adding("apple"),
     "DELETE /me/sign-in/password": removing_the_password,
+    "POST /auth/login after a failure": logging_in_after_a_failure,
+    "POST /auth/login on a known device": logging_in_on_a_known_device,
     "POST /auth/email/confirm": confirming_an_address,
     "POST /auth/password/reset": resetting_a_password,
+    "POST /recordings again": announcing_again,
+    "POST /recordings/batch again": announcing_25_again,
+    "PUT /recordings/{id}/audio again": sending_again,
     "GET /recordings": lambda phone: lambda: phone.get("/recordings"),
     "GET /recordings after one": turning_a_page,
     "GET /recordings/changes": lambda phone: lambda: phone.get("/recordings/changes"),
@@ -207,6 +239,53 @@ REQUESTS: dict[str, Prepare] = {
     "the job upkeep": upkeep,
     "the job upkeep with an upload to end": upkeep_with_an_upload_to_end,
     "the job notice": noticing,
+}
+
+# How many calls to AWS each takes. One of them is the gate's, but where nobody need be logged in.
+CALLS = {
+    "DELETE /me": 5,  # guess, close, take back, and a look at the exports
+    "DELETE /me/sessions/{session_id}": 2,
+    "DELETE /recordings/{id}": 2,
+    "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
+    "GET /auth/email/confirm": 0,
+    "GET /auth/password/reset": 0,
+    "GET /docs": 0,
+    "GET /health": 0,
+    "GET /me": 1,
+    "GET /me/sessions": 2,
+    "GET /openapi.json": 0,
+    "GET /recordings": 2,
+    "GET /recordings after one": 2,
+    "GET /recordings/changes": 2,
+    "GET /recordings/changes since": 2,
+    "GET /recordings/{id}": 1,
+    "GET /recordings/{id}/upload": 2,
+    "GET /recordings/{id}/upload/parts/{number}": 1,
+    "PATCH /me": 2,
+    "PATCH /recordings/{id}": 2,
+    "POST /auth/email/confirm": 2,
+    "POST /auth/login": 5,  # address, account, guess, take back, session
+    "POST /auth/login after a failure": 6,  # its window stays open
+    "POST /auth/login on a known device": 5,
+    "POST /auth/logout": 2,
+    "POST /auth/password/forgot": 2,
+    "POST /auth/password/reset": 4,
+    "POST /auth/refresh": 2,
+    "POST /auth/signup": 2,
+    "POST /me/email/confirmation": 3,
+    "POST /me/export": 7,  # guess, take back, count, note, read, write
+    "POST /me/password": 5,
+    "POST /recordings": 2,
+    "POST /recordings again": 3,
+    "POST /recordings/batch": 2,
+    "POST /recordings/batch again": 3,
+    "POST /recordings/{id}/complete": 6,  # a look at both buckets, the copy, ready, discard
+    "POST /recordings/{id}/restore": 2,
+    "PUT /recordings/{id}/audio": 4,
+    "PUT /recordings/{id}/audio again": 3,
+    "the job notice": 6,
+    "the job upkeep": 4,  # a look at each shard of what is due
+    "the job upkeep with an upload to end": 13,
 }
 
 
@@ -290,6 +369,13 @@ def cost(faults: Faults, clients: Clients, settings: Settings) -> Callable[[Prep
         return Cost([call.name for call in calls], sorted(read))
 
     return cost
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_request_takes_just_so_many_calls(name: str, cost: Callable[[Prepare], Cost]) -> None:
+    calls = cost(CASES[name]).calls
+
+    assert len(calls) == CALLS.get(name), f"Is it worth it? CALLS is to say so: {calls}"
 
 
 @pytest.mark.parametrize("prepare", CASES.values(), ids=CASES)

@@ -208,7 +208,7 @@ def test_a_call_is_not_begun_when_it_might_end_too_late(
 def test_what_need_not_end_waits_for_every_try(aws: Aws, services: Services) -> None:
     aws.from_the(0, aws.hang)
     with pytest.raises(Unavailable):
-        services.library.find(uuid7(), uuid7())
+        services._stores.recordings.find(uuid7(), uuid7())
 
     assert len(aws.calls) == 3
 
@@ -235,7 +235,7 @@ def test_a_copy_may_take_nearly_all_the_time_there_is(aws: Aws, phone: Phone) ->
     assert phone.complete(id).json["status"] == "ready"
 
 
-@pytest.mark.parametrize("slow", ["dynamodb.GetItem", "s3.CompleteMultipartUpload"])
+@pytest.mark.parametrize("slow", ["dynamodb.BatchGetItem", "s3.CompleteMultipartUpload"])
 def test_a_copy_that_cannot_be_waited_for_long_is_made_all_the_same(
     aws: Aws, phone: Phone, slow: str
 ) -> None:
@@ -245,7 +245,7 @@ def test_a_copy_that_cannot_be_waited_for_long_is_made_all_the_same(
     assert phone.complete(id).json["status"] == "ready"
 
 
-@pytest.mark.parametrize("slow", ["dynamodb.GetItem", "s3.CompleteMultipartUpload"])
+@pytest.mark.parametrize("slow", ["dynamodb.BatchGetItem", "s3.CompleteMultipartUpload"])
 def test_a_copy_for_which_there_is_no_time_is_made_when_complete_is_called_again(
     aws: Aws, phone: Phone, slow: str
 ) -> None:

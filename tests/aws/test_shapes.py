@@ -10,9 +10,13 @@ import json
 import logging
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib import wiring
-from chalicelib.aws.dynamodb.items import Item
+from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
+from chalicelib.errors import InternalError
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.support import ROOT, audits, shortcut
@@ -65,3 +69,24 @@ def test_what_an_earlier_version_left_due_is_moved(audit: audits.Run, clock: Clo
 
     # None of their bytes came along; nothing else may be wrong.
     assert {rule for rule, _ in audit().found} <= {"I1"}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**37), 10**37) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=5))
+def test_what_is_written_is_what_boto3_writes_and_is_read_as_it_was(item: Item) -> None:
+    written = to_attributes(item)
+
+    assert written == TypeSerializer().serialize(item)["M"]
+    assert from_attributes(written) == item
+
+
+@pytest.mark.parametrize("value", [1.5, b"bytes", {1}, object()])
+def test_what_the_table_has_no_kind_for_is_not_written(value: object) -> None:
+    with pytest.raises(InternalError):
+        to_attributes({"field": value})

@@ -21,6 +21,8 @@ from chalicelib.aws.dynamodb.items import (
     nonce_key,
     provider_key,
     read_account,
+    read_recording,
+    recording_key,
     session_key,
     timestamp,
     to_fields,
@@ -29,7 +31,15 @@ from chalicelib.aws.dynamodb.items import (
 from chalicelib.aws.dynamodb.outbox import letter_item
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.errors import EmailTaken, InvalidCredentials, NotAuthenticated
-from chalicelib.models.entities import Account, ClosedAccount, Grant, Identity, Nonce, Session
+from chalicelib.models.entities import (
+    Account,
+    ClosedAccount,
+    Grant,
+    Identity,
+    Nonce,
+    Session,
+    Standing,
+)
 from chalicelib.models.fields import PROVIDERS, LetterKind, Provider, Way, comparable
 
 if TYPE_CHECKING:
@@ -287,12 +297,14 @@ class AccountsTable(Struct, frozen=True):
             self.table.put(_session_item(session))
 
     def find_with_session(
-        self, user_id: str, session_id: str
-    ) -> tuple[Account | None, Session | None]:
-        account, session = self.table.get_all(
-            account_key(user_id), session_key(user_id, session_id)
+        self, user_id: str, session_id: str, recording_id: str | None = None
+    ) -> tuple[Account | None, Session | None, Standing | None]:
+        named = [recording_key(user_id, recording_id)] if recording_id else []
+        account, session, *standing = self.table.get_all(
+            account_key(user_id), session_key(user_id, session_id), *named
         )
-        return read_account(account), _session(session)
+        [found] = standing or [None]
+        return read_account(account), _session(session), read_recording(found) if found else None
 
     def rotate(self, session: Session) -> bool:
         fields = _session_fields(session)

@@ -26,12 +26,12 @@ from chalicelib.aws.dynamodb.items import (
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.models.entities import (
     Account,
+    Attempt,
     FullWindow,
     Link,
     StoredRecording,
     Tombstone,
     Unreadable,
-    Watched,
 )
 
 # A transaction takes 100 items, and each link is two.
@@ -63,7 +63,7 @@ class LinksTable(Struct, frozen=True):
         return True
 
     def find(
-        self, code: str, watched: Watched | None, now: datetime
+        self, code: str, watched: Attempt | None, now: datetime
     ) -> tuple[Link | None, FullWindow | None]:
         keys = [link_key(code)]
         if watched:

@@ -6,11 +6,10 @@ Manager. Another S3 has but the keys that it is called with.
 
 from __future__ import annotations
 
-import hmac
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,7 +17,7 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.aws.s3.signing import Signer
+from chalicelib.aws.s3.signing import Signer, host_of, signature
 from chalicelib.models.entities import SigningPlace
 from chalicelib.settings import SettingsError, variable
 
@@ -89,20 +88,11 @@ class BrowserKey(Struct, frozen=True):
         else:
             return None
         address = urlsplit(self.signer.bucket_url(self.bucket))
-        region = self.signer.region()
         return SigningPlace(
             access_key=key.access_key_id,
             bucket=self.bucket,
-            netloc=address.netloc,
+            netloc=host_of(address),
             path=address.path,
-            region=region,
-            sign=lambda text, date: _signature(key, date, region, text),
+            region=self.signer.region(),
+            sign=lambda text, scope: signature(key.secret_access_key, scope, text),
         )
-
-
-def _signature(key: Key, date: str, region: str, text: str) -> str:
-    """Signature Version 4: a key for the day, the region and the service, and what it signs."""
-    signing: Any = f"AWS4{key.secret_access_key}".encode()
-    for each in (date[:8], region, "s3", "aws4_request"):
-        signing = hmac.digest(signing, each.encode(), "sha256")
-    return hmac.digest(signing, text.encode(), "sha256").hex()

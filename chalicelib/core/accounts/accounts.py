@@ -50,13 +50,11 @@ class Accounts(Struct, frozen=True):
         InvalidCredentials for an unknown address as for a wrong password, after the same work;
         TooManyAttempts. NotAuthenticated, after the right password alone, while it is suspended.
         """
-        user_id = self.store.owner_of(credentials.email)
-        account = self.store.find(user_id or NOBODY)
+        user_id = self.store.owner_of(credentials.email) or NOBODY
+        account, device = self.sessions.owner_on(user_id, credentials.refresh_token)
         # Whom guesses are counted against. A device that was logged in before has its own count,
         # so that strangers' guesses at its address do not keep it out.
-        who = comparable(credentials.email)
-        if account and credentials.refresh_token:
-            who = self.sessions.device_of(account, credentials.refresh_token) or who
+        who = device or comparable(credentials.email)
         try:
             account = self.passwords.check_for(who, account, credentials.password, source)
         except InvalidCredentials:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from chalicelib.core.ports import AttemptStore, Clock
 from chalicelib.errors import InvalidCredentials, RecorderError, TooManyAttempts
-from chalicelib.models.entities import FullWindow, Watched
+from chalicelib.models.entities import Attempt, FullWindow
 from chalicelib.models.fields import LetterKind, comparable
 from chalicelib.settings import Settings
 
@@ -46,17 +46,15 @@ class Attempts(Struct, frozen=True):
 
         Counting afterwards would let any number through at the same moment.
         """
-        full = self._full(kind, who)
-        if full:
+        if full := self._counted(self._limited(kind, who)):
             raise self.too_many(full)
 
-    def watched(self, kind: Kind, who: str) -> Watched | None:
+    def watched(self, kind: Kind, who: str) -> Attempt | None:
         """What tells whether any attempts are left, for whoever reads it with something else.
 
         None where there is no limit.
         """
-        most = self._limit(kind)
-        return Watched(kind=kind, who=who, most=most) if most else None
+        return next(iter(self._limited(kind, who)), None)
 
     def too_many(self, full: FullWindow) -> TooManyAttempts:
         """What is said of a window that is full."""
@@ -68,12 +66,18 @@ class Attempts(Struct, frozen=True):
 
         It stays counted if it ends in InvalidCredentials, or does not come to its end.
         """
-        # The source first: one that may not try must not touch what others have left.
-        with (
-            self._under_way("login_failures_per_source", source),
-            self._under_way("login_failures_per_address", who),
-        ):
+        # Together: a source that may not try must not touch what others have left.
+        guesses = self._limited("login_failures_per_source", source)
+        guesses += self._limited("login_failures_per_address", who)
+        if full := self._counted(guesses):
+            raise self.too_many(full) if full.failed else TooManyAttempts(SOON)
+        try:
             yield
+        except InvalidCredentials:
+            for guess in guesses:
+                self.store.note_failure(guess.kind, guess.who)
+            raise
+        self.store.take_back(guesses)
 
     @contextmanager
     def token(self, source: str) -> Iterator[None]:
@@ -98,7 +102,7 @@ class Attempts(Struct, frozen=True):
 
     def note(self, kind: Kind, who: str) -> None:
         """Count an attempt that was made, whether or not one was left."""
-        self._full(kind, who)
+        self._counted(self._limited(kind, who))
 
     @contextmanager
     def mail(self, kind: LetterKind, email: str) -> Iterator[None]:
@@ -111,7 +115,7 @@ class Attempts(Struct, frozen=True):
         try:
             yield
         except RecorderError:
-            self.store.take_back("mails_per_address", who)
+            self.store.take_back(self._limited("mails_per_address", who))
             raise
 
     def check_mail(self, kind: LetterKind, email: str) -> None:
@@ -122,33 +126,19 @@ class Attempts(Struct, frozen=True):
         """Let somebody's password be guessed again: it is another one now."""
         self.store.forget("login_failures_per_address", who)
 
-    @contextmanager
-    def _under_way(self, kind: Kind, who: str) -> Iterator[None]:
-        if not self._limit(kind):
-            yield
-            return
-        if full := self._full(kind, who):
-            raise self.too_many(full) if full.failed else TooManyAttempts(SOON)
-        try:
-            yield
-        except InvalidCredentials:
-            self.store.note_failure(kind, who)
-            raise
-        except TooManyAttempts:
-            self.store.take_back(kind, who)
-            raise
-        self.store.take_back(kind, who)
+    def _limited(self, kind: Kind, who: str) -> list[Attempt]:
+        """An attempt as it is counted; none where its kind has no limit."""
+        most, until = self._limit(kind), self.clock() + self._window(kind)
+        return [Attempt(kind=kind, who=who, most=most, until=until)] if most else []
 
     def _is_full(self, kind: Kind, who: str) -> FullWindow | None:
         """The window in which none is left, if there is one; counts nothing."""
         most = self._limit(kind)
         return self.store.full(kind, who, most, self.clock()) if most else None
 
-    def _full(self, kind: Kind, who: str) -> FullWindow | None:
-        """Count an attempt; when none is left, count nothing and say so."""
-        most = self._limit(kind)
-        now = self.clock()
-        return self.store.count(kind, who, most, now, now + self._window(kind)) if most else None
+    def _counted(self, attempts: list[Attempt]) -> FullWindow | None:
+        """Count attempts; when one of them is left none, count nothing and say so."""
+        return self.store.count(attempts, self.clock()) if attempts else None
 
     def _limit(self, kind: Kind) -> int:
         most: int = getattr(self.settings, kind)

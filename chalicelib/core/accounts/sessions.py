@@ -16,7 +16,7 @@ from chalicelib.core.accounts.tokens import AccessTokens, RefreshSecret, Subject
 from chalicelib.core.ports import AccountStore, Clock, NewId
 from chalicelib.errors import EmailNotConfirmed, NotAuthenticated, NotFound, RefreshTokenReused
 from chalicelib.models.answers import ListedSession, SignedIn
-from chalicelib.models.entities import Account, Caller, Replaced, Session
+from chalicelib.models.entities import Account, Caller, Replaced, Session, Standing
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,10 @@ class Sessions(Struct, frozen=True):
     clock: Clock
     new_id: NewId
 
-    def authenticate(self, token: str, *, unconfirmed: bool = True) -> Caller:
-        """Who calls with an access token.
+    def authenticate(
+        self, token: str, recording_id: str | None = None, *, unconfirmed: bool = True
+    ) -> Caller:
+        """Who calls with an access token, and what stands under the recording's id they name.
 
         TokenExpired, or NotAuthenticated: for a token that is not ours, and for one whose session
         or account is no more. EmailNotConfirmed when that is wanted, and the call is not one of
@@ -50,14 +52,14 @@ class Sessions(Struct, frozen=True):
         """
         subject = self.tokens.verify(token)
         telemetry.note(user=subject.user_id)
-        account, session = self._alive(subject.user_id, subject.session_id)
+        account, session, standing = self._alive(subject.user_id, subject.session_id, recording_id)
         _check_admitted(account)
         if subject.rotation == session.rotation > session.used_rotation:
             self.store.note_use(session)
         may = unconfirmed or self.settings.unconfirmed_may == "everything"
         if not (may or account.email_confirmed_at):
             raise EmailNotConfirmed("Open the link that was mailed, or ask for another one")
-        return Caller(account, session)
+        return Caller(account, session, standing)
 
     def new(self, account: Account, device: str | None) -> tuple[Session, SignedIn]:
         """A session that is yet to be stored, and what its device is answered.
@@ -115,27 +117,30 @@ class Sessions(Struct, frozen=True):
         if not self.store.end_session(user_id, session_id, self.clock()):
             raise NotFound("There is no such session")
 
-    def device_of(self, account: Account, token: str) -> str | None:
-        """What stands for a device that has a refresh token of this account's, good or ended.
+    def owner_on(self, user_id: str, token: str | None) -> tuple[Account | None, str | None]:
+        """An account, and what stands for a device with a refresh token of its, good or ended.
 
-        None for a token that is none, or whose session is forgotten.
+        No device for a token that is none, or whose session is forgotten.
         """
         try:
-            presented, tag = RefreshSecret.parse(token)
+            presented, tag = RefreshSecret.parse(token or "")
         except NotAuthenticated:
-            return None
-        _, session = self.store.find_with_session(account.id, presented.session_id)
-        known = session and compare_digest(tag, presented.tag(session.token_key))
-        return f"device {presented.session_id}" if known else None
+            return self.store.find(user_id), None
+        account, session, _ = self.store.find_with_session(user_id, presented.session_id)
+        known = account and session and compare_digest(tag, presented.tag(session.token_key))
+        return account, f"device {presented.session_id}" if known else None
 
-    def _alive(self, user_id: str, session_id: str) -> tuple[Account, Session]:
-        """An account and a session of it that goes on; NotAuthenticated."""
-        account, session = self.store.find_with_session(user_id, session_id)
+    def _alive(
+        self, user_id: str, session_id: str, recording_id: str | None = None
+    ) -> tuple[Account, Session, Standing | None]:
+        """An account, a session of it that goes on, what stands under an id; NotAuthenticated."""
+        found = self.store.find_with_session(user_id, session_id, recording_id)
+        account, session, standing = found
         if account is None or session is None or session.expires_at <= self.clock():
             raise NotAuthenticated("The session is over")
         if session.password_version != account.password_version:
             raise NotAuthenticated("The password was changed since; log in again")
-        return account, session
+        return account, session, standing
 
     def _refresh(self, token: str) -> SignedIn:
         account, session, presented = self._session_of(token)
@@ -152,7 +157,7 @@ class Sessions(Struct, frozen=True):
     def _session_of(self, token: str) -> tuple[Account, Session, RefreshSecret]:
         """The session that issued a token, now or earlier, and the secret in the token."""
         presented, tag = RefreshSecret.parse(token)
-        account, session = self._alive(presented.user_id, presented.session_id)
+        account, session, _ = self._alive(presented.user_id, presented.session_id)
         if not compare_digest(tag, presented.tag(session.token_key)):
             raise NotAuthenticated("The refresh token is not valid")
         return account, session, presented

@@ -9,13 +9,19 @@ import msgspec
 from msgspec import Struct, structs
 
 from chalicelib import telemetry
-from chalicelib.core.ports import Clock, NewId, RecordingStore, Standing
+from chalicelib.core.ports import Clock, NewId, RecordingStore
 from chalicelib.core.recordings.multipart import part_size
 from chalicelib.core.recordings.sending import Sending
 from chalicelib.errors import IdConflict, NotFound, TooLarge, Unavailable, UnsupportedMediaType
 from chalicelib.models import media_types
 from chalicelib.models.answers import BegunUpload
-from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import (
+    Account,
+    Standing,
+    StoredRecording,
+    Tombstone,
+    Unreadable,
+)
 from chalicelib.models.fields import LARGEST_WHOLE, Told
 from chalicelib.models.requests import NewRecording
 from chalicelib.settings import Settings

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -22,7 +23,7 @@ from chalicelib.models import forms, media_types
 from chalicelib.models.answers import Signature
 from chalicelib.models.entities import Keyed, SigningPlace, StoredRecording
 from chalicelib.models.fields import LARGEST_INTEGER, MIB
-from chalicelib.models.requests import Condition, ToSign
+from chalicelib.models.requests import ToSign
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 # What S3 allows a client's clock to be off.
@@ -113,6 +114,8 @@ class Described(Struct, frozen=True):
         headers = self.headers
         if headers["host"] not in place.hosts or headers["x-amz-date"] != self.date:
             raise _refused("Another host, or two dates", "headers")
+        if not self.path.startswith("/"):
+            raise _refused("Not a path", "headers")
         hashes = headers["x-amz-content-sha256"], self.content
         if len({*hashes}) != 1 or not _SHA256.fullmatch(self.content):
             raise _refused("Two hashes of its content, or none", "headers")
@@ -163,7 +166,7 @@ class Browsers(Struct, frozen=True):
             return self._request(user_id, asked.headers)
         raise _refused("It is neither a policy nor a request", "body")
 
-    def _policy(self, user_id: str, end: str, conditions: list[Condition]) -> Signature:
+    def _policy(self, user_id: str, end: str, conditions: list[Any]) -> Signature:
         now = self.clock()
         said, least, most = _conditions(conditions)
         date = said["x-amz-date"]
@@ -193,7 +196,7 @@ class Browsers(Struct, frozen=True):
             ],
         }
         encoded = base64.b64encode(msgspec.json.encode(policy)).decode()
-        return Signature(policy=encoded, signature=place.sign(encoded, date))
+        return Signature(policy=encoded, signature=place.sign(encoded, place.scope(date)))
 
     def _request(self, user_id: str, text: str) -> Signature:
         described = Described.read(text)
@@ -207,7 +210,7 @@ class Browsers(Struct, frozen=True):
         times = TIMES_SIGNED * (parts + OF_THE_WHOLE)
         if not self.recordings.count_signature(self.sending.prolonged(recording, 0.5), times):
             raise _refused("It was signed too often; announce it anew", "headers")
-        return Signature(signature=place.sign(described.to_sign(place, key), described.date))
+        return Signature(signature=place.sign(described.to_sign(place, key), described.scope))
 
     def _place(self, access_key: str | None = None) -> SigningPlace:
         place = self.signer.place(access_key)
@@ -225,28 +228,30 @@ class Browsers(Struct, frozen=True):
         return found
 
 
-def _conditions(conditions: list[Condition]) -> tuple[dict[str, str], int, int]:
+def _conditions(conditions: list[Any]) -> tuple[dict[str, str], int, int]:
     """The fields of a policy, in their order, and the sizes that it allows.
 
     InvalidRequest unless each of FIELDS is there once, and nothing else.
     """
     said: dict[str, str] = {}
-    ranges: list[list[str | int]] = []
+    ranges: list[list[Any]] = []
     for condition in conditions:
-        if isinstance(condition, list):
-            ranges.append(condition)
-            continue
-        if len(condition) != 1 or said.keys() & condition.keys():
-            raise _refused("A condition has one name, and each stands once", "conditions")
-        said |= condition
-    if said.keys() != FIELDS or len(ranges) > 1:
+        match condition:
+            case list():
+                ranges.append(condition)
+            case dict() if len(condition) == 1 and not said.keys() & condition.keys():
+                said |= condition
+            case _:
+                raise _refused("A condition has one name, and each stands once", "conditions")
+    # Each of FIELDS once, and a text.
+    if said.keys() != FIELDS or len(ranges) > 1 or {*map(type, said.values())} != {str}:
         raise _refused("Not exactly the conditions that are sent", "conditions")
     if not _ENCODED.fullmatch(said[NAME]) or not media_types.bare(said[TYPE]):
         raise _refused("Not a name, or not a type", "conditions")
     return said, *_sizes(ranges[0] if ranges else [RANGE, 0, LARGEST_INTEGER])
 
 
-def _sizes(allowed: list[str | int]) -> tuple[int, int]:
+def _sizes(allowed: list[Any]) -> tuple[int, int]:
     # It writes its numbers as texts.
     if len(allowed) != len([RANGE, 0, 0]) or allowed[0] != RANGE:
         raise _refused("Not exactly the conditions that are sent", "conditions")

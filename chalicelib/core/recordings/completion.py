@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.recordings.library import live
+from chalicelib.core.recordings.library import found, live
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.errors import (
@@ -20,7 +20,7 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models.entities import StoredObject, StoredRecording
+from chalicelib.models.entities import Standing, StoredObject, StoredRecording
 from chalicelib.models.requests import CompletedPart
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ class Completion(Struct, frozen=True):
     clock: Clock
 
     def complete(
-        self, user_id: str, recording_id: str, named: Sequence[CompletedPart] = ()
+        self, standing: Standing | None, named: Sequence[CompletedPart] = ()
     ) -> StoredRecording:
         """Check the bytes that arrived, move them to where recordings stay, mark it ready.
 
         Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
         UploadMismatch when they are not what was announced; either way the upload can go on.
         """
-        recording = live(self.stores.recordings, user_id, recording_id)
+        recording = found(standing)
         if recording.status == "uploading":
             recording = self.finish(recording, named)
         if recording.status != "ready":

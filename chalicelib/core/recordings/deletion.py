@@ -11,9 +11,16 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.recordings.library import WRITE_ATTEMPTS, check_version, live
+from chalicelib.core.recordings.library import check_version, found, seen_anew
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
-from chalicelib.models.entities import Link, ObjectVersion, StoredObject, StoredRecording, Tombstone
+from chalicelib.models.entities import (
+    Link,
+    ObjectVersion,
+    Standing,
+    StoredObject,
+    StoredRecording,
+    Tombstone,
+)
 from chalicelib.models.fields import Debt
 from chalicelib.settings import Settings
 
@@ -47,36 +54,34 @@ class Deletion(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def delete(self, user_id: str, recording_id: str, *, permanent: bool) -> None:
+    def delete(self, standing: Standing | None, *, permanent: bool) -> None:
         """Move a recording to the trash, or delete it for good; again changes nothing.
 
         An upload under way is rolled back. NotFound when there never was such a recording.
         """
-        for _ in range(WRITE_ATTEMPTS):
-            standing = self.stores.recordings.find(user_id, recording_id)
-            if standing is None:
-                raise NotFound("There is no such recording")
-            if isinstance(standing, Tombstone):
-                if standing.expired and not self.stores.recordings.seal(standing):
+        for there in seen_anew(self.stores.recordings, standing):
+            if isinstance(there, Tombstone):
+                if there.expired and not self.stores.recordings.seal(there):
                     continue  # It was begun again.
-                self.settle([msgspec.structs.replace(standing, expired=False)])
+                self.settle([msgspec.structs.replace(there, expired=False)])
                 return
-            if permanent or not self.settings.trash_days or standing.status == "uploading":
-                if tombstone := self.bury(standing):
+            recording = found(there)
+            if permanent or not self.settings.trash_days or recording.status == "uploading":
+                if tombstone := self.bury(recording):
                     self.settle([tombstone])
                     return
-            elif standing.status == "trashed" or self._trash(standing):
+            elif recording.status == "trashed" or self._trash(recording):
                 return
         raise Unavailable("The recording keeps changing")
 
-    def restore(self, user_id: str, recording_id: str, version: int | None) -> StoredRecording:
+    def restore(self, standing: Standing | None, version: int | None) -> StoredRecording:
         """Bring a recording back from the trash; one that is not in it stays as it is.
 
         NotFound once its time is over, NotReady for an upload; VersionConflict when `version` is
         given and the recording has another by now.
         """
-        for _ in range(WRITE_ATTEMPTS):
-            recording = live(self.stores.recordings, user_id, recording_id)
+        for there in seen_anew(self.stores.recordings, standing):
+            recording = found(there)
             check_version(recording, version)
             if recording.status == "uploading":
                 raise NotReady("The recording is still being uploaded")

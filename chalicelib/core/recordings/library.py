@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import cast
 
 from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
-from chalicelib.errors import NotFound, Unavailable, VersionConflict
+from chalicelib.errors import InternalError, NotFound, Unavailable, VersionConflict
 from chalicelib.models.answers import Audio, RecordingPage
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.entities import Standing, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import Told, rfc3339
 from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
@@ -26,9 +27,9 @@ class Library(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def find(self, user_id: str, recording_id: str) -> StoredRecording:
-        """A recording of this user's; NotFound, also once it is deleted."""
-        return live(self.stores.recordings, user_id, recording_id)
+    def find(self, standing: Standing | None) -> StoredRecording:
+        """The recording that a call names; NotFound, also once it is deleted."""
+        return found(standing)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
         """A page of one shelf."""
@@ -71,7 +72,7 @@ class Library(Struct, frozen=True):
             ):
                 return revised
             # What stands there now may have been announced since.
-            recording = self.find(user_id, recording_id)
+            recording = live(self.stores.recordings, user_id, recording_id)
             check_version(recording, version)
             if not changes:
                 return recording
@@ -85,10 +86,25 @@ def end_of_url(now: datetime, seconds: int) -> str:
 
 def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:
     """The recording under an id; NotFound when there is none, or only a tombstone."""
-    recording = recordings.find(user_id, recording_id)
-    if recording is None or isinstance(recording, Tombstone):
+    return found(recordings.find(user_id, recording_id))
+
+
+def found(standing: Standing | None) -> StoredRecording:
+    """What stands under an id, if it is a recording; NotFound."""
+    if standing is None or isinstance(standing, Tombstone):
         raise NotFound("There is no such recording")
-    return recording
+    if isinstance(standing, Unreadable):
+        raise InternalError("What stands under this id cannot be read")
+    return standing
+
+
+def seen_anew(recordings: RecordingStore, standing: Standing | None) -> Iterator[Standing | None]:
+    """What stands under an id: as the call found it, and for each further attempt anew."""
+    yield standing
+    for _ in range(WRITE_ATTEMPTS - 1):
+        if standing:
+            standing = recordings.find(standing.user_id, standing.id)
+        yield standing
 
 
 def check_version(recording: StoredRecording, version: int | None) -> None:

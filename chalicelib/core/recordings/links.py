@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, field, structs
 
 from chalicelib.core.accounts.attempts import Attempts, seconds_until
 from chalicelib.core.ports import Clock, NewId, Stores
-from chalicelib.core.recordings.library import WRITE_ATTEMPTS, end_of_url, live
+from chalicelib.core.recordings.library import end_of_url, found, seen_anew
 from chalicelib.errors import (
     IdConflict,
     NotFound,
@@ -20,7 +20,7 @@ from chalicelib.errors import (
 )
 from chalicelib.models import link_codes, media_types, titles
 from chalicelib.models.answers import Audio, SharedRecording
-from chalicelib.models.entities import Link, StoredRecording
+from chalicelib.models.entities import Link, Standing, StoredRecording
 from chalicelib.models.requests import NewLink
 from chalicelib.settings import Settings
 
@@ -72,23 +72,23 @@ class Links(Struct, frozen=True):
     new_id: NewId
     new_code: NewId
 
-    def make(self, user_id: str, recording_id: str, new: NewLink) -> tuple[Link, bool]:
+    def make(self, standing: Standing | None, new: NewLink) -> tuple[Link, bool]:
         """Make a link, and whether there was none with its id before.
 
         NotFound; NotReady unless the recording is ready; IdConflict when another link to it has the
         id; TooManyLinks.
         """
-        for _ in range(WRITE_ATTEMPTS):
-            recording = live(self.stores.recordings, user_id, recording_id)
+        for each in seen_anew(self.stores.recordings, standing):
+            recording = found(each)
             if recording.status != "ready":
                 raise NotReady("Only a recording that is ready can be shared")
             now = self.clock()
-            there = list(self.stores.links.of(user_id, recording_id))
+            there = list(self.stores.links.of(recording.user_id, recording.id))
             link = self._link(recording, new, now)
-            for each in there:
-                if each.id == link.id and not each.is_over(now):
-                    return _the_same(each, link), False
-            over = [each for each in there if each.is_over(now)]
+            for other in there:
+                if other.id == link.id and not other.is_over(now):
+                    return _the_same(other, link), False
+            over = [other for other in there if other.is_over(now)]
             if len(there) - len(over) >= MOST_LINKS:
                 raise TooManyLinks(f"A recording has at most {MOST_LINKS} links; take one back")
             # Before another may take the place, and not by DynamoDB, which takes its time.
@@ -97,21 +97,20 @@ class Links(Struct, frozen=True):
                 return link, True
         raise Unavailable("The recording keeps changing")
 
-    def listed(self, user_id: str, recording_id: str) -> list[Link]:
+    def listed(self, standing: Standing | None) -> list[Link]:
         """The links that open a recording now, newest first; NotFound."""
-        recording = live(self.stores.recordings, user_id, recording_id)
+        recording = found(standing)
         if recording.status != "ready":
             return []
         now = self.clock()
-        there = self.stores.links.of(user_id, recording_id)
-        standing = [link for link in there if not link.is_over(now)]
-        return sorted(standing, key=lambda link: (link.created_at, link.id), reverse=True)
+        there = self.stores.links.of(recording.user_id, recording.id)
+        good = [link for link in there if not link.is_over(now)]
+        return sorted(good, key=lambda link: (link.created_at, link.id), reverse=True)
 
-    def take_back(self, user_id: str, recording_id: str, code: str) -> None:
+    def take_back(self, standing: Standing | None, code: str) -> None:
         """Have a link open nothing any more, and again; NotFound for the recording."""
-        live(self.stores.recordings, user_id, recording_id)
-        link = self._find(code)
-        if link and (link.user_id, link.recording_id) == (user_id, recording_id):
+        recording, link = found(standing), self._find(code)
+        if link and (link.user_id, link.recording_id) == (recording.user_id, recording.id):
             self.stores.links.remove([link])
 
     def open(self, code: str, source: str) -> SharedRecording:

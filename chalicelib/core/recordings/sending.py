@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.completion import Completion
-from chalicelib.core.recordings.library import end_of_url, live
+from chalicelib.core.recordings.library import end_of_url, found, live
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.errors import NotFound, NotReady, UploadIncomplete, UploadMismatch
 from chalicelib.models.answers import (
@@ -19,7 +19,7 @@ from chalicelib.models.answers import (
     PutUpload,
     Upload,
 )
-from chalicelib.models.entities import StoredRecording
+from chalicelib.models.entities import Standing, StoredRecording
 from chalicelib.settings import Settings
 
 
@@ -32,21 +32,20 @@ class Sending(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def resume(self, user_id: str, recording_id: str) -> BegunUpload:
+    def resume(self, standing: Standing | None) -> BegunUpload:
         """How to go on with an upload, which lives its whole time from now; NotFound."""
-        recording = live(self.stores.recordings, user_id, recording_id)
-        return self._instructions(self.prolonged(recording, 1))
+        return self._instructions(self.prolonged(found(standing), 1))
 
     def begin(self, recording: StoredRecording) -> BegunUpload:
         """How to send what was announced; it gets its time again once half of it is over."""
         return self._instructions(self.prolonged(recording, 0.5))
 
-    def part(self, user_id: str, recording_id: str, number: int) -> PartUpload:
+    def part(self, standing: Standing | None, number: int) -> PartUpload:
         """Where to send one part, be it again.
 
         NotFound when there is no such part; NotReady when the recording is no upload any more.
         """
-        recording = self.prolonged(live(self.stores.recordings, user_id, recording_id), 0.5)
+        recording = self.prolonged(found(standing), 0.5)
         if recording.status != "uploading":
             raise NotReady("The recording is not being uploaded any more")
         if recording.upload_method != "multipart":
@@ -54,7 +53,7 @@ class Sending(Struct, frozen=True):
         if not recording.upload_id:
             # What announced it died before S3 was told.
             begun = self.multipart.begin(recording)
-            recording = begun or live(self.stores.recordings, user_id, recording_id)
+            recording = begun or live(self.stores.recordings, recording.user_id, recording.id)
         signed = self.multipart.signed(recording, number, self.settings.upload_url_seconds)
         return PartUpload(**structs.asdict(signed), expires_at=self._end_of_urls())
 

@@ -360,18 +360,46 @@ def test_a_limit_of_zero_is_none(phone: Phone, configure: Configure) -> None:
 # How they are counted
 
 
-def test_a_counted_attempt_is_at_most_two_calls_for_each_limit(
-    phone: Phone, faults: Faults
-) -> None:
-    made = []
-    for _ in range(3):
-        calls = faults.record()
-        fail(phone)
-        made.append([call.name for call in calls].count("dynamodb.UpdateItem"))
-        faults.clear()
+WRITES = {"dynamodb.TransactWriteItems", "dynamodb.UpdateItem", "dynamodb.PutItem"}
 
-    # And one more for each, to say how it ended.
-    assert made == [4, 6, 6]
+
+def writes(faults: Faults, what: Callable[[], object]) -> list[str]:
+    """The writes that something makes, in their order."""
+    return [name.partition(".")[2] for name in faults.calls_of(what) if name in WRITES]
+
+
+def test_a_guess_is_counted_in_one_call_and_another_where_a_window_is_over(
+    phone: Phone, faults: Faults, clock: Clock
+) -> None:
+    noted = ["UpdateItem"] * 2
+    first, second = (writes(faults, lambda: fail(phone)) for _ in range(2))
+    clock.advance(minutes=16)
+
+    assert first == second == ["TransactWriteItems", *noted]
+    assert writes(faults, lambda: fail(phone)) == ["TransactWriteItems"] * 2 + noted
+
+
+def test_a_log_in_that_succeeds_leaves_nothing_to_be_counted(
+    phone: Phone, faults: Faults, stored: Callable[..., list[Item]]
+) -> None:
+    before = stored(attempts_key("", phone.email)["pk"])
+
+    assert writes(faults, phone.log_in) == ["TransactWriteItems"] * 2 + ["PutItem"]
+    assert stored(attempts_key("", phone.email)["pk"]) == before == []
+
+
+def test_a_log_in_that_succeeds_forgives_nothing_that_failed(phone: Phone) -> None:
+    assert fail(phone, 2) == [401, 401]
+    assert phone.log_in().status == 200
+
+    assert fail(phone, 2) == [401, 429]
+
+
+def test_what_others_tried_meanwhile_stays_counted(phone: Phone, faults: Faults) -> None:
+    faults.meanwhile("dynamodb", "TransactWriteItems", lambda: fail(phone), after=1)
+    assert phone.log_in().status == 200
+
+    assert fail(phone, 3) == [401, 401, 429]
 
 
 def test_a_source_that_is_refused_costs_one_write(
@@ -379,21 +407,18 @@ def test_a_source_that_is_refused_costs_one_write(
 ) -> None:
     configure(login_failures_per_source=3)
     fail(phone, 3)
-    calls = faults.record()
 
-    fail(phone)
-
-    assert [call.name for call in calls].count("dynamodb.UpdateItem") == 1
+    assert writes(faults, lambda: fail(phone)) == ["TransactWriteItems"]
 
 
 def test_the_limit_is_the_condition_of_the_write(phone: Phone, faults: Faults) -> None:
     fail(phone)
-    asked = faults.asked("dynamodb", "UpdateItem")
+    asked = faults.asked("dynamodb", "TransactWriteItems")
 
     fail(phone)
 
-    conditions = [each["ConditionExpression"] for each in asked]
-    assert "#ends_at = :its_end AND #attempts < :most" in conditions
+    counted = [each["Update"]["ConditionExpression"] for each in asked[0]["TransactItems"]]
+    assert all(condition.endswith("#attempts < :most)") for condition in counted)
 
 
 def test_what_is_counted_names_no_address_and_is_forgotten_in_time(
@@ -409,15 +434,15 @@ def test_what_is_counted_names_no_address_and_is_forgotten_in_time(
 
 
 def test_a_log_in_that_cannot_be_counted_is_not_tried(phone: Phone, faults: Faults) -> None:
-    faults.refuse("dynamodb", "UpdateItem", times=1)
+    faults.refuse("dynamodb", "TransactWriteItems", times=1)
 
     assert phone.log_in().status == 503
     assert phone.log_in().status == 200
 
 
 def test_a_log_in_that_cannot_be_uncounted_can_be_repeated(phone: Phone, faults: Faults) -> None:
-    # Two reads, two attempts counted, and the first that is taken back.
-    faults.fail_at(4, EndpointConnectionError(endpoint_url="http://gone"), done=False)
+    # Two reads, the attempts counted, and taken back.
+    faults.fail_at(3, EndpointConnectionError(endpoint_url="http://gone"), done=False)
 
     assert phone.log_in().status == 503
     assert phone.log_in().status == 200

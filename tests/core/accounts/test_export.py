@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,8 @@ import httpx
 import pytest
 
 from chalicelib import jobs, wiring
-from chalicelib.aws.dynamodb.items import Item, account_key
+from chalicelib.api import http
+from chalicelib.aws.dynamodb.items import Item, account_key, recording_item
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.core.accounts import export
 from chalicelib.core.accounts.export import Exporting
@@ -314,3 +316,19 @@ def test_the_memory_of_an_export_does_not_grow_with_the_recordings(
 
     small, large = (peak_of_an_export(account, services, clock, count) for count in (200, 2000))
     assert large < 1.5 * small
+
+
+@pytest.mark.deep
+def test_ten_thousand_recordings_are_exported_within_a_request(
+    phone: Phone, settings: Settings, faults: Faults
+) -> None:
+    kept = (recording_item(shortcut.recording(phone.user_id)) for _ in range(10_000))
+    shortcut.put(settings.table, kept)
+    calls = faults.record()
+    begun = time.process_time()
+    answer = phone.export()
+
+    # Most of it is moto's.
+    assert time.process_time() - begun < http.SECONDS / 2
+    assert [call.name for call in calls].count("dynamodb.Query") < 10
+    assert len(fetch(answer.json["url"]).json()["recordings"]) == 10_000

@@ -477,6 +477,7 @@ SPOILT_REQUESTS: dict[str, Callable[[str], str]] = {
     "another bucket": swap("recorder-dev-uploads", "recorder-dev-recordings"),
     "another host": line(6, "host:evil.example"),
     "a path too long": lambda text: text.replace("uploads=", "x").replace("/", "//", 9),
+    "a path without its slash": lambda text: text.replace("\n/", "\n", 1),
     "another query": line(5, "acl="),
     "a query too many": line(5, "uploads=&acl="),
     "no query": line(5, ""),

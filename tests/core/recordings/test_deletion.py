@@ -347,7 +347,7 @@ def test_a_tombstone_that_could_not_be_settled_goes_on_owing(
     assert find(phone, id)["owes"] == []
 
 
-@pytest.mark.parametrize("operation", ["GetItem", "TransactWriteItems"])
+@pytest.mark.parametrize("operation", ["BatchGetItem", "TransactWriteItems"])
 def test_when_dynamodb_refuses_nothing_is_deleted_and_it_can_be_sent_again(
     phone: Phone, faults: Faults, held: Held, operation: str
 ) -> None:

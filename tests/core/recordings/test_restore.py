@@ -204,7 +204,7 @@ def test_a_restore_that_is_quicker_than_the_purge_loses_no_byte(
     assert is_whole(trashed)
 
 
-@pytest.mark.parametrize("operation", ["GetItem", "UpdateItem"])
+@pytest.mark.parametrize("operation", ["BatchGetItem", "UpdateItem"])
 def test_a_restore_that_is_slower_than_the_purge_is_told(
     phone: Phone,
     trashed: str,

@@ -189,6 +189,7 @@ PLACES = [
 def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     noon = datetime(2026, 2, 3, 12, 0, 0)  # noqa: DTZ001 - botocore's own has no zone
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: noon)
+    monkeypatch.setattr("chalicelib.aws.s3.signing._now", lambda: noon)
 
 
 # Who signs asks no client.

@@ -1,0 +1,1 @@
+"""Growth: what requests cost the more recordings there are."""
