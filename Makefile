@@ -9,6 +9,7 @@ STAGE ?=
 PHONE ?=
 PROVIDER ?=
 DATA ?=
+API ?=
 PYTHON ?=
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -29,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep audit user test deep check audit-deps clients engines browser fuzz load format openapi bench growth deploy package destroy rotate-key apple-secret clean
+.PHONY: help setup requirements run reset upkeep listen audit user test deep check audit-deps clients engines browser deployed smoke fuzz load format openapi bench growth deploy package destroy rotate-key apple-secret clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -37,7 +38,7 @@ help: ## List the targets.
 setup: $(STAMP) ## Make .venv, or bring it up to date. PYTHON=python3.12 chooses which; make clean first.
 	@:
 
-$(STAMP): requirements-uv.txt requirements.txt requirements-dev.txt
+$(STAMP): requirements-uv.txt requirements.txt requirements-layer.txt requirements-dev.txt
 	@python=; for each in $(if $(PYTHON),"$(PYTHON)",$(PYTHONS)); do \
 	  if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then python=$$each; break; fi; \
 	done; \
@@ -52,7 +53,7 @@ $(STAMP): requirements-uv.txt requirements.txt requirements-dev.txt
 	@touch $@
 
 requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade, the newest of it.
-	@for each in requirements-uv requirements requirements-dev; do \
+	@for each in requirements-uv requirements requirements-layer requirements-dev tests/deployed/requirements; do \
 	  $(PIN) $(ARGS) $$each.in -o $$each.txt || exit 1; \
 	done
 
@@ -68,6 +69,9 @@ upkeep: $(STAMP) ## Move what is due in the data of a `make run`, PORT= says whi
 
 user: $(STAMP) ## Find a user, suspend, lift or close them, there likewise. ARGS='find WHO'
 	@$(BIN)/python -m local.attach '$(PORT)' ops.users $(ARGS)
+
+listen: $(STAMP) ## Have listened to, there likewise, what this version has not listened to yet.
+	@$(BIN)/python -m local.attach '$(PORT)' ops.listen $(ARGS)
 
 audit: $(STAMP) ## Look for lost or orphaned data, there likewise.
 	@$(BIN)/python -m local.attach '$(PORT)' ops.audit $(ARGS)
@@ -113,6 +117,12 @@ engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versit
 browser: $(STAMP) ## Have Chromium do what web apps do, from another origin.
 	@$(BIN)/python -m tests.browser $(ARGS)
 
+deployed: $(STAMP) ## Deploy a stage on an emulator of AWS, and drive it. ARGS=--grants, ARGS=--chalice
+	@$(BIN)/python -m tests.deployed $(ARGS)
+
+smoke: $(STAMP) ## Drive the main job at any address: make smoke API=https://….amazonaws.com/prod
+	@$(BIN)/python -m tests.deployed.smoke '$(API)'
+
 format: $(STAMP) ## Format the code, and mend what the linter can.
 	@$(BIN)/python -m ruff check --fix --quiet . || true
 	@$(BIN)/python -m ruff format .
@@ -123,6 +133,7 @@ openapi: $(STAMP) ## Write docs/openapi.json from the code.
 
 deploy: $(STAMP) ## Make or update a stage on AWS. STAGE= says which of .chalice/config.json.
 	@$(BIN)/python ops/provision.py --stage '$(STAGE)' $(ARGS)
+	@$(BIN)/python -m ops.layer --stage '$(STAGE)'
 	@$(BIN)/python -m ops.package --stage '$(STAGE)' --zip-only
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice deploy --stage '$(STAGE)'
 	@$(BIN)/python -m ops.finish --stage '$(STAGE)'
@@ -140,5 +151,5 @@ apple-secret: $(STAMP) ## Make what Apple knows a stage by; twice a year. STAGE=
 	@$(BIN)/python -m ops.apple_secret --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
-	@rm -rf .venv .bench .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .bench .deployed .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

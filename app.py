@@ -1,5 +1,7 @@
 """Builds the Chalice app: registers the blueprints, and what a laptop has in place of AWS."""
 
+from contextlib import suppress
+
 from chalice.app import Chalice
 
 from chalicelib import jobs, settings, wiring
@@ -36,3 +38,14 @@ def _embedded() -> None:
 
 
 wiring.embed(_embedded)
+
+
+def _say_what_comes_first() -> None:
+    # Likewise; and Chalice's commands import this before anything of a stage.
+    with suppress(ModuleNotFoundError):
+        from local import bare
+
+        bare.check()
+
+
+_say_what_comes_first()

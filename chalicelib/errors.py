@@ -135,6 +135,12 @@ class NotReady(RecorderError):
 
     status, code, title = 409, "not_ready", "Not in a state in which this can be done"
 
+    def __init__(self, detail: str, *, seconds: int | None = None) -> None:
+        """Say what happened; after `seconds` it may be ready."""
+        super().__init__(detail)
+        if seconds is not None:
+            self.headers = {"Retry-After": str(seconds)}
+
 
 class LastSignIn(RecorderError):
     """Nothing else would log in to the account."""

@@ -14,6 +14,7 @@ from chalice.app import Blueprint, Rate
 
 from chalicelib import deadline, telemetry
 from chalicelib.models.entities import Keyed
+from chalicelib.models.fields import EVENT_SOURCE
 from chalicelib.settings import Settings
 from chalicelib.wiring import services, work
 
@@ -35,6 +36,13 @@ def blueprint(settings: Settings) -> Blueprint:
         "detail": {"bucket": {"name": [settings.uploads_bucket]}},
     }
     jobs.on_cw_event(arrival)(notice)
+    kept = {
+        # S3's, and upkeep's, which tells again of what nobody listened to.
+        "source": ["aws.s3", EVENT_SOURCE],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [settings.recordings_bucket]}},
+    }
+    jobs.on_cw_event(kept)(listen)
     jobs.schedule(Rate(15, unit=Rate.MINUTES))(upkeep)
     jobs.schedule(Rate(1, unit=Rate.MINUTES))(deliver_mail)
     return jobs
@@ -69,6 +77,16 @@ def notice(event: dict[str, Any], _context: object) -> None:
         telemetry.note(user=arrived.user_id)
         etag = f'"{created["object"]["etag"]}"'
         services().completion.notice(arrived.user_id, arrived.id, etag)
+
+
+@_job
+def listen(event: dict[str, Any], _context: object) -> None:
+    """An object was created in the recordings bucket: listen to it. `event` is as above."""
+    created = event["detail"]
+    kept = Keyed.at(created["object"]["key"])
+    if kept and created["bucket"]["name"] == services().settings.recordings_bucket:
+        telemetry.note(user=kept.user_id)
+        services().listening.listen(kept.user_id, kept.id)
 
 
 @_job

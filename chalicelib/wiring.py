@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -20,8 +21,10 @@ from chalicelib.aws.dynamodb.links import LinksTable
 from chalicelib.aws.dynamodb.outbox import OutboxTable
 from chalicelib.aws.dynamodb.recordings import RecordingsTable
 from chalicelib.aws.dynamodb.shelves import Shelves
+from chalicelib.aws.dynamodb.sounds import SoundsTable
 from chalicelib.aws.dynamodb.table import Table
 from chalicelib.aws.email import SesMailer
+from chalicelib.aws.events import EventBus
 from chalicelib.aws.s3.browsers import BrowserKey, KeySecret
 from chalicelib.aws.s3.exports import Exports
 from chalicelib.aws.s3.objects import Bucket
@@ -51,6 +54,7 @@ from chalicelib.core.recordings.direct import DirectUploads
 from chalicelib.core.recordings.feed import Feed
 from chalicelib.core.recordings.library import Library
 from chalicelib.core.recordings.links import Links, Opens
+from chalicelib.core.recordings.listening import Listening
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.core.recordings.sending import Sending
@@ -232,6 +236,14 @@ class Services:
         return Deletion(self._stores, self.settings, self._clock)
 
     @cached_property
+    def listening(self) -> Listening:
+        # Not at the top: one job needs it, and the API should not wait for what that imports.
+        from chalicelib.sound.process import ListenerProcess
+
+        ear = ListenerProcess(settings_module.without_secrets)
+        return Listening(self._stores, ear, self._clock, time.sleep)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
         return Upkeep(self._stores, self.completion, self.deletion, self._clock)
 
@@ -271,6 +283,7 @@ class Services:
             grants=GrantsTable(table),
             recordings=RecordingsTable(table),
             links=LinksTable(table),
+            sounds=SoundsTable(table),
             shelves=Shelves(table),
             due=DueIndex(table),
             uploads=UploadsBucket(uploads, signer),
@@ -279,6 +292,7 @@ class Services:
                 recordings, uploads.name, clients.copier, signer, bool(settings.s3_endpoint)
             ),
             exports=Exports(uploads, signer),
+            events=EventBus(lambda: clients.events, settings.recordings_bucket),
         )
 
 

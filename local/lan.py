@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import socket
 
-import segno
-
 # An address for documentation (RFC 5737). Nothing is sent to it: a datagram socket that is
 # connected only knows by which of this machine's addresses it would go there.
 ELSEWHERE = ("192.0.2.1", 9)
@@ -25,6 +23,9 @@ def address() -> str | None:
 
 def qr_code(text: str) -> str:
     """A QR code to print in a terminal, for a phone's camera."""
+    # Only PHONE=1 needs it.
+    import segno
+
     printed = io.StringIO()
     segno.make(text, micro=False).terminal(printed, compact=True)
     return printed.getvalue()

@@ -10,17 +10,31 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 from chalicelib import jobs
+from chalicelib.settings import Settings
 from chalicelib.wiring import services
 
 SECONDS = 1
 # Upkeep has little to do here, and little is enough.
 TICKS_TO_UPKEEP = 300
-# What a job may take on Lambda: .chalice/config.json.
-NOTICE_MS = 60_000
+# What a job that an event starts may take here.
+JOB_MS = 300_000
+
+# How many recordings are listened to at once: a long one holds up no other.
+LISTENERS = 4
+
+Event = dict[str, Any]
+Job = Callable[[Event, Any], None]
+
+# The jobs that S3's events start, and the bucket that they are of.
+BY_EVENT: dict[Job, Callable[[Settings], str]] = {
+    jobs.notice: lambda settings: settings.uploads_bucket,
+    jobs.listen: lambda settings: settings.recordings_bucket,
+}
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +43,18 @@ class Jobs:
     """Runs the jobs in threads that end with the process."""
 
     def __init__(self) -> None:
-        self._events: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._events: dict[Job, SimpleQueue[Event]] = {job: SimpleQueue() for job in BY_EVENT}
 
-    def arrived(self, event: dict[str, Any]) -> None:
-        """Have an event of S3's noticed, after those that came before it."""
-        self._events.put(event)
+    def arrived(self, event: Event) -> None:
+        """Have an event be seen by each job, after those that came before it."""
+        for events in self._events.values():
+            events.put(event)
 
     def start(self) -> None:
         """Run the jobs again and again."""
-        for run in (self._by_the_clock, self._by_events):
-            threading.Thread(target=run, daemon=True).start()
+        threading.Thread(target=self._by_the_clock, daemon=True).start()
+        for job in (*BY_EVENT, *[jobs.listen] * (LISTENERS - 1)):
+            threading.Thread(target=self._by_events, args=(job,), daemon=True).start()
 
     def _by_the_clock(self) -> None:
         for tick in itertools.count(1):
@@ -53,14 +69,17 @@ class Jobs:
                 # The backend went before the process did, or what is being edited does not work.
                 log.exception("a job failed")
 
-    def _by_events(self) -> None:
+    def _by_events(self, job: Job) -> None:
+        """Run a job for each event; those of other buckets than its own it passes over."""
         while True:
-            event = self._events.get()
+            event = self._events[job].get()
+            if event["detail"]["bucket"]["name"] != BY_EVENT[job](services().settings):
+                continue
             try:
-                jobs.notice(event, _Lambda())
+                job(event, _Lambda())
             except Exception:
                 # Lambda would try twice more; upkeep does it here.
-                log.exception("notice failed")
+                log.exception("%s failed", job.__name__)
 
 
 class _Lambda:
@@ -68,7 +87,7 @@ class _Lambda:
 
     def __init__(self) -> None:
         self.aws_request_id = secrets.token_hex(8)
-        self._until = time.monotonic() + NOTICE_MS / 1000
+        self._until = time.monotonic() + JOB_MS / 1000
 
     def get_remaining_time_in_millis(self) -> int:
         return int((self._until - time.monotonic()) * 1000)

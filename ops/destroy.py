@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.exceptions import ClientError
 
+from ops import layer
 from ops.finish import PUBLIC_URL, address
 from ops.policies import name_in_lambda
 from ops.provision import OPTIONAL, PROVISIONED
-from ops.record import check_functions, drop_what_is_gone
+from ops.record import check_functions, check_way, drop_what_is_gone
 from ops.stacks import Stack, typed
 from ops.stages import ROOT, Refused, Stage, carry_out
 
@@ -48,6 +49,7 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
     session = boto3.session.Session()
     stack = Stack(session.client("cloudformation"), stage.stack)
     outputs = stack.outputs()
+    check_way(stack, stage)
     check_functions(session, stage)
     if data_too and outputs:
         _check_unprotected(session, outputs["Table"])
@@ -57,11 +59,15 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
         raise Refused("nothing was changed")
     _forget_the_address(stage)
     drop_what_is_gone(session, stage)
-    _delete_what_chalice_made(stage)
+    try:
+        _delete_what_chalice_made(stage)
+    finally:
+        _end_logs_in_time(session, stage)
     if data_too and outputs:
         _delete_data(session, outputs)
         stack.delete()
         _delete_logs(session, stage)
+        layer.forget(stage)
         for file in stage.folder.glob(f"policy-{stage.name}-*.json"):
             file.unlink()
         _forget(stage, *PROVISIONED, *OPTIONAL)
@@ -91,6 +97,14 @@ def _delete_what_chalice_made(stage: Stage) -> None:
     ran = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 - as in package.py
     if ran.returncode:
         raise Refused("chalice delete did not go well; this can be run again")
+
+
+def _end_logs_in_time(session: boto3.session.Session, stage: Stage) -> None:
+    """Have what is logged go when its time is over: with the functions Chalice takes that away."""
+    logs = session.client("logs")
+    for name in _log_groups(stage):
+        with _gone_is_fine():
+            logs.put_retention_policy(logGroupName=name, retentionInDays=stage.log_days)
 
 
 def _delete_data(session: boto3.session.Session, outputs: dict[str, str]) -> None:
@@ -127,11 +141,15 @@ def _empty(s3: S3Client, bucket: str) -> None:
 
 
 def _delete_logs(session: boto3.session.Session, stage: Stage) -> None:
-    # The last is what Chalice takes for the API's.
-    names = [name_in_lambda(function, stage.name) for function in stage.functions]
-    for name in (*names, f"{stage.stack}-api_handler"):
+    for name in _log_groups(stage):
         with _gone_is_fine():
-            session.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{name}")
+            session.client("logs").delete_log_group(logGroupName=name)
+
+
+def _log_groups(stage: Stage) -> list[str]:
+    names = [name_in_lambda(function, stage.name) for function in stage.functions]
+    # The last is what Chalice takes for the API's.
+    return [f"/aws/lambda/{name}" for name in (*names, f"{stage.stack}-api_handler")]
 
 
 def _forget(stage: Stage, *variables: str) -> None:

@@ -41,10 +41,12 @@ def finish(stage: Stage) -> None:
     session = boto3.session.Session()
     _answer_refusals(session, stage, api["rest_api_id"])
     _throttle(session, stage, api["rest_api_id"])
-    _reserve(session, name_in_lambda("notice", stage.name), stage.limits.notice_at_once)
+    for function, at_once in stage.limits.at_once.items():
+        _reserve(session, name_in_lambda(function, stage.name), at_once)
     dead_letters = Stack(session.client("cloudformation"), stage.stack).outputs()["DeadLettersArn"]
     for job in JOBS:
         _keep_failures(session, name_in_lambda(job, stage.name), dead_letters)
+    _forget_deployments(session, api["rest_api_id"])
     if not stage.environment().get(PUBLIC_URL):
         _name_address(session, stage, address(api))
     print(f"{stage.stack}: {api['rest_api_url']}")
@@ -69,6 +71,17 @@ def _answer_refusals(session: boto3.session.Session, stage: Stage, api_id: str) 
         )
     # Traced, as xray in config.json had it from Chalice.
     gateway.create_deployment(restApiId=api_id, stageName=stage.name, tracingEnabled=True)
+
+
+def _forget_deployments(session: boto3.session.Session, api_id: str) -> None:
+    """Remove what was deployed before: API Gateway keeps each, two for every `make deploy`."""
+    gateway = session.client("apigateway", config=PATIENT)
+    stages = gateway.get_stages(restApiId=api_id)["item"]
+    in_use = {each["deploymentId"] for each in stages}
+    pages = gateway.get_paginator("get_deployments").paginate(restApiId=api_id)
+    there = [each["id"] for page in pages for each in page["items"]]
+    for deployment in (each for each in there if each not in in_use):
+        gateway.delete_deployment(restApiId=api_id, deploymentId=deployment)
 
 
 def _throttle(session: boto3.session.Session, stage: Stage, api_id: str) -> None:

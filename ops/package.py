@@ -1,7 +1,8 @@
 """Packages a stage for whoever deploys by a pipeline: `make package STAGE=prod`.
 
-Writes out/sam.json and out/deployment.zip: one SAM template with the functions, the API and all
-that they stand on, and the code. No AWS is needed for it.
+Writes out/sam.json, out/deployment.zip and out/layer.zip: one SAM template with the functions, the
+API and all that they stand on, the code, and the libraries that one function has besides. No AWS
+is needed for it.
 docs/operations.md says how such a package is deployed.
 
 With `--zip-only` it makes the code alone, for the `chalice deploy` that follows to find.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,20 +22,24 @@ from typing import Any
 
 from chalice.utils import to_cfn_resource_name
 
-from ops import runtime, stacks
+from ops import layer, runtime, stacks, zips
 from ops.gateway import answers
 from ops.policies import JOBS, name_in_lambda, substituted
 from ops.provision import OPTIONAL, PROVISIONED, parameters, policies
 from ops.stages import ROOT, Refused, Stage, carry_out, write
 
 OUT = ROOT / "out"
-# What belongs to how packages are installed, and what Python makes of the machine it ran on.
-NOT_RUN = (".dist-info/", "__pycache__/")
+LAYER = "layer.zip"
+# Where Lambda unpacks the code.
+IN_LAMBDA = "/var/task"
+# The jobs that S3's events start, and the bucket that they are of.
+OF_BUCKETS = {"notice": "UploadsBucket", "listen": "RecordingsBucket"}
 # What AWS wants left when some of an account's concurrency is reserved.
 UNRESERVED = 100
 # email-validator asks DNS with it, which we do not have it do.
 NEVER_IMPORTED = ("dns/",)
-IN_LAMBDA = "/var/task"
+# Who deploys what is packaged, as its stack says.
+PIPELINE = "a pipeline"
 # Only for the shape of names: nobody is asked anything there.
 ANYWHERE = "us-east-1"
 
@@ -64,16 +68,21 @@ def package(stage: Stage) -> None:
         (stage.folder / "deployments").mkdir(exist_ok=True)
         (copy / ".chalice" / "deployments").symlink_to(stage.folder / "deployments")
         shutil.copy(stage.folder / "config.json", copy / ".chalice")
+        # The layer of a deployment otherwise is none of this stack's.
+        Stage(stage.name, copy).forget_layers()
         for name, document in policies(stage).items():
             write(copy / ".chalice" / name, substituted(document))
         write(copy / "merge.json", merged_into(stage))
         _chalice(copy, "package", "--stage", stage.name, "--merge-template", "merge.json", str(OUT))
     slim(OUT / "deployment.zip")
-    print(f"{stage.stack}: {OUT.name}/sam.json and {OUT.name}/deployment.zip")
-    if at_once := stage.limits.notice_at_once:
+    shutil.copy(layer.built(OUT), OUT / LAYER)
+    print(f"{stage.stack}: {OUT.name}/sam.json, {OUT.name}/deployment.zip and {OUT.name}/{LAYER}")
+    at_once = stage.limits.at_once
+    if reserved := sum(at_once.values()):
+        overrides = " ".join(f"{_at_once(name)}={number}" for name, number in at_once.items())
         print(
-            f"Where the account has {at_once + UNRESERVED} or more at once, have notice run "
-            f"{at_once} at once: --parameter-overrides NoticeAtOnce={at_once}"
+            f"Where the account has {reserved + UNRESERVED} or more at once, have some of it kept "
+            f"for the jobs: --parameter-overrides {overrides}"
         )
     if unfit := runtime.complaint():
         print(f"make package: warning: {unfit}", file=sys.stderr)
@@ -91,53 +100,35 @@ def zip_only(stage: Stage) -> None:
 
 def slim(file: Path) -> None:
     """Leave in a zip what runs, compiled, and the same of the same every time."""
-    new = file.with_name(f"{file.name}.new")
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(file) as old:
             run = [name for name in old.namelist() if not name.startswith(NEVER_IMPORTED)]
-            old.extractall(folder, [name for name in run if not any(p in name for p in NOT_RUN)])
-        _compile(Path(folder))
-        with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as slimmed:
-            for path in sorted(each for each in Path(folder).rglob("*") if each.is_file()):
-                name = path.relative_to(folder).as_posix()
-                entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                entry.external_attr = 0o644 << 16  # Lambda runs as somebody else.
-                slimmed.writestr(entry, path.read_bytes())
-    new.replace(file)
-
-
-def _compile(folder: Path) -> None:
-    """Put the bytecode beside the code, which takes a quarter off a cold start.
-
-    By this Python, which is the one that Lambda is told to run. Lambda's disk cannot be written to,
-    so nothing could be checked or kept there: hence unchecked hashes in place of times.
-    """
-    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    # Where Lambda unpacks it, for traces; and one seed, so that sets come out in one order.
-    subprocess.run(  # noqa: S603 - Python itself, and no shell
-        [*command, "-s", str(folder), "-p", IN_LAMBDA, str(folder)],
-        env={"PYTHONHASHSEED": "0"},
-        check=True,
-    )
+            old.extractall(folder, [name for name in run if not zips.is_not_run(name)])
+        zips.zipped(Path(folder), file, IN_LAMBDA)
 
 
 def merged_into(stage: Stage) -> dict[str, Any]:
     """The stage's own template, and what Chalice's lacks: names, environments, refusals."""
-    template = stacks.template()
     given = parameters(stage)
-    for name, value in given.items():
-        template["Parameters"][name]["Default"] = value
-    # The code and the API were made for these.
-    for name in ("Stage", "CorsOrigin"):
-        template["Parameters"][name]["AllowedPattern"] = f"^{re.escape(given[name])}$"
-    # Here the API's function has a name that Chalice knows how to make the log of.
-    del template["Resources"]["ApiLog"], template["Parameters"]["LogDays"]
-    # What CloudFormation could not reserve would fail the whole stack, and here is no AWS to ask.
-    template["Parameters"]["NoticeAtOnce"] = {"Type": "Number", "Default": 0, "MinValue": 0}
-    template["Conditions"]["ReservesNotice"] = {
-        "Fn::Not": [{"Fn::Equals": [{"Ref": "NoticeAtOnce"}, 0]}]
+    template: dict[str, Any] = _settled(stacks.template(), given)
+    # A parameter stays what it was, whatever its default becomes: what is set is no parameter here.
+    for name in given:
+        del template["Parameters"][name]
+    # Which is why conditions always come out as they do, of which cfn-lint would warn.
+    template["Metadata"] = {"cfn-lint": {"config": {"ignore_checks": ["W8003"]}}}
+    template["Parameters"]["DeployedBy"] |= {
+        "Default": PIPELINE,
+        "AllowedValues": [PIPELINE],
+        "ConstraintDescription": "this stage was deployed by make deploy, so go on with that; "
+        "docs/operations.md says how to change it",
     }
+    # Here the API's function has a name that Chalice knows how to make the log of.
+    del template["Resources"]["ApiLog"]
+    # What CloudFormation could not reserve would fail the whole stack, and here is no AWS to ask.
+    for function in stage.limits.at_once:
+        number = _at_once(function)
+        template["Parameters"][number] = {"Type": "Number", "Default": 0, "MinValue": 0}
+        template["Conditions"][f"Has{number}"] = {"Fn::Not": [{"Fn::Equals": [{"Ref": number}, 0]}]}
     functions = {name: _function(name, stage) for name in stage.functions}
     api_log = f"/aws/lambda/{name_in_lambda('api_handler', stage.name)}"
     api = {
@@ -164,11 +155,35 @@ def merged_into(stage: Stage) -> dict[str, Any]:
     template["Resources"] |= {
         # Chalice calls this function otherwise than its resources.
         "APIHandler": functions.pop("api_handler"),
+        "ListenerLayer": {
+            "Type": "AWS::Serverless::LayerVersion",
+            "Properties": {
+                "LayerName": layer.name_of(stage.name),
+                "ContentUri": f"./{LAYER}",
+                "CompatibleRuntimes": [f"python{layer.PYTHON}"],
+            },
+        },
         "ApiHandlerLogGroup": {"Properties": {"LogGroupName": api_log}},
         "RestAPI": {"Properties": api},
         **{to_cfn_resource_name(name): function for name, function in functions.items()},
     }
     return template
+
+
+def _settled(document: Any, values: dict[str, str]) -> Any:
+    """A part of a template, in which these parameters are the values that they have."""
+    if isinstance(document, list):
+        return [_settled(each, values) for each in document]
+    if not isinstance(document, dict):
+        return document
+    if document.keys() == {"Ref"}:
+        return values.get(document["Ref"], document)
+    if document.keys() == {"Fn::Sub"} and isinstance(document["Fn::Sub"], str):
+        text = document["Fn::Sub"]
+        for name, value in values.items():
+            text = text.replace(f"${{{name}}}", value)
+        return {"Fn::Sub": text} if "${" in text else text
+    return {key: _settled(value, values) for key, value in document.items()}
 
 
 def _function(name: str, stage: Stage) -> dict[str, Any]:
@@ -180,17 +195,25 @@ def _function(name: str, stage: Stage) -> dict[str, Any]:
     if name in JOBS:
         dead_letters = {"Type": "SQS", "Destination": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
         properties["EventInvokeConfig"] = {"DestinationConfig": {"OnFailure": dead_letters}}
-    if name == "notice":
-        arrival = {"detail": {"bucket": {"name": [{"Ref": "UploadsBucket"}]}}}
+    if bucket := OF_BUCKETS.get(name):
+        number, job = _at_once(name), to_cfn_resource_name(name)
         properties["ReservedConcurrentExecutions"] = {
-            "Fn::If": ["ReservesNotice", {"Ref": "NoticeAtOnce"}, {"Ref": "AWS::NoValue"}]
+            "Fn::If": [f"Has{number}", {"Ref": number}, {"Ref": "AWS::NoValue"}]
         }
-        properties["Events"] = {"NoticeEvent": {"Properties": {"Pattern": arrival}}}
+        pattern = {"detail": {"bucket": {"name": [{"Ref": bucket}]}}}
+        properties["Events"] = {f"{job}Event": {"Properties": {"Pattern": pattern}}}
+    if name == layer.FUNCTION:
+        properties["Layers"] = [{"Ref": "ListenerLayer"}]
     if name == "deliver_mail":
         address = "https://${RestAPI}.execute-api.${AWS::Region}.${AWS::URLSuffix}"
         variables.setdefault("RECORDER_PUBLIC_URL", {"Fn::Sub": f"{address}/{stage.name}"})
     properties["Environment"] = {"Variables": variables}
     return {"Properties": properties}
+
+
+def _at_once(function: str) -> str:
+    """The parameter that says how many runs of a job there are at most."""
+    return f"{to_cfn_resource_name(function)}AtOnce"
 
 
 def _chalice(project: Path, *arguments: str) -> None:

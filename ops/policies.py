@@ -23,6 +23,7 @@ KEYS = "${JwtSecret}"
 UPLOAD_KEY = "${UploadKeySecret}"
 DEAD_LETTERS = "${DeadLetters.Arn}"
 HERE = "${AWS::Region}:${AWS::AccountId}"
+BUS = f"arn:${{AWS::Partition}}:events:{HERE}:event-bus/default"
 
 Grants = dict[str, list[str]]
 
@@ -59,6 +60,16 @@ GRANTS: dict[str, Grants] = {
         KEYS: ["secretsmanager:GetSecretValue"],
     },
     "notice": COMPLETING,
+    "listen": {
+        TABLE: [
+            "dynamodb:BatchGetItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        ],
+        RECORDINGS: ["s3:ListBucket"],
+        RECORDING: ["s3:GetObject"],
+    },
     "upkeep": {
         **COMPLETING,
         TABLE: [
@@ -70,6 +81,7 @@ GRANTS: dict[str, Grants] = {
             "dynamodb:UpdateItem",
         ],
         DUE: ["dynamodb:Query"],
+        BUS: ["events:PutEvents"],
         RECORDINGS: ["s3:ListBucket", "s3:ListBucketVersions"],
     },
     "deliver_mail": {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ops.policies import APP, name_in_lambda
+from ops.stacks import Stack
 from ops.stages import Refused, Stage
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ LOOK_UPS = {
     "rest_api": ("apigateway", "get_rest_api", "restApiId", "rest_api_id"),
 }
 GONE = {"NoSuchEntity", "NotFoundException", "ResourceNotFoundException"}
+
+
+def check_way(stack: Stack, stage: Stage) -> None:
+    """Refused if a pipeline deployed the stage: then its stack has the functions, too."""
+    if stack.has("AWS::Lambda::Function"):
+        raise Refused(
+            f"{stage.name} was deployed by a pipeline, whose stack has its functions and its API: "
+            "go on with make package, or take that away first; docs/operations.md says how"
+        )
 
 
 def drop_what_is_gone(session: boto3.session.Session, stage: Stage) -> None:
@@ -60,6 +70,34 @@ def check_api(session: boto3.session.Session, stage: Stage) -> None:
                     "that file from where the stage was deployed; or, for another address: "
                     f"aws apigateway delete-rest-api --rest-api-id {api}"
                 )
+
+
+def drop_half_made(session: boto3.session.Session, stage: Stage) -> None:
+    """Delete what a deployment that was cut off has left of an API: it is in no record.
+
+    It has no stage in API Gateway yet, so nobody ever reached it. Without this the next deployment
+    would make another beside it.
+    """
+    gateway = session.client("apigateway")
+    function = f":function:{name_in_lambda('api_handler', stage.name)}/"
+    for page in gateway.get_paginator("get_rest_apis").paginate():
+        for api in (each["id"] for each in page["items"] if each["name"] == APP):
+            recorded = stage.deployed("rest_api").get("rest_api_id") == api
+            if recorded or gateway.get_stages(restApiId=api)["item"]:
+                continue
+            if _leads_to(gateway, api, function):
+                print(f"  deleting  {api}, an API that a deployment which was cut off has left")
+                gateway.delete_rest_api(restApiId=api)
+
+
+def _leads_to(gateway: Any, api: str, function: str) -> bool:
+    """Whether one of an API's methods is a function's."""
+    resources = gateway.get_resources(restApiId=api, limit=500, embed=["methods"])["items"]
+    return any(
+        function in method.get("methodIntegration", {}).get("uri", "")
+        for resource in resources
+        for method in resource.get("resourceMethods", {}).values()
+    )
 
 
 def _is_there(session: boto3.session.Session, resource: dict[str, str]) -> bool:

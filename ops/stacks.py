@@ -79,6 +79,17 @@ class Stack:
         values = {each["ParameterKey"]: each["ParameterValue"] for each in given}
         return values.get(name, "")
 
+    def has(self, kind: str) -> bool:
+        """Whether it has something of this kind, by CloudFormation's name of it."""
+        if self._found() is None:
+            return False
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self._name)
+        return any(
+            each["ResourceType"] == kind and each["ResourceStatus"] != "DELETE_COMPLETE"
+            for page in pages
+            for each in page["StackResourceSummaries"]
+        )
+
     def delete(self) -> None:
         """Remove what it made but for what holds data, which stays where it is."""
         self._client.delete_stack(StackName=self._name)

@@ -32,10 +32,10 @@ class Refused(Exception):
 class Stage:
     """One deployment."""
 
-    def __init__(self, name: str) -> None:
-        """Read what is set for it. Refused if there is no such stage."""
+    def __init__(self, name: str, project: Path | None = None) -> None:
+        """Read what is set for it in a project, this one by default. Refused if it has none."""
         self.name = name
-        self.folder = ROOT / ".chalice"
+        self.folder = (project or ROOT) / ".chalice"
         self._file = self.folder / "config.json"
         self._config = _read(self._file)
         stages = self._config["stages"]
@@ -68,6 +68,18 @@ class Stage:
     def functions(self) -> list[str]:
         """Its functions, as Chalice names them."""
         return list(self._setting("lambda_functions"))
+
+    def set_layer(self, function: str, arn: str) -> None:
+        """Give one of its functions a layer, and write that down for Chalice."""
+        functions = self._setting("lambda_functions")
+        functions[function] = functions[function] | {"layers": [arn]}
+        write(self._file, self._config)
+
+    def forget_layers(self) -> None:
+        """Have no function of its have a layer."""
+        for function in self._setting("lambda_functions").values():
+            function.pop("layers", None)
+        write(self._file, self._config)
 
     def _setting(self, name: str) -> Any:
         if name not in self._settings:

@@ -24,7 +24,8 @@ _CORE = {
     *("core.accounts", "core.accounts.attempts", "core.recordings", "core.upkeep"),
     *("core.ports", "core.ids"),
 }
-_APP = {"app", "api", "api.web", "api.http", "api.problems", "jobs", "wiring", *_AWS, *_GROUND}
+_APP = {"app", "api", "api.web", "api.http", "api.problems", "jobs", "wiring"}
+_APP |= {"sound", *_AWS, *_GROUND}
 # The rooms from top to bottom, those of chalicelib without its name; each with the rooms that its
 # modules may import besides their own. A module is in the last room here that its name begins with.
 HOUSE: dict[str, set[str]] = {
@@ -32,7 +33,14 @@ HOUSE: dict[str, set[str]] = {
         *(*_APP, *_CORE, "providers", "tests.support", "ops", "ops.audit"),
         *("local", "local.embedded", "local.in_process", "local.provider"),
     },
-    "tests.support": {*_APP, "core.ids", "ops.audit", "local.embedded", "local.provider"},
+    "tests.support": {
+        *_APP,
+        "core.ids",
+        "core.recordings",
+        "ops.audit",
+        "local.embedded",
+        "local.provider",
+    },
     "benchmarks": _APP,
     "examples": set(),
     "local": {
@@ -40,19 +48,31 @@ HOUSE: dict[str, set[str]] = {
         *("local.embedded", "local.provider", "local.schedules"),
         *_GROUND,
     },
-    "ops": {"api.problems", "wiring", "core.accounts", "core.ports", *_AWS, *_GROUND},
+    "ops": {
+        "api.problems",
+        "wiring",
+        "core.accounts",
+        "core.recordings",
+        "core.ports",
+        *_AWS,
+        *_GROUND,
+    },
     "ops.audit": {"wiring", "core.ports", *_AWS, *_GROUND},
     # It alone knows something that is not packaged, which it imports late.
-    "app": {"api", "api.problems", "jobs", "models", "settings", "wiring", "local.in_process"},
+    "app": {
+        *("api", "api.problems", "jobs", "models", "settings", "wiring"),
+        *("local.bare", "local.in_process"),
+    },
+    "local.bare": set(),
     "local.in_process": {"local.embedded", "local.schedules"},
-    "local.schedules": {"jobs", "wiring"},
+    "local.schedules": {"jobs", "settings", "wiring"},
     "api": {"api.web", "api.http", "api.problems", "wiring", *_GROUND},
     "api.web": {"api.http", "errors", "models"},
     "api.http": {"api.parsing", "api.problems", "wiring", *_GROUND},
     "api.parsing": {"errors", "models"},
     "api.problems": {"errors", "models"},
     "jobs": {"wiring", *_GROUND},
-    "wiring": {*_CORE, *_AWS, "providers", *_GROUND},
+    "wiring": {"sound", *_CORE, *_AWS, "providers", *_GROUND},
     "core": set(),
     "core.upkeep": {"core.recordings", "core.ports", *_GROUND},
     "core.accounts": {"core.accounts.attempts", "core.ports", *_GROUND},
@@ -64,6 +84,7 @@ HOUSE: dict[str, set[str]] = {
     "aws.s3": {"aws", *_GROUND},
     "aws": _GROUND,
     "providers": _GROUND,
+    "sound": _GROUND,
     "settings": {"models"},
     "errors": {"models"},
     "deadline": set(),
@@ -77,6 +98,8 @@ HOUSE: dict[str, set[str]] = {
 }
 # What Lambda brings, and what Chalice packages itself.
 BROUGHT = {"boto3", "botocore", "chalice"}
+# What one function has in a layer.
+IN_THE_LAYER = {"av"}
 
 
 class Import(NamedTuple):
@@ -188,10 +211,13 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
         pytest.fail(" is imported by ".join(error.args[1]))
 
 
-def test_only_the_app_knows_the_embedded_backend_and_late() -> None:
+def test_only_the_app_knows_what_is_for_a_developers_machine_and_late() -> None:
     of_local = [each for each in OF_WHAT_IS_PACKAGED if package(each.of) == "local"]
 
-    assert [str(each) for each in of_local] == ["app imports local.in_process"]
+    assert {str(each) for each in of_local} == {
+        "app imports local.bare",
+        "app imports local.in_process",
+    }
     assert all(each.inside_a_function for each in of_local)
 
 
@@ -287,7 +313,7 @@ def test_importing_the_app_reads_the_settings_and_nothing_more() -> None:
 
 
 def test_what_only_a_sign_up_needs_is_not_imported_at_the_start() -> None:
-    slow = {"dns", "email_validator", "idna", "zxcvbn"}
+    slow = {"av", "chalicelib.sound", "dns", "email_validator", "idna", "zxcvbn"}
 
     assert slow.intersection(importing("app")["modules"]) == set()
 
@@ -305,7 +331,20 @@ def test_requirements_are_what_the_code_imports() -> None:
     distributions = packages_distributions()
     imported = {package(each.of) for each in OF_WHAT_IS_PACKAGED if each.at_runtime}
     others = imported - sys.stdlib_module_names - {"app", "chalicelib", "local"} - BROUGHT
-    needed = {name.lower() for package in others for name in distributions[package]}
+    needed = {name.lower() for package in others - IN_THE_LAYER for name in distributions[package]}
 
-    lines = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
-    assert {line.lower() for line in lines if not line.startswith("#")} == needed
+    assert required("requirements.in") == needed
+
+
+def test_only_the_process_that_listens_knows_what_the_layer_has() -> None:
+    knowing = [each for each in OF_WHAT_IS_PACKAGED if package(each.of) in IN_THE_LAYER]
+
+    assert {each.by for each in knowing} == {"chalicelib.sound.listener"}
+    assert all(each.inside_a_function for each in knowing if each.at_runtime)
+    assert required("requirements-layer.in") == IN_THE_LAYER
+
+
+def required(file: str) -> set[str]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    named = [re.split("[<>=~]", line)[0] for line in lines if not line.startswith("#")]
+    return {name.lower() for name in named}

@@ -22,6 +22,7 @@ from chalicelib.core.ids import uuid7
 from tests.conftest import LAMBDA, Clock
 from tests.support import ROOT
 from tests.support.faults import Faults
+from tests.support.listening import listen
 from tests.support.phone import PASSWORD, Phone
 from tests.support.routes import ROUTES, ask, named
 
@@ -177,6 +178,7 @@ def test_what_is_not_of_a_request_is_neither_counted_nor_said_of_it(
 
 JOBS: dict[str, Callable[[Phone], object]] = {
     "notice": lambda phone: jobs.notice(arrival(phone, phone.deliver(SOUND)), LAMBDA),
+    "listen": lambda phone: listen(phone, phone.upload_directly(SOUND)),
     "upkeep": lambda _: jobs.upkeep({}, LAMBDA),
     "deliver_mail": lambda _: jobs.deliver_mail({}, LAMBDA),
 }
@@ -195,6 +197,7 @@ def test_each_run_of_a_job_is_one_line_and_one_that_fails_says_why(
 
     faults.meanwhile("dynamodb", "GetItem", lambda: 1 / 0)
     faults.meanwhile("dynamodb", "Query", lambda: 1 / 0)
+    faults.meanwhile("s3", "HeadObject", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         JOBS[name](phone)
     *_, line = lines()
@@ -207,6 +210,17 @@ def test_every_job_that_is_deployed_is_logged() -> None:
 
 
 # The metrics.
+
+
+def test_what_was_listened_to_is_counted_and_what_was_not_readable(
+    phone: Phone, lines: Lines
+) -> None:
+    id = phone.upload_directly(SOUND)
+    lines()
+    for _ in range(2):
+        listen(phone, id)
+
+    assert counted(lines) == {"listened_to": 1, "listened_to_unreadable": 1}
 
 
 def test_a_line_with_metrics_is_as_cloudwatch_wants_it(phone: Phone, lines: Lines) -> None:

@@ -130,17 +130,15 @@ def _is_form(request: Request) -> bool:
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes:
     """The body as it was sent; InternalError when it was not handed on as bytes though it should.
 
-    InvalidRequest when it is cut short, as it is by a phone that dies while it sends. `types` are
-    the media types that API Gateway is told are binary.
+    UnsupportedMediaType unless it is of one of `types`, which API Gateway is told are binary, and
+    InvalidRequest when it is cut short, as it is by a phone that dies while it sends.
     """
     event = request.to_original_event()
     content_type = media_types.bare(request.headers.get("content-type", ""))
-    if (
-        isinstance(event["body"], str)
-        and not event.get("isBase64Encoded")
-        and content_type in types
-    ):
-        # It was read as UTF-8 on its way, and what is not UTF-8 is lost.
+    # First, because of any other type there is but what is left of it, read as UTF-8 on its way.
+    if content_type not in types:
+        raise UnsupportedMediaType(f"Use one of {', '.join(types)}", field="Content-Type")
+    if isinstance(event["body"], str) and not event.get("isBase64Encoded"):
         raise InternalError(f"API Gateway does not know {content_type} as a binary type")
     raw = _whole(request)
     announced = request.headers.get("content-length", "").strip()

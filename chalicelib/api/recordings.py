@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.errors import CursorExpired, NotFound, NotReady, VersionConflict
-from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage
+from chalicelib.models.answers import Changes, PlayableRecording, Recording, RecordingPage, Waveform
 from chalicelib.models.entities import Caller, Standing
 from chalicelib.models.fields import IfMatch
 from chalicelib.models.requests import ChangesQuery, DeletionQuery, RecordingChange, ShelfQuery
@@ -22,7 +22,9 @@ blueprint = Blueprint(__name__, tag="Recordings")
 def shelf(caller: Caller, query: ShelfQuery) -> RecordingPage:
     """One page of recordings, newest first unless `order` is `asc`.
 
-    `next` goes into `after` for the next page; it is null on the last one.
+    `next` goes into `after` for the next page; it is null on the last one. With `q`, `tag`,
+    `recorded_from` or `recorded_to`, both of them inclusive, it is of those alone that are all of
+    this, and may be short, or empty with a `next`.
     """
     return services().library.shelf(caller.user_id, query)
 
@@ -59,6 +61,23 @@ def find(caller: Caller, standing: Standing | None) -> Reply:
     seen = msgspec.structs.asdict(recording.seen())
     playable = PlayableRecording(**seen, audio=library.audio(recording) or UNSET)
     return Reply(playable, headers=_version_header(playable))
+
+
+@blueprint.endpoint(
+    "GET",
+    "/recordings/{id}/waveform",
+    Waveform,
+    standing=True,
+    raises=(NotFound, NotReady),
+    operation="getWaveform",
+)
+def waveform(caller: Caller, standing: Standing | None) -> Waveform:
+    """The waveform, as audiowaveform's JSON of version 2 has it.
+
+    It is known seconds after the recording is ready: until then it is `not_ready`, with
+    Retry-After. When the bytes are no sound, it is `not_found`.
+    """
+    return services().library.waveform(standing)
 
 
 @blueprint.endpoint(

@@ -20,6 +20,7 @@ from chalicelib.errors import InternalError, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_events.client import EventBridgeClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
     from mypy_boto3_sesv2.client import SESV2Client
@@ -108,6 +109,13 @@ class Clients:
         with self._lock:
             patience = _patience(READ_SECONDS, TRIES)
             return _in_time(self.session.client("sesv2", config=patience))
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        """The EventBridge client."""
+        with self._lock:
+            patience = _patience(READ_SECONDS, TRIES)
+            return _in_time(self.session.client("events", config=patience))
 
     @cached_property
     def s3(self) -> S3Client:

@@ -21,6 +21,7 @@ from chalicelib.models.entities import (
     Due,
     FullWindow,
     Grant,
+    Heard,
     Identity,
     Keyed,
     Letter,
@@ -35,6 +36,7 @@ from chalicelib.models.entities import (
     StoredObject,
     StoredRecording,
     Tombstone,
+    Waveform,
 )
 from chalicelib.models.fields import LetterKind, Provider, Status, Told, Way
 
@@ -349,11 +351,12 @@ class RecordingStore(Protocol):
         """
 
     def mark_ready(
-        self, recording: StoredRecording, sha256: str | None, now: datetime
+        self, recording: StoredRecording, sha256: str | None, now: datetime, due_at: datetime
     ) -> StoredRecording | None:
         """Make an upload ready; None when it is no longer the upload that `recording` was.
 
-        Or when it is one of bytes with another hash than `sha256`.
+        Or when it is one of bytes with another hash than `sha256`. It is due at `due_at`, unless
+        it was listened to by then.
         """
 
     def revise(
@@ -374,12 +377,18 @@ class RecordingStore(Protocol):
     ) -> StoredRecording | None:
         """Move a ready recording to the trash; None when it changed since."""
 
-    def restore(self, recording: StoredRecording, now: datetime) -> StoredRecording | None:
-        """Bring a recording back from the trash; None when it changed since or its time is over."""
+    def restore(
+        self, recording: StoredRecording, now: datetime, due_at: datetime
+    ) -> StoredRecording | None:
+        """Bring a recording back from the trash; None when it changed since or its time is over.
+
+        It is due at `due_at`, unless it was listened to by then.
+        """
 
     def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither.
 
+        Its waveform goes with it.
         False when the recording changed since, or was given more time. NotAuthenticated when
         there is no such account.
         """
@@ -434,6 +443,48 @@ class LinkStore(Protocol):
         """
 
 
+class SoundStore(Protocol):
+    """What was heard in recordings, and their waveforms, which no list has to carry."""
+
+    def find(
+        self, user_id: str, recording_id: str
+    ) -> tuple[StoredRecording | Tombstone | None, Waveform | None]:
+        """What stands under an id, and its waveform, both as last written."""
+
+    def waveform(self, recording: StoredRecording) -> Waveform | None:
+        """The waveform of a recording, as last written."""
+
+    def note(self, recording: StoredRecording, heard: Heard, listener: int, now: datetime) -> bool:
+        """Note what was heard by this version of the listener, and keep the waveform, or neither.
+
+        False when the recording is another by now, or of another status, or so new a version has
+        listened to it already. It is due no more, but for the trash.
+        """
+
+    def note_again(self, recording: StoredRecording, listener: int) -> bool:
+        """Note that this version of the listener heard the same; False as above."""
+
+    def waveforms(self, user_id: str) -> Iterator[tuple[str, Waveform]]:
+        """The ids of a user's recordings that have one, each with it, by the page."""
+
+
+class Ear(Protocol):
+    """What listens to bytes, whatever they are."""
+
+    def hear(self, url: str, kept: StoredObject, seconds: float) -> Heard:
+        """What is to be heard in an object, as far as can be read of it in so many seconds.
+
+        Unavailable when its bytes cannot be had, or are others by now.
+        """
+
+
+class EventBus(Protocol):
+    """What has jobs started."""
+
+    def tell_of_kept(self, recordings: Iterable[Keyed]) -> None:
+        """Tell of recordings as S3 did when they were kept; a call for each 10."""
+
+
 class ShelfStore(Protocol):
     """The recordings in their orders."""
 
@@ -444,6 +495,20 @@ class ShelfStore(Protocol):
 
         The id `after` itself need not exist any more. May take several calls, when the
         recordings are large. What cannot be read is left out, and logged; so it is below.
+        """
+
+    def search(
+        self,
+        user_id: str,
+        status: Status,
+        matches: Callable[[Recording], bool],
+        limit: int,
+        after: str | None,
+        newest_first: bool,
+    ) -> tuple[list[Recording], str | None]:
+        """Up to `limit` of those that match, among the next megabyte of them, in the same order.
+
+        And the id after which there is more to look at; None when there is none. One call.
         """
 
     def changed(
@@ -573,9 +638,11 @@ class Stores(Struct, frozen=True):
     grants: GrantStore
     recordings: RecordingStore
     links: LinkStore
+    sounds: SoundStore
     shelves: ShelfStore
     due: DueStore
     uploads: UploadStore
     parts: PartStore
     audio: AudioStore
     exports: ExportStore
+    events: EventBus

@@ -24,7 +24,14 @@ from chalicelib.errors import (
     UploadIncomplete,
     UploadMismatch,
 )
-from chalicelib.models.entities import Due, Standing, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import (
+    Due,
+    Keyed,
+    Standing,
+    StoredRecording,
+    Tombstone,
+    Unreadable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +52,8 @@ class Tally(Struct):
     expired: int = 0
     purged: int = 0
     settled: int = 0
+    retold: int = 0
+    """Recordings that nobody had listened to: it was told again that they are there."""
     closed: int = 0
     failed: int = 0
     """Those that were put off."""
@@ -100,6 +109,9 @@ class Upkeep(Struct, frozen=True):
             elif (place := random.randrange(seen[due.user_id])) < share:  # noqa: S311
                 mine[place] = due
         chosen = [due for mine in taken.values() for due in mine]
+        # What goes with its account is nothing else's any more.
+        going = {due.key for due in chosen if due.closed}
+        chosen = [due for due in chosen if due.closed or due.key not in going]
         random.shuffle(chosen)
         return chosen
 
@@ -124,23 +136,43 @@ class Upkeep(Struct, frozen=True):
             [due.key for due in batch if due.what == "recording"]
         )
         owing: dict[str, tuple[Due, Tombstone]] = {}
+        unheard: list[Keyed] = []
         for due in batch:
             try:
                 if due.what == "account":
                     self._forget_account(due, tally)
                 elif due.what == "export":
                     self._delete_exports(due)
+                elif recording := self._unheard(due, standing.get(due.key)):
+                    unheard.append(recording)
                 elif tombstone := self._tombstone(due, standing.get(due.key), tally):
                     owing[tombstone.key] = due, tombstone
             except Exception:
                 log.exception("%s of %s cannot be moved", due.recording_id or due.what, due.user_id)
                 self._put_off(due, tally)
+        self._tell_again(unheard, tally)
         closed = {due.user_id for due, _ in owing.values() if due.closed}
         tombstones = [tombstone for _, tombstone in owing.values()]
         settled = {each.key for each in self.deletion.settle(tombstones, forgetting=closed)}
         tally.settled += len(settled)
         for key in owing.keys() - settled:
             self._put_off(owing[key][0], tally)
+
+    def _unheard(self, due: Due, standing: Standing | None) -> Keyed | None:
+        """A recording that nobody has listened to, if it is this one's to have somebody do so."""
+        if due.closed or not isinstance(standing, StoredRecording) or standing.status != "ready":
+            return None
+        # Put off first. So of several runs one tells, and what fails after this is due again.
+        is_ours = not standing.listener and self.stores.due.postpone(due, self._later(due))
+        return standing if is_ours else None
+
+    def _tell_again(self, unheard: list[Keyed], tally: Tally) -> None:
+        try:
+            self.stores.events.tell_of_kept(unheard)
+            tally.retold += len(unheard)
+        except RecorderError:
+            log.exception("nobody could be told to listen")
+            tally.failed += len(unheard)
 
     def _tombstone(self, due: Due, standing: Standing | None, tally: Tally) -> Tombstone | None:
         """Move a recording along; the tombstone that stands then, if its debt is to be paid now."""
@@ -200,11 +232,14 @@ class Upkeep(Struct, frozen=True):
 
     def _put_off(self, due: Due, tally: Tally) -> None:
         """Have it due later; of a closed account's recordings, the account."""
-        delay = min(FIRST_DELAY * 2 ** min(due.postponed, 10), LONGEST_DELAY)
         try:
-            tally.failed += self.stores.due.postpone(due, self.clock() + delay)
+            tally.failed += self.stores.due.postpone(due, self._later(due))
         except RecorderError:
             log.exception("%s of %s cannot be put off", due.recording_id or due.what, due.user_id)
+
+    def _later(self, due: Due) -> datetime:
+        delay: timedelta = min(FIRST_DELAY * 2 ** min(due.postponed, 10), LONGEST_DELAY)
+        return self.clock() + delay
 
 
 def _is_due(standing: Standing, now: datetime) -> bool:

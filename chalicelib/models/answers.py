@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from chalicelib.models.fields import Instant, LinkCode, Provider, RecordingId, Status, Way
+from chalicelib.models.fields import (
+    LARGEST_INTEGER,
+    MOST_PAIRS,
+    Instant,
+    LinkCode,
+    Milliseconds,
+    Provider,
+    RecordingId,
+    Status,
+    Way,
+    Word,
+)
 
 
 class Usage(Struct, kw_only=True, frozen=True):
@@ -56,6 +67,17 @@ class SessionList(Struct, kw_only=True, frozen=True):
     sessions: list[ListedSession]
 
 
+class Sound(Struct, kw_only=True, frozen=True):
+    """What the bytes themselves say: that alone which can be read, if any can."""
+
+    readable: bool
+    duration_ms: Milliseconds | UnsetType = UNSET
+    container: Word | UnsetType = UNSET
+    codec: Word | UnsetType = UNSET
+    sample_rate_hz: Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)] | UnsetType = UNSET
+    channels: Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)] | UnsetType = UNSET
+
+
 class Recording(Struct, kw_only=True, frozen=True):
     """A recording as its owner sees it; what does not apply is left out."""
 
@@ -72,8 +94,14 @@ class Recording(Struct, kw_only=True, frozen=True):
     duration_ms: int | UnsetType = UNSET
     recorded_at: Instant | UnsetType = UNSET
     notes: str | UnsetType = UNSET
+    sound: Sound | UnsetType = UNSET
     upload_expires_at: Instant | UnsetType = UNSET
     purge_at: Instant | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        """Where the app said no duration, have it be the one that was heard."""
+        if self.duration_ms is UNSET and self.sound is not UNSET:
+            structs.force_setattr(self, "duration_ms", self.sound.duration_ms)
 
 
 class Audio(Struct, kw_only=True, frozen=True):
@@ -87,6 +115,18 @@ class PlayableRecording(Recording, kw_only=True, frozen=True):
     """A recording, with its audio when it is ready."""
 
     audio: Audio | UnsetType = UNSET
+
+
+class Waveform(Struct, kw_only=True, frozen=True):
+    """What audiowaveform writes as JSON, of version 2: `length` pairs of lowest and highest."""
+
+    version: Annotated[int, Meta(description="2, of the form.")]
+    channels: Annotated[int, Meta(description="1: all of them are mixed.")]
+    sample_rate: int
+    samples_per_pixel: int
+    bits: Annotated[int, Meta(description="8, of each number.")]
+    length: Annotated[int, Meta(le=MOST_PAIRS)]
+    data: list[Annotated[int, Meta(ge=-128, le=127)]]
 
 
 class PutUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="put"):
@@ -171,6 +211,7 @@ class ChangedRecording(Struct, kw_only=True, frozen=True):
     duration_ms: int | UnsetType = UNSET
     recorded_at: Instant | UnsetType = UNSET
     notes: str | UnsetType = UNSET
+    sound: Sound | UnsetType = UNSET
     upload_expires_at: Instant | UnsetType = UNSET
     purge_at: Instant | UnsetType = UNSET
 

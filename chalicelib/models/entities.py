@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from chalicelib.models import answers, link_codes
-from chalicelib.models.answers import ListedSession, Recording, Usage, User
-from chalicelib.models.fields import PROVIDERS, Debt, LetterKind, Provider, Status, Way, rfc3339
+from chalicelib.models.answers import ListedSession, Recording, Sound, Usage, User
+from chalicelib.models.fields import (
+    MOST_PAIRS,
+    PROVIDERS,
+    Debt,
+    LetterKind,
+    Provider,
+    Status,
+    Way,
+    rfc3339,
+)
 
 
 class Identity(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -318,6 +327,10 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     upload_expires_at: datetime | None = None
     completed_at: datetime | None = None
     purge_at: datetime | None = None
+    sound: Sound | None = None
+    """What its bytes say."""
+    listener: int = 0
+    """The version of what listened to them; 0 if nothing has."""
     begun_again: bool = False
     """Another upload of it came before this one: it expired, or was to go another way."""
     links_made: int | None = None
@@ -344,6 +357,34 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
             if (value := getattr(self, field)) is not None
         }
         return Recording(**given)
+
+
+class Waveform(Struct, kw_only=True, frozen=True):
+    """The waveform of a recording; it stands beside it, so that no list has to carry it."""
+
+    sample_rate: Annotated[int, Meta(ge=1)]
+    samples_per_pixel: Annotated[int, Meta(ge=2)]
+    data: Annotated[bytes, Meta(max_length=2 * MOST_PAIRS)]
+    """The lowest and the highest sample of each stretch, a byte with its sign for each."""
+
+    def seen(self) -> answers.Waveform:
+        """The waveform as it is answered."""
+        return answers.Waveform(
+            version=2,
+            channels=1,
+            sample_rate=self.sample_rate,
+            samples_per_pixel=self.samples_per_pixel,
+            bits=8,
+            length=len(self.data) // 2,
+            data=memoryview(self.data).cast("b").tolist(),
+        )
+
+
+class Heard(Struct, kw_only=True, frozen=True):
+    """What somebody heard who listened to a recording."""
+
+    sound: Sound
+    waveform: Waveform | None = None
 
 
 class Tombstone(Keyed, kw_only=True, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,6 +28,13 @@ TITLE_CHARACTERS = 255
 TAG_CHARACTERS = 100
 NOTES_CHARACTERS = 4000
 DEVICE_CHARACTERS = 100
+SEARCH_CHARACTERS = 200
+
+# The block of the combining marks.
+_ACCENT = re.compile("[\u0300-\u036f]")
+
+# What a waveform has at most, so that a screen's width is drawn of two or three each.
+MOST_PAIRS = 2000
 
 # Python's `$` also matches before a final newline, which the lookahead rules out.
 _END = r"$(?!\n)"
@@ -161,6 +169,14 @@ Tag = Annotated[
     Meta(min_length=1, pattern=_PLAIN, extra_json_schema={"maxLength": TAG_CHARACTERS}),
 ]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
+Search = Annotated[
+    str,
+    Meta(
+        description="Words, each of which stands in the file name, the notes or a tag, in whatever "
+        "case and accent form.",
+        extra_json_schema={"maxLength": SEARCH_CHARACTERS},
+    ),
+]
 Notes = Annotated[str, Meta(extra_json_schema={"maxLength": NOTES_CHARACTERS})]
 # RFC 9110, section 13.1.1, of which one version is enough.
 IfMatch = Annotated[
@@ -172,6 +188,10 @@ IfMatch = Annotated[
         examples=['"3"'],
     ),
 ]
+# What a process says that met hostile bytes: as long as such words are.
+Word = Annotated[str, Meta(max_length=40)]
+# Whose events they are that the app puts on the bus; AWS's own have names that are theirs alone.
+EVENT_SOURCE = "recorder"
 # What people say about a recording; None takes it away.
 Told = str | int | datetime | list[str] | None
 UploadMethod = Literal["put", "post", "multipart"]
@@ -220,6 +240,18 @@ def folded(text: str) -> str:
     for _ in range(2):  # What is composed or replaced may have another case to be folded.
         text = unicodedata.normalize("NFKC", text.casefold())
     return text
+
+
+def searchable(text: str) -> str:
+    """What is the same for every spelling of a text that people take for the same in a search.
+
+    Of the marks that letters are composed with it drops those that Latin, Greek and Cyrillic have;
+    in other scripts they make another letter.
+    """
+    if text.isascii():
+        return text.lower()
+    bare = _ACCENT.sub("", unicodedata.normalize("NFD", folded(text)))
+    return unicodedata.normalize("NFC", bare)
 
 
 def in_ascii(domain: str) -> str:

@@ -19,6 +19,7 @@ from chalicelib.models.fields import (
     NOTES_CHARACTERS,
     PASSWORD_BYTES,
     PASSWORD_CHARACTERS,
+    SEARCH_CHARACTERS,
     TAG_CHARACTERS,
     TITLE_CHARACTERS,
     InvalidField,
@@ -119,6 +120,16 @@ def tags(value: list[str]) -> list[str]:
     return [
         _at_most(TAG_CHARACTERS, composed(tag), f"[{place}]") for place, tag in enumerate(value)
     ]
+
+
+def tag(value: str) -> str:
+    """A tag in NFC."""
+    return _at_most(TAG_CHARACTERS, composed(value))
+
+
+def search(value: str) -> str:
+    """What is searched for, in NFC."""
+    return _at_most(SEARCH_CHARACTERS, composed(value))
 
 
 def notes(value: str) -> str:

@@ -35,9 +35,11 @@ from chalicelib.models.fields import (
     PartNumber,
     Password,
     RecordingId,
+    Search,
     Sha256,
     Size,
     Status,
+    Tag,
     Tags,
     Token,
     UploadMethod,
@@ -348,12 +350,24 @@ class ToSign(Request):
 class ShelfQuery(Request):
     """Which page of which shelf."""
 
-    forms = MappingProxyType({"after": forms.lower})
+    forms = MappingProxyType(
+        {
+            "after": forms.lower,
+            "q": forms.search,
+            "tag": forms.tag,
+            "recorded_from": forms.instant,
+            "recorded_to": forms.instant,
+        }
+    )
 
     status: Status = "ready"
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     after: RecordingId | UnsetType = UNSET
     order: Literal["asc", "desc"] = "desc"
+    q: Search | None = None
+    tag: Tag | None = None
+    recorded_from: GivenInstant | None = None
+    recorded_to: GivenInstant | None = None
 
 
 class ChangesQuery(Request):

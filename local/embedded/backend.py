@@ -74,9 +74,9 @@ class Backend:
     def serve(self, arrived: Callable[[dict[str, Any]], None]) -> None:
         """Answer, also what has asked already.
 
-        `arrived` is told of what comes into the uploads bucket, with S3's event as EventBridge
-        hands it on. The process gives up its own AWS settings for it, and can have one such backend
-        at a time.
+        `arrived` is told of what comes into a bucket, with S3's event as EventBridge hands it on,
+        and of what EventBridge itself is told. The process gives up its own AWS settings for it,
+        and can have one such backend at a time.
         """
         apply({**ISOLATED, "AWS_SECRET_ACCESS_KEY": self.secret}, os.environ)
         # Imported here because it takes half a second, and reads the environment.

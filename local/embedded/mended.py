@@ -33,6 +33,14 @@ NOT_IN_ORDER = Refusal(
 TOO_SMALL = Refusal(
     400, "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
 )
+# Nothing in a key comes after it.
+LAST = "\U0010ffff"
+POLICY_ALONE = Refusal(
+    400,
+    "InvalidArgument",
+    "Bucket POST must contain a field named 'x-amz-algorithm'.  If it is specified, please check "
+    "the order of the fields.",
+)
 # A form with some of these is signed; ministack says which are missing.
 SIGNING_FIELDS = {"x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature"}
 ORIGINAL: dict[str, Callable[..., Any]] = {
@@ -41,7 +49,10 @@ ORIGINAL: dict[str, Callable[..., Any]] = {
         "_build_object_record",
         "_complete_multipart_upload",
         "_copy_object",
+        "_list_object_versions",
+        "_object_record_from_version",
         "_post_object",
+        "_version_entry_from_record",
     )
 }
 # The fields of the form that is being read.
@@ -74,7 +85,8 @@ def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
     parts = engine._parse_multipart_form(headers.get("content-type", ""), body)
     fields = {name.lower(): value for name, _, _, value in parts if name != "file"}
     if parts and not SIGNING_FIELDS & fields.keys():
-        return _error(signatures.NOBODY, f"/{bucket}")
+        refusal = POLICY_ALONE if "policy" in fields else signatures.NOBODY
+        return _error(refusal, f"/{bucket}")
     token = _form.set({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     try:
         answer: Answer = ORIGINAL["_post_object"](bucket, body, headers)
@@ -126,6 +138,30 @@ def _complete_multipart_upload(
     return answer
 
 
+def _list_object_versions(bucket: str, query: dict[str, list[str]]) -> Answer:
+    """A page after one that ended with a group of keys goes on after all of that group.
+
+    ministack lists groups before keys, and no folder of ours has both.
+    """
+    [delimiter], [marker] = query.get("delimiter", [""]), query.get("key-marker", [""])
+    if delimiter and marker.endswith(delimiter):
+        query = {**query, "key-marker": [marker + LAST], "version-id-marker": [""]}
+    answer: Answer = ORIGINAL["_list_object_versions"](bucket, query)
+    return answer
+
+
+def _version_entry_from_record(record: Object, version_id: str, data: Any) -> Object:
+    """A version keeps of what its checksum is one: of the whole, or of the parts' checksums."""
+    entry: Object = ORIGINAL["_version_entry_from_record"](record, version_id, data)
+    return entry | {"checksum_type": record.get("checksum_type")}
+
+
+def _object_record_from_version(version: Object) -> Object:
+    """A version that is read tells what its checksum is one of."""
+    record: Object = ORIGINAL["_object_record_from_version"](version)
+    return record | {"checksum_type": version.get("checksum_type")}
+
+
 def _parts_named(body: bytes) -> list[int]:
     """The numbers of the parts that a request to complete names; none of what is no XML."""
     try:
@@ -144,5 +180,8 @@ MENDED: dict[str, Callable[..., Any]] = {
     "_build_object_record": _build_object_record,
     "_complete_multipart_upload": _complete_multipart_upload,
     "_copy_object": _copy_object,
+    "_list_object_versions": _list_object_versions,
+    "_object_record_from_version": _object_record_from_version,
     "_post_object": _post_object,
+    "_version_entry_from_record": _version_entry_from_record,
 }

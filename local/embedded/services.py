@@ -6,10 +6,11 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from local.embedded import lifecycle, mailbox
+from local.embedded import events, lifecycle, mailbox
 from local.embedded.disk import Disk
 from local.embedded.dynamodb import TARGET, DynamoDB
 from local.embedded.environment import MAIL
+from local.embedded.events import EventBridge
 from local.embedded.http import Answer, Request, refusal
 from local.embedded.mailbox import Mailbox
 from local.embedded.s3 import S3
@@ -27,14 +28,9 @@ class Services:
         disk: Disk | None,
         arrived: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`arrived` is told of what comes into the uploads bucket."""
-        uploads = template["UploadsBucket"]["BucketName"]
-
-        def tell(event: dict[str, Any]) -> None:
-            if event["detail"]["bucket"]["name"] == uploads:
-                arrived(event)
-
-        self.s3 = S3(secret, disk, tell)
+        """`arrived` is told of what comes into a bucket, and of what EventBridge is told."""
+        self.s3 = S3(secret, disk, arrived)
+        self.events = EventBridge(secret, arrived)
         self.dynamodb = DynamoDB(secret, disk)
         self.mailbox = Mailbox(secret)
         self.dynamodb.make_table(template["Table"])
@@ -55,6 +51,8 @@ class Services:
             return refusal(403, "AccessDenied", "Access Denied")
         if request.path == mailbox.SEND:
             return self.mailbox.answer(request)
+        if request.headers.get(TARGET) == events.PUT:
+            return self.events.answer(request)
         return (self.dynamodb if TARGET in request.headers else self.s3).answer(request)
 
     def forget(self) -> None:

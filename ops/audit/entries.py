@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from chalicelib.models.answers import Sound
 from chalicelib.models.entities import Keyed, ObjectVersion
 from chalicelib.models.fields import Debt, Provider, Status
 
@@ -63,11 +64,21 @@ class Entry(Keyed, frozen=True, kw_only=True):
     purge_at: datetime | None = None
     owes: tuple[Debt, ...] = ()
     expired: bool = False
+    sound: Sound | None = None
 
     @property
     def is_live(self) -> bool:
         """Whether it counts in its user's balance."""
         return self.status != "deleted"
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody listened to it, and there was sound."""
+        return self.sound is not None and self.sound.readable
+
+
+class Drawn(Keyed, frozen=True, kw_only=True):
+    """A waveform."""
 
 
 class LinkEntry(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ops.audit.entries import Balance, Entry, KeptVersion
+from ops.audit.entries import Balance, Drawn, Entry, KeptVersion
 
 Rule = Literal["I1", "I2", "I3", "I4", "I5"]
 
@@ -31,21 +31,26 @@ class Place(Struct, frozen=True):
     """The version that S3 shows, unless that is a mark of deletion."""
     versions: int
     """How many there are, marks of deletion too."""
+    is_drawn: bool = False
+    """Whether there is a waveform."""
 
     @classmethod
-    def of(cls, key: str, found: Iterable[Entry | KeptVersion]) -> Place:
+    def of(cls, key: str, found: Iterable[Entry | KeptVersion | Drawn]) -> Place:
         """The place where all of this was found."""
         entry: Entry | None = None
+        is_drawn = False
         current: KeptVersion | None = None
         versions = 0
         for each in found:
             if isinstance(each, Entry):
                 entry = each
+            elif isinstance(each, Drawn):
+                is_drawn = True
             else:
                 versions += 1
                 if each.is_current and each.size is not None:
                     current = each
-        return cls(key, entry, current, versions)
+        return cls(key, entry, current, versions, is_drawn)
 
     @property
     def is_kept(self) -> bool:
@@ -63,9 +68,13 @@ class Place(Struct, frozen=True):
         if self.is_kept:
             if lack := self._lack(sha256):
                 yield "I1", lack
+            if self.entry and self.entry.is_heard and not self.is_drawn:
+                yield "I1", "Its waveform is gone"
         elif self.versions and not (self._is_owed or is_closed):
             belongs = "a deleted recording that owes nothing" if self.entry else "no recording"
             yield "I2", f"An object belongs to {belongs}"
+        if self.is_drawn and not (is_closed or (self.entry and self.entry.is_live)):
+            yield "I2", "A waveform belongs to no recording"
         if self.entry and (since := _due_since(self.entry)) and since < now - OVERDUE:
             state = "a tombstone that owes" if self.entry.owes else self.entry.status
             yield "I4", f"It is {state}, and upkeep should have moved it at {since:%F %R} UTC"

@@ -24,6 +24,7 @@ from chalicelib.aws.dynamodb.items import (
     provider_key,
     recording_key,
     to_attributes,
+    waveform_key,
 )
 from chalicelib.aws.dynamodb.table import Table
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
@@ -31,7 +32,7 @@ from chalicelib.aws.s3.objects import MISSING
 from chalicelib.errors import InternalError
 from chalicelib.models.fields import PROVIDERS
 from chalicelib.settings import Settings
-from ops.audit.entries import Balance, Entry, KeptVersion, LinkEntry, Staged, Way
+from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged, Way
 
 T = TypeVar("T", Balance, Entry)
 
@@ -106,6 +107,23 @@ class Inventory:
             "#pk = :pk AND begins_with(#sk, :prefix)", pk=first["pk"], prefix=first["sk"]
         )
         return (_convert(item, Entry) for item in items)
+
+    def waveforms(self, user_id: str) -> Iterator[Drawn]:
+        """All of a user's waveforms, in the order of their recordings."""
+        first = waveform_key(user_id, "")
+        items = self._table.query(
+            "#pk = :pk AND begins_with(#sk, :prefix)",
+            fields=("pk", "sk"),
+            pk=first["pk"],
+            prefix=first["sk"],
+        )
+        for item in items:
+            yield Drawn(user_id=user_id, id=item["sk"].removeprefix(first["sk"]))
+
+    def waveform(self, user_id: str, recording_id: str) -> Drawn | None:
+        """That there is a waveform of a recording, as last written."""
+        there = self._table.get(waveform_key(user_id, recording_id))
+        return Drawn(user_id=user_id, id=recording_id) if there else None
 
     def balance(self, user_id: str) -> Balance | None:
         """What an account says that its recordings come to, as last written."""

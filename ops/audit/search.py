@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chalicelib.core.ports import Clock
 from chalicelib.models.entities import Keyed
-from ops.audit.entries import Balance, Entry, KeptVersion, LinkEntry, Staged, Way
+from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged, Way
 from ops.audit.invariants import Census, Place, Rule
 from ops.audit.inventory import Inventory
 
@@ -89,9 +89,10 @@ class Audit:
         checksums: bool,
     ) -> Iterator[Finding]:
         census, now = Census(), self._clock()
-        streams: list[Iterator[Entry | KeptVersion]] = [
+        streams: list[Iterator[Entry | KeptVersion | Drawn]] = [
             census.counted(standing),
             self._inventory.versions(user_id),
+            self._inventory.waveforms(user_id),
         ]
         # Both come in the order of their keys, so what is under one key comes together.
         for key, found in groupby(heapq.merge(*streams, key=BY_KEY), BY_KEY):
@@ -129,7 +130,9 @@ class Audit:
             balance = self._inventory.balance(user_id)
             entry = self._entry(key)
             versions = self._inventory.versions(user_id, recording_id)
-            place = Place.of(key, chain([entry] if entry else [], versions))
+            drawn = self._inventory.waveform(user_id, recording_id) if Keyed.at(key) else None
+            there = [each for each in (entry, drawn) if each]
+            place = Place.of(key, chain(there, versions))
             if self._entry(key) == entry:
                 break
         else:

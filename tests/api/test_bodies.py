@@ -61,6 +61,15 @@ def test_a_length_that_is_another_is_refused(phone: Phone, length: str) -> None:
     assert (refused.status, refused.fields) == (400, ["body"])
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "audio/x-unheard-of", "audio", ""])
+def test_a_type_is_judged_before_what_it_does_to_the_bytes(phone: Phone, kind: str) -> None:
+    # API Gateway reads what is not binary to it as UTF-8, so that its length is another.
+    refused = put(phone, uuid7(), SOUND, Content_Type=kind, Content_Length="99")
+
+    assert (refused.status, refused.code) == (415, "unsupported_media_type")
+    assert refused.fields == ["Content-Type"]
+
+
 @pytest.mark.parametrize("route", WITH_BODY, ids=named)
 def test_no_body_is_read_that_is_encoded_or_a_part(phone: Phone, route: Route) -> None:
     assert ask(phone, route, {"Content-Encoding": "gzip"}).status == 415

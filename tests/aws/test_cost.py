@@ -24,6 +24,7 @@ from tests.conftest import DEEP, LAMBDA
 from tests.core.recordings.test_browsers import Page
 from tests.support import shortcut
 from tests.support.faults import Faults
+from tests.support.listening import listen_instantly
 from tests.support.mail import delivered_to, link_for, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
 from tests.support.routes import ROUTES, ask, named
@@ -207,6 +208,17 @@ def noticing(phone: Phone) -> Ask:
     return lambda: jobs.notice(event, LAMBDA)
 
 
+def drawing(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    listen_instantly(phone, id)
+    return lambda: phone.get(f"/recordings/{id}/waveform")
+
+
+def listening(phone: Phone) -> Ask:
+    id = phone.upload(SOUND)
+    return lambda: listen_instantly(phone, id)
+
+
 # The first two words are the route; what follows tells several requests of one apart.
 REQUESTS: dict[str, Prepare] = {
     "POST /auth/signup": signing_up,
@@ -224,6 +236,10 @@ REQUESTS: dict[str, Prepare] = {
     "PUT /recordings/{id}/audio again": sending_again,
     "GET /recordings": lambda phone: lambda: phone.get("/recordings"),
     "GET /recordings after one": turning_a_page,
+    "GET /recordings by a word": lambda phone: (
+        lambda: phone.get("/recordings", query={"q": "clip"})
+    ),
+    "GET /recordings/{id}/waveform": drawing,
     "GET /recordings/changes": lambda phone: lambda: phone.get("/recordings/changes"),
     "GET /recordings/changes since": going_on_with_the_feed,
     "GET /recordings/{id}/upload": resuming,
@@ -239,6 +255,7 @@ REQUESTS: dict[str, Prepare] = {
     "the job upkeep": upkeep,
     "the job upkeep with an upload to end": upkeep_with_an_upload_to_end,
     "the job notice": noticing,
+    "the job listen": listening,
 }
 
 # How many calls to AWS each takes. One of them is the gate's, but where nobody need be logged in.
@@ -247,8 +264,11 @@ CALLS = {
     "DELETE /me/sessions/{session_id}": 2,
     "DELETE /recordings/{id}": 2,
     "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
+    "DELETE /recordings/{id}/links/{code}": 3,  # the link by its code, then both of its items
     "GET /auth/email/confirm": 0,
     "GET /auth/password/reset": 0,
+    "GET /blank": 0,
+    "GET /config": 0,
     "GET /docs": 0,
     "GET /health": 0,
     "GET /me": 1,
@@ -256,11 +276,15 @@ CALLS = {
     "GET /openapi.json": 0,
     "GET /recordings": 2,
     "GET /recordings after one": 2,
+    "GET /recordings by a word": 2,
+    "GET /recordings/{id}/waveform": 2,
     "GET /recordings/changes": 2,
     "GET /recordings/changes since": 2,
     "GET /recordings/{id}": 1,
+    "GET /recordings/{id}/links": 2,
     "GET /recordings/{id}/upload": 2,
     "GET /recordings/{id}/upload/parts/{number}": 1,
+    "GET /s/{code}": 2,  # the link with its source's window, the recording with its account
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
     "POST /auth/email/confirm": 2,
@@ -273,16 +297,20 @@ CALLS = {
     "POST /auth/refresh": 2,
     "POST /auth/signup": 2,
     "POST /me/email/confirmation": 3,
-    "POST /me/export": 7,  # guess, take back, count, note, read, write
+    "POST /me/export": 9,  # guess, take back, count, note, read, write
     "POST /me/password": 5,
     "POST /recordings": 2,
     "POST /recordings again": 3,
     "POST /recordings/batch": 2,
     "POST /recordings/batch again": 3,
     "POST /recordings/{id}/complete": 6,  # a look at both buckets, the copy, ready, discard
+    "POST /recordings/{id}/links": 3,  # those there are, and the transaction
     "POST /recordings/{id}/restore": 2,
+    "POST /uploads/sign": 3,  # the recording that its key names, and the count
     "PUT /recordings/{id}/audio": 4,
     "PUT /recordings/{id}/audio again": 3,
+    # And what the process that listens reads of S3, by ranges.
+    "the job listen": 3,
     "the job notice": 6,
     "the job upkeep": 4,  # a look at each shard of what is due
     "the job upkeep with an upload to end": 13,

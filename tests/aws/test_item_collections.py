@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.dynamodb.items import Item, recording_item, tombstone_item
+from chalicelib.aws.dynamodb.items import (
+    Item,
+    recording_item,
+    to_item,
+    tombstone_item,
+    waveform_key,
+)
 from chalicelib.core.ids import uuid7
-from chalicelib.models.entities import StoredRecording, Tombstone
+from chalicelib.models.answers import Sound
+from chalicelib.models.entities import StoredRecording, Tombstone, Waveform
 from chalicelib.settings import Settings
 from tests.support.faults import Faults
 from tests.support.phone import Phone
@@ -73,8 +80,28 @@ def recording(character: str) -> Item:
             completed_at=NOW,
             purge_at=NOW,
             begun_again=True,
+            sound=Sound(
+                readable=True,
+                duration_ms=2**53 - 1,
+                container=40 * "c",
+                codec=40 * "c",
+                sample_rate_hz=2**53 - 1,
+                channels=2**53 - 1,
+            ),
+            listener=1_000,
         )
     )
+
+
+def waveform() -> Item:
+    """The longest waveform, which is copied into no index."""
+    longest = Waveform(sample_rate=192_000, samples_per_pixel=2**30, data=bytes(4000))
+    return waveform_key(IDS["user_id"], IDS["id"]) | to_item(longest)
+
+
+def all_of(character: str) -> int:
+    """What such a recording takes, with all that stands beside it."""
+    return taken(recording(character), indexes=2) + taken(waveform(), indexes=0)
 
 
 def tombstones() -> int:
@@ -85,13 +112,13 @@ def tombstones() -> int:
 
 
 def test_as_many_recordings_as_the_decision_says_fit_whatever_is_in_them() -> None:
-    fit = THAT_FIT_WHATEVER_IS_IN_THEM * taken(recording(WIDEST), indexes=2)
+    fit = THAT_FIT_WHATEVER_IS_IN_THEM * all_of(WIDEST)
 
     assert fit + tombstones() < MOST
 
 
 def test_as_many_as_a_user_may_have_fit_with_all_of_their_text_in_ascii() -> None:
-    fit = Settings(backend="embedded").quota_recordings * taken(recording("a"), indexes=2)
+    fit = Settings(backend="embedded").quota_recordings * all_of("a")
 
     assert fit + tombstones() < MOST
 

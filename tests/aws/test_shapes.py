@@ -51,6 +51,9 @@ def test_every_item_of_an_earlier_shape_is_read(
 
     assert len(listed) == len(told)
     assert {link.id for link in listed} == {link.id for link in opened if link}
+    drawn = [id for user in users for id, _ in stores.sounds.waveforms(user)]
+
+    assert len(drawn) == len([item for item in items if item["sk"].startswith("WAVEFORM#")])
     assert len(accounts) > 1
     assert all(accounts)
     assert sessions

@@ -17,6 +17,7 @@ from tests.core.test_upkeep import Edit, close, edit, keep
 from tests.support.audits import Tool
 from tests.support.faults import Faults
 from tests.support.invariants import Held
+from tests.support.listening import SILENCE, listen_instantly
 from tests.support.phone import Answer, Phone, send_part
 
 SOUND = b"some sound"
@@ -174,7 +175,7 @@ def test_a_closed_account_goes_in_runs_that_have_little_time(
 ) -> None:
     monkeypatch.setattr(upkeep, "BATCH", 3)
     for _ in range(7):
-        phone.upload_directly(SOUND)
+        listen_instantly(phone, phone.upload_directly(SOUND), SILENCE)
     clock.advance(minutes=16)
     close(phone.on_another_device())
 
@@ -194,6 +195,8 @@ def test_what_cannot_be_read_keeps_the_account_and_nothing_else(
     phone: Phone, clock: Clock, edit: Edit, held: Held, left: Left
 ) -> None:
     ids = [phone.upload_directly(SOUND) for _ in range(3)]
+    for id in ids:
+        listen_instantly(phone, id, SILENCE)
     edit(recording_key(phone.user_id, ids[0]), size="large")
     clock.advance(minutes=16)
     close(phone.on_another_device())

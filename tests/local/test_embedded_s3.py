@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws.s3.browsers import BrowserKey
 from chalicelib.core.recordings.browsers import NAME, Described
-from tests.support import engines
 from tests.support.embedded import Embedded, embedded
 from tests.support.phone import NO_TLS
 
@@ -40,8 +40,8 @@ OTHER_HASH = {"x-amz-checksum-sha256": sha256(b"another")}
 @pytest.fixture(scope="module")
 def s3() -> Iterator[Embedded]:
     """The embedded S3, or another that `make engines` holds to the same rules."""
-    if other := engines.environment():
-        yield Embedded(other)
+    if other := os.environ.get("TEST_S3"):
+        yield Embedded(json.loads(other))
     else:
         with embedded() as running:
             yield running
@@ -172,6 +172,17 @@ def test_dynamodb_refuses_another_secret_too(s3: Embedded) -> None:
     assert "UnrecognizedClientException" in refused(table.list_tables)
 
 
+def test_eventbridge_takes_events_of_whoever_has_the_secret(s3: Embedded) -> None:
+    entry: Any = {"Source": "recorder", "DetailType": "Object Created", "Detail": "{}"}
+    bus, strangers = (
+        session.client("events", endpoint_url=s3.url)
+        for session in (s3.session, s3.with_secret("a guess"))
+    )
+
+    assert bus.put_events(Entries=[entry])["FailedEntryCount"] == 0
+    assert refused(strangers.put_events, Entries=[entry])
+
+
 # A form
 
 
@@ -220,12 +231,17 @@ def test_a_form_that_is_not_as_it_was_signed_is_refused(
     assert "Contents" not in s3.s3.list_objects_v2(Bucket=s3.uploads, Prefix=key)
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, "403 AccessDenied"), ({"policy": OTHER_POLICY}, "400 InvalidArgument")],
+    ids=["no policy", "a policy"],
+)
 def test_a_form_that_is_not_signed_at_all_is_refused(
-    s3: Embedded, http: httpx.Client, key: str
+    s3: Embedded, http: httpx.Client, key: str, fields: dict[str, str], expected: str
 ) -> None:
-    unsigned = {"key": key, "policy": OTHER_POLICY}
+    unsigned = {"key": key, **fields}
     answer = http.post(f"{s3.url}/{s3.uploads}/", data=unsigned, files={"file": ("a", SOUND)})
-    assert said(answer) == "403 AccessDenied"
+    assert said(answer) == expected
 
 
 def test_a_form_for_another_key_is_refused(s3: Embedded, http: httpx.Client, key: str) -> None:
@@ -336,8 +352,16 @@ def test_versions_are_listed_in_pages_and_deleted_one_by_one(s3: Embedded, key: 
     assert "Versions" not in left
     # What was never there has a mark of its deletion, as on S3.
     assert [each["Key"] for each in left["DeleteMarkers"]] == [f"{key}/none"]
-    prefixes = s3.s3.list_object_versions(Bucket=s3.recordings, Delimiter="/")["CommonPrefixes"]
-    assert {"Prefix": "user/"} in prefixes
+
+
+def test_folders_of_versions_are_listed_in_pages(s3: Embedded, key: str) -> None:
+    for folder in "abc":
+        s3.s3.put_object(Bucket=s3.recordings, Key=f"{key}/{folder}/x", Body=b"x")
+    pages = s3.s3.get_paginator("list_object_versions").paginate(
+        Bucket=s3.recordings, Prefix=f"{key}/", Delimiter="/", PaginationConfig={"PageSize": 1}
+    )
+    found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", [])]
+    assert found == [f"{key}/{folder}/" for folder in "abc"]
 
 
 # Parts
@@ -365,6 +389,19 @@ class Parts:
     def complete(self, *etags: str) -> Any:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         return self._s3.s3.complete_multipart_upload(**self.of, MultipartUpload={"Parts": parts})
+
+
+def test_a_checksum_of_parts_checksums_says_so_of_each_version(s3: Embedded, key: str) -> None:
+    where: Any = {"Bucket": s3.recordings, "Key": key}
+    begun = s3.s3.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")
+    it = where | {"UploadId": begun["UploadId"]}
+    part = s3.s3.upload_part(**it, PartNumber=1, Body=SOUND, ChecksumAlgorithm="SHA256")
+    named = {"PartNumber": 1} | {name: part[name] for name in ("ETag", "ChecksumSHA256")}
+    done = s3.s3.complete_multipart_upload(**it, MultipartUpload={"Parts": [named]})
+
+    for version in ({}, {"VersionId": done["VersionId"]}):
+        head = s3.s3.head_object(**where, **version, ChecksumMode="ENABLED")
+        assert head["ChecksumType"] == "COMPOSITE"
 
 
 @pytest.fixture

@@ -156,6 +156,19 @@ def test_what_arrives_is_completed_though_its_app_never_comes_back(server: Serve
     assert eventually(lambda: user.ask("GET", path).json()["status"] == "ready", seconds=5)
 
 
+@pytest.mark.parametrize("way", ["put", "direct"])
+def test_a_recording_that_is_ready_is_listened_to(server: Server, way: str) -> None:
+    user, data = server.sign_up(), (DATA / "meeting.m4a").read_bytes()
+    if way == "direct":
+        id = user.upload_directly(data, "meeting.m4a", "audio/mp4")
+    else:
+        id = user.upload(data, "meeting.m4a", "audio/mp4", way)
+
+    assert eventually(lambda: "sound" in user.ask("GET", f"/recordings/{id}").json())
+    assert user.ask("GET", f"/recordings/{id}").json()["duration_ms"] == pytest.approx(4549, abs=50)
+    assert user.ask("GET", f"/recordings/{id}/waveform").json()["version"] == 2
+
+
 def test_what_arrives_for_what_was_deleted_is_removed(server: Server) -> None:
     user = server.sign_up()
     begun = announced(user)

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import Item, account_key
+from chalicelib.aws.dynamodb.items import Item, account_key, waveform_key
 from chalicelib.core import upkeep
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
@@ -31,6 +31,7 @@ from tests.support.audits import (
     key_of,
 )
 from tests.support.faults import Faults
+from tests.support.listening import SILENCE, listen_instantly
 from tests.support.phone import Phone
 
 # Nothing is found where nothing is wrong.
@@ -49,7 +50,8 @@ def every_state(
     expired(ann, clock)
     deleted(ann, clock)
     ann.upload(SOUND)
-    ann.upload_directly(SOUND)
+    listen_instantly(ann, ann.upload(SOUND))
+    listen_instantly(ann, ann.upload_directly(SOUND), SILENCE)
     for expiry in (60, None):
         ann.post(f"/recordings/{ann.listed()[0]}/links", {"expires_in_seconds": expiry})
     shared = ann.upload(SOUND)
@@ -70,7 +72,7 @@ def every_state(
     faults.clear()
 
     for phone in (bob, cy):
-        phone.upload(SOUND)
+        listen_instantly(phone, phone.upload(SOUND))
         phone.upload(SOUND)
         close(phone)
     # Time for one recording of one of them.
@@ -104,6 +106,30 @@ def test_nothing_is_found_where_nothing_is_wrong(
 
 def test_an_empty_system_is_sound(audit: Run) -> None:
     assert audit().code == 0
+
+
+# What was heard.
+
+
+def test_a_waveform_that_is_gone_is_found(
+    phone: Phone, clock: Clock, audit: Run, tool: Tool
+) -> None:
+    key = kept(phone, clock)
+    listen_instantly(phone, id_of(key))
+    assert audit().found == []
+    tool.remove(waveform_key(phone.user_id, id_of(key)))
+
+    assert audit().found == [("I1", key)]
+
+
+@pytest.mark.parametrize("what", [deleted, expired])
+def test_a_waveform_that_belongs_to_no_recording_is_found(
+    phone: Phone, clock: Clock, audit: Run, tool: Tool, what: Callable[[Phone, Clock], str]
+) -> None:
+    key = what(phone, clock)
+    tool.alter(waveform_key(phone.user_id, id_of(key)), sample_rate=1)
+
+    assert audit().found == [("I2", key)]
 
 
 # I1: every ready or trashed recording has its bytes.

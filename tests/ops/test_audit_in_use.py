@@ -16,9 +16,10 @@ import pytest
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import account_key
 from chalicelib.core.ids import uuid7
+from chalicelib.models.answers import Sound
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services, now
-from ops.audit.entries import Balance, Entry, KeptVersion, LinkEntry, Staged
+from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged
 from ops.audit.inventory import Inventory
 from ops.audit.search import Audit, Tally
 from tests.conftest import Clock
@@ -206,7 +207,11 @@ class Plenty(Inventory):
                     version=1,
                     updated_at=datetime.now(UTC),
                     size=1,
+                    sound=Sound(readable=True),
                 )
+
+    def waveforms(self, user_id: str) -> Iterator[Drawn]:
+        return (Drawn(user_id=user_id, id=f"{id:09}") for id in range(self._recordings))
 
     def versions(self, user_id: str, recording_id: str | None = None) -> Iterator[KeptVersion]:
         assert recording_id is None, "Nothing is to be looked at again"

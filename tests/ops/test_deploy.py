@@ -15,6 +15,7 @@ from app import app
 from chalicelib import settings
 from chalicelib.core.recordings.deletion import LONGEST_FUNCTION
 from chalicelib.models import media_types
+from chalicelib.models.fields import EVENT_SOURCE
 from ops import finish, stages
 from ops.gateway import REFUSALS
 from ops.policies import GRANTS, JOBS, name_in_lambda
@@ -25,7 +26,11 @@ from tests.support.iam import ACCOUNT
 from tests.support.stacks import REGION, place
 
 # Each of them finds the stage as the one before it left it.
-pytestmark = pytest.mark.deep
+pytestmark = [
+    pytest.mark.deep,
+    # moto says so of what it does not make, whenever it is asked what a stack has.
+    pytest.mark.filterwarnings("ignore:Tried to parse AWS::"),
+]
 
 CORS = "gatewayresponse.header.Access-Control-Allow-Origin"
 OWN_ADDRESS = "https://recorder.example.com"
@@ -215,6 +220,15 @@ def test_an_empty_address_is_none(deployed: Deployed, monkeypatch: pytest.Monkey
     assert deployed.environment["RECORDER_PUBLIC_URL"] == address
 
 
+def test_api_gateway_keeps_only_what_is_in_use_of_what_was_deployed(deployed: Deployed) -> None:
+    api = deployed.now["api"]["id"]
+    (stage,) = client("apigateway").get_stages(restApiId=api)["item"]
+
+    kept = client("apigateway").get_deployments(restApiId=api)["items"]
+
+    assert [each["id"] for each in kept] == [stage["deploymentId"]]
+
+
 # Schedules and events
 
 
@@ -237,6 +251,30 @@ def test_what_arrives_in_the_uploads_bucket_is_noticed(deployed: Deployed) -> No
         "detail": {"bucket": {"name": [f"recorder-prod-uploads-{ACCOUNT}-{REGION}"]}},
     }
     assert deployed.now["targets"][rule][0]["Arn"].endswith(":function:recorder-prod-notice")
+
+
+def test_what_is_kept_in_the_recordings_bucket_is_listened_to(deployed: Deployed) -> None:
+    rule = "recorder-prod-listen-event"
+
+    assert json.loads(deployed.now["rules"][rule]["EventPattern"]) == {
+        # As S3 tells of it, and upkeep of what that missed.
+        "source": ["aws.s3", EVENT_SOURCE],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": [f"recorder-prod-recordings-{ACCOUNT}-{REGION}"]}},
+    }
+    assert deployed.now["targets"][rule][0]["Arn"].endswith(":function:recorder-prod-listen")
+
+
+def test_the_function_that_listens_has_the_layer_and_no_other_has_one(deployed: Deployed) -> None:
+    having = {name: each.get("Layers") for name, each in deployed.now["functions"].items()}
+    (version,) = client("lambda").list_layer_versions(LayerName="recorder-prod-ffmpeg")[
+        "LayerVersions"
+    ]
+
+    assert [each["Arn"] for each in having.pop("listen") or []] == [version["LayerVersionArn"]]
+    assert not any(having.values())
+    listen = deployed.now["functions"]["listen"]
+    assert (listen["MemorySize"], listen["Timeout"]) == (1769, 900)
 
 
 # The API
@@ -279,15 +317,18 @@ def test_the_stage_has_its_name_and_is_throttled_as_its_limits_say(deployed: Dep
     assert every["throttlingBurstLimit"] == limits.requests_at_once
 
 
-def reserved_for_notice() -> int | None:
-    found = client("lambda").get_function_concurrency(FunctionName=NAMES["notice"])
+def reserved_for(function: str) -> int | None:
+    found = client("lambda").get_function_concurrency(FunctionName=NAMES[function])
     number: int | None = found.get("ReservedConcurrentExecutions")
     return number
 
 
 @pytest.mark.usefixtures("deployed")
 def test_a_part_of_the_accounts_concurrency_is_the_jobs_own() -> None:
-    assert reserved_for_notice() == Stage("prod").limits.notice_at_once
+    limits = Stage("prod").limits
+
+    assert reserved_for("notice") == limits.notice_at_once
+    assert reserved_for("listen") == limits.listen_at_once
 
 
 def test_where_an_account_has_too_little_of_it_that_is_said(
@@ -300,7 +341,7 @@ def test_where_an_account_has_too_little_of_it_that_is_said(
     assert finish.main(["--stage", "prod"]) == 0
 
     assert "recorder-prod-notice: 20 at once are not reserved" in capsys.readouterr().out
-    assert reserved_for_notice() is None
+    assert reserved_for("notice") is None
 
 
 def test_a_preflight_is_answered_for_the_stages_own_origin(deployed: Deployed) -> None:
@@ -381,11 +422,37 @@ def test_what_was_deployed_goes_and_what_holds_data_stays(deployed: Deployed) ->
     assert stack["StackName"] == "recorder-prod"
 
 
-def test_what_was_destroyed_is_deployed_again_with_its_data(deployed: Deployed) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_the_logs_of_what_went_go_when_their_time_is_over() -> None:
+    groups = client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
+
+    assert {f"/aws/lambda/{name}" for name in NAMES.values()} <= {
+        each["logGroupName"] for each in groups if each.get("retentionInDays") == 90
+    }
+    assert all(each.get("retentionInDays") for each in groups)
+
+
+def test_what_was_destroyed_is_deployed_again_with_its_data_and_with_one_api(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.apigateway.models import APIGatewayBackend
+
+    def die(*_: Any, **__: Any) -> None:
+        raise RuntimeError("cut off")
+
+    # Somebody else's, which is half made, too; and ours, of a deployment that died half-way.
+    others = client("apigateway").create_rest_api(name="recorder")["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(APIGatewayBackend, "create_deployment", die)
+        assert projects.make(deployed.folder, "deploy", "prod").returncode
+    assert len(client("apigateway").get_rest_apis()["items"]) == 2
+
     printed = make(deployed.folder, "deploy")
 
+    assert "an API that a deployment which was cut off has left" in printed
     assert "recorder-prod: nothing to change" in printed
     assert is_up()
+    client("apigateway").delete_rest_api(restApiId=others)
     (api,) = client("apigateway").get_rest_apis()["items"]
     assert api["id"] in deployed.environment["RECORDER_PUBLIC_URL"]
 
@@ -432,6 +499,7 @@ def test_asked_for_twice_everything_goes(deployed: Deployed) -> None:
     assert client("dynamodb").list_tables()["TableNames"] == []
     assert bucket not in [each["Name"] for each in client("s3").list_buckets()["Buckets"]]
     assert client("secretsmanager").list_secrets()["SecretList"] == []
+    assert client("lambda").list_layers()["Layers"] == []
     assert client("cloudformation").describe_stacks()["Stacks"] == []
     by_hand = {"RECORDER_STAGE", "RECORDER_CORS_ORIGIN", "RECORDER_PUBLIC_URL"}
     assert set(deployed.environment) == by_hand

@@ -37,6 +37,7 @@ MAIL_FROM = "Recorder <no-reply@example.com>"
 LOGICAL = {
     "api_handler": "APIHandler",
     "notice": "Notice",
+    "listen": "Listen",
     "upkeep": "Upkeep",
     "deliver_mail": "DeliverMail",
 }
@@ -90,14 +91,19 @@ def merged(
 def test_what_the_stage_stands_on_is_in_it(merged: Merged) -> None:
     for name, resource in template["Resources"].items():
         if name != "ApiLog":
-            assert merged.template["Resources"][name] == resource
+            there = merged.template["Resources"][name]
+            assert there["Type"] == resource["Type"]
+            assert there.get("DeletionPolicy") == resource.get("DeletionPolicy")
+            assert there["Properties"].keys() == resource["Properties"].keys()
 
 
-def test_its_parameters_are_the_stages(merged: Merged) -> None:
-    stage = merged.template["Parameters"]["Stage"]
-
-    assert stage["Default"] == merged.stage.name
-    assert stage["AllowedPattern"] == f"^{merged.stage.name}$"
+def test_what_is_set_is_no_parameter_which_would_stay_what_it_was(merged: Merged) -> None:
+    # What is said with a deployment, and stays: whom to tell, and which key signs for browsers.
+    said = {"AlarmEmail", "UploadKeySerial", "NoticeAtOnce", "ListenAtOnce"}
+    assert {*merged.template["Parameters"]} == {"DeployedBy", *said}
+    alarm = merged.properties("MailsMany")
+    assert alarm["AlarmName"] == f"recorder-{merged.stage.name}-mails-many"
+    assert alarm["Threshold"] == str(merged.stage.limits.mails_an_hour)
 
 
 def test_a_function_is_told_where_everything_is_and_what_is_set_by_hand(merged: Merged) -> None:
@@ -146,10 +152,11 @@ def test_the_stage_is_throttled_as_its_limits_say(merged: Merged) -> None:
 
 def test_nothing_is_reserved_unless_it_is_asked_for(merged: Merged) -> None:
     # An account without that much would have the whole stack fail.
-    reserved = merged.properties("Notice")["ReservedConcurrentExecutions"]
-
-    assert reserved == {"Fn::If": ["ReservesNotice", {"Ref": "NoticeAtOnce"}, NO_VALUE]}
-    assert merged.template["Parameters"]["NoticeAtOnce"]["Default"] == 0
+    for name in ("Notice", "Listen"):
+        reserved = merged.properties(name)["ReservedConcurrentExecutions"]
+        given = [f"Has{name}AtOnce", {"Ref": f"{name}AtOnce"}, NO_VALUE]
+        assert reserved == {"Fn::If": given}
+        assert merged.template["Parameters"][f"{name}AtOnce"]["Default"] == 0
 
 
 def test_a_package_has_what_runs_compiled_and_is_the_same_every_time(tmp_path: Path) -> None:
@@ -189,6 +196,8 @@ class Packaged:
         for each in document["Resources"].values():
             if each["Type"] == "AWS::Serverless::Function":
                 each["Properties"]["CodeUri"] = "s3://bucket/key"
+            if each["Type"] == "AWS::Serverless::LayerVersion":
+                each["Properties"]["ContentUri"] = "s3://bucket/key"
         session = boto3.session.Session(region_name="us-east-1")
         made = Translator({}, Parser(), boto_session=session).translate(document, {})
         resources: dict[str, Any] = made["Resources"]
@@ -261,6 +270,22 @@ def test_its_machine_code_is_for_lambda(unzipped: Path) -> None:
 
     assert len(libraries) == 2
     assert not [name for name in libraries if "musl" in name or "darwin" in name]
+
+
+@pytest.mark.deep
+def test_the_layer_has_what_listening_takes_and_is_as_small_as_lambda_wants_it(
+    project: Path, all_packaged: dict[str, Packaged]
+) -> None:
+    assert all_packaged
+    with zipfile.ZipFile(project / "out" / "layer.zip") as zipped:
+        files = zipped.infolist()
+    names = {each.filename for each in files}
+
+    assert {name.split("/")[1] for name in names} == {"av", "av.libs"}
+    assert "python/av/__init__.py" in names
+    assert not [name for name in names if "musl" in name or "darwin" in name]
+    assert (project / "out" / "layer.zip").stat().st_size < 50 * 1000**2
+    assert sum(each.file_size for each in files) < 250 * 1000**2
 
 
 @pytest.mark.deep
@@ -389,7 +414,7 @@ def test_what_the_shell_has_set_is_nowhere(packaged: Packaged) -> None:
 
 @pytest.mark.deep
 def test_its_output_says_how_to_reserve_and_what_this_python_does(packaged: Packaged) -> None:
-    assert "--parameter-overrides NoticeAtOnce=20" in packaged.printed
+    assert "--parameter-overrides NoticeAtOnce=20 ListenAtOnce=10" in packaged.printed
     assert ("warning: Python 3." in packaged.printed) == (sys.version_info < (3, 12))
 
 
@@ -406,13 +431,15 @@ def test_cloudformation_makes_of_it_what_is_meant(packaged: Packaged) -> None:
     # It would make a stage of its own.
     assert "StageName" not in deployment["Properties"]
     assert kinds.count("AWS::Lambda::EventInvokeConfig") == len(JOBS)
-    rule = made["NoticeNoticeEvent"]["Properties"]["EventPattern"]
-    assert rule["detail"]["bucket"]["name"] == [{"Ref": "UploadsBucket"}]
+    for job, bucket in {"Notice": "UploadsBucket", "Listen": "RecordingsBucket"}.items():
+        rule = made[f"{job}{job}Event"]["Properties"]["EventPattern"]
+        assert rule["detail"]["bucket"]["name"] == [{"Ref": bucket}]
+    assert [name for name, each in made.items() if "Layers" in each["Properties"]] == ["Listen"]
 
 
 @pytest.mark.deep
 def test_api_gateways_own_refusals_are_in_the_apps_form(packaged: Packaged) -> None:
-    origin = json.loads(packaged.text)["Parameters"]["CorsOrigin"]["Default"]
+    origin = "https://app.example.com" if packaged.stage == "prod" else "*"
     body = packaged.translated()["RestAPI"]["Properties"]["Body"]
 
     there = body["x-amazon-apigateway-gateway-responses"]

@@ -12,7 +12,8 @@ import pytest
 
 from chalicelib import jobs, wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.models.entities import Grant, Identity
+from chalicelib.core.recordings import listening
+from chalicelib.models.entities import Grant, Heard, Identity
 from chalicelib.providers import apple
 from chalicelib.providers.http import Answer
 from chalicelib.settings import Settings
@@ -22,6 +23,7 @@ from tests.aws.test_cost import CASES, somebody
 from tests.conftest import LAMBDA, Clock
 from tests.support import ROOT, use_cases
 from tests.support.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
+from tests.support.listening import HEARD, SILENCE, listen_instantly
 from tests.support.phone import Phone, send
 from tests.support.use_cases import SOUND, USE_CASES, UseCase
 
@@ -137,12 +139,30 @@ def event_after(prepare: Callable[[Phone, Clock], str]) -> Prepare:
     return of_use_case(UseCase(prepare, use_cases.notice, lambda *_: True))
 
 
+def listening_to(*heard: Heard) -> Prepare:
+    """Listening to a recording, and again by newer listeners that hear something else."""
+
+    def prepare(phone: Phone, _: Clock) -> Callable[[], object]:
+        id = phone.upload_directly(SOUND)
+
+        def listen() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                for version, each in enumerate(heard, start=1):
+                    patch.setattr(listening, "LISTENER", version)
+                    listen_instantly(phone, id, each)
+
+        return listen
+
+    return prepare
+
+
 BY_JOB: dict[str, list[Prepare]] = {
     "notice": [
         *those_that(use_cases.notice),
         event_after(parts_and_a_whole),
         event_after(sent_while_something_else_is_kept),
     ],
+    "listen": [*those_that(use_cases.listen), listening_to(HEARD, SILENCE)],
     "upkeep": those_that(use_cases.upkeep),
     "deliver_mail": [mails_waiting, apple_waiting],
 }
@@ -156,7 +176,7 @@ BY_FUNCTION = BY_JOB | {
         *(
             of_use_case(case)
             for case in USE_CASES.values()
-            if case.request not in {use_cases.notice, use_cases.upkeep}
+            if case.request not in {use_cases.listen, use_cases.notice, use_cases.upkeep}
         ),
     ]
 }

@@ -83,6 +83,32 @@ def parameters(cloudformation: Any) -> dict[str, str]:
 # The stack
 
 
+FUNCTION = {
+    "Type": "AWS::Lambda::Function",
+    "Properties": {
+        "Code": {"ZipFile": "def run(event, context): pass"},
+        "Handler": "index.run",
+        "Role": f"arn:aws:iam::{ACCOUNT}:role/a-pipelines",
+        "Runtime": "python3.12",
+    },
+}
+
+
+def test_what_a_pipeline_deployed_is_not_touched(cloudformation: Any, capsys: Capsys) -> None:
+    iam = boto3.client("iam")
+    iam.create_role(RoleName="a-pipelines", AssumeRolePolicyDocument="{}")
+    body = json.dumps({"Resources": {"Notice": FUNCTION}})
+    cloudformation.create_stack(StackName=PROD, TemplateBody=body)
+
+    assert provisioned() == 1
+
+    assert "prod was deployed by a pipeline" in capsys.readouterr().err
+    (stack,) = cloudformation.describe_stacks(StackName=PROD)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    cloudformation.delete_stack(StackName=PROD)
+    iam.delete_role(RoleName="a-pipelines")
+
+
 def test_the_stack_is_made_and_shown_before_it_is(cloudformation: Any, capsys: Capsys) -> None:
     assert provisioned() == 0
 

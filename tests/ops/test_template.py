@@ -202,7 +202,7 @@ def test_the_outputs_name_what_the_app_is_configured_with() -> None:
         "UploadKeySecret": {"Ref": "UploaderSecret"},
         "UploadKeyId": {"Ref": "UploaderKey"},
     }
-    assert outputs == named | arns | of_browsers
+    assert outputs == named | arns | of_browsers | {"DeployedBy": {"Ref": "DeployedBy"}}
 
 
 # What signs for upload libraries
@@ -283,7 +283,8 @@ AT_LEAST, ABOVE = "GreaterThanOrEqualToThreshold", "GreaterThanThreshold"
 QUIET, ALARMING, AS_BEFORE = "notBreaching", "breaching", "ignore"
 API = {"ApiName": app.app_name, "Stage": "prod"}
 STAGE = {"stage": "prod"}
-JOB_NAMES = [{"FunctionName": name_in_lambda(job, "prod")} for job in JOBS]
+LISTEN = {"FunctionName": "recorder-prod-listen"}
+JOB_NAMES = [{"FunctionName": name_in_lambda(job, "prod")} for job in JOBS if job != "listen"]
 THROTTLED = ["ReadThrottleEvents", "WriteThrottleEvents"]
 QUEUE, WAITING = {"QueueName": "recorder-prod-dead-letters"}, "ApproximateNumberOfMessagesVisible"
 RECORDINGS_OF_PROD = {"BucketName": "recorder-prod-recordings-1-r", "FilterId": "all"}
@@ -303,6 +304,7 @@ WATCHED = {
     ),
     "upkeep-failing": Watched(NAMESPACE, "Sum", ["upkeep_failed"], [STAGE], AT_LEAST, 1, QUIET),
     "job-errors": Watched("AWS/Lambda", "Sum", ["Errors"] * 3, JOB_NAMES, AT_LEAST, 5, QUIET),
+    "listen-errors": Watched("AWS/Lambda", "Sum", ["Errors"], [LISTEN], AT_LEAST, 5, QUIET),
     "dead-letters-waiting": Watched("AWS/SQS", "Maximum", [WAITING], [QUEUE], ABOVE, 0, QUIET),
     "table-throttled": Watched(
         "AWS/DynamoDB", "Sum", THROTTLED, [{"TableName": "recorder-prod"}] * 2, AT_LEAST, 10, QUIET

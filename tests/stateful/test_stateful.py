@@ -36,7 +36,7 @@ from tests.stateful.model import (
     Told,
 )
 from tests.stateful.steps import MEANINGS, Step, World, begin, means
-from tests.support import shortcut
+from tests.support import engines, shortcut
 from tests.support.faults import DIED, LOST, REFUSED, Died, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import NO_TLS, PASSWORD, Phone
@@ -348,6 +348,8 @@ def stage(
     configure(quota_bytes=QUOTA_BYTES)
     monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
     monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    if engines.THERE:
+        monkeypatch.setattr("local.embedded.mended.LEAST_PART_BYTES", 1)
     return Stage(*(request.getfixturevalue(field.name) for field in fields(Stage)))
 
 

@@ -57,6 +57,7 @@ class Faults:
         self._clients = {
             "s3": (clients.s3, clients.s3_copying),
             "dynamodb": (clients.dynamodb,),
+            "events": (clients.events,),
             "secretsmanager": (clients.secretsmanager,),
             "sesv2": (clients.ses,),
         }

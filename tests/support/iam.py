@@ -63,6 +63,10 @@ class Asked(NamedTuple):
             yield from _on_the_table(self.operation, given)
         elif self.service == "s3":
             yield from _on_a_bucket(self.operation, given)
+        elif self.operation == "PutEvents":
+            yield Permission(
+                "events:PutEvents", f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+            )
         elif self.operation == "GetSecretValue":
             yield Permission("secretsmanager:GetSecretValue", given["SecretId"])
         elif self.operation == "SendEmail":
@@ -131,6 +135,7 @@ def recording(clients: Clients, asked: list[Asked]) -> Iterator[None]:
 def _all(clients: Clients) -> list[Any]:
     return [
         clients.dynamodb,
+        clients.events,
         clients.s3,
         clients.s3_copying,
         clients.secretsmanager,

@@ -82,11 +82,13 @@ def _ask(handle: Callable[..., Answer], request: AWSPreparedRequest) -> Answer:
 @functools.cache
 def _handlers() -> dict[str, Callable[..., Answer]]:
     from moto.dynamodb.responses import DynamoHandler
+    from moto.events.responses import EventsHandler
     from moto.secretsmanager.responses import SecretsManagerResponse
     from moto.sesv2.responses import SESV2Response
 
     return {
         "dynamodb": DynamoHandler.dispatch,
+        "events": EventsHandler.dispatch,
         "s3": _s3,
         "secretsmanager": SecretsManagerResponse.dispatch,
         "ses": SESV2Response.dispatch,

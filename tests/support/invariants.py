@@ -34,6 +34,7 @@ class Invariants:
         return [
             *_silent(recordings, objects),
             *_orphaned(recordings, objects),
+            *_drawn(items, recordings),
             *_miscounted(items.get("PROFILE", NOBODY), recordings),
         ]
 
@@ -75,6 +76,16 @@ def _orphaned(recordings: dict[str, Item], objects: dict[str, list[bytes | None]
         item = recordings.get(id, {"status": "missing"})
         if not (_is_live(item) or "recordings" in item.get("owes", [])):
             yield f"I2: {id} is {item['status']}, owes nothing, and has an object"
+
+
+def _drawn(items: dict[str, Item], recordings: dict[str, Item]) -> Iterator[str]:
+    """I2: a waveform belongs to a live item that says so, and each that does has one."""
+    there = {sk.removeprefix("WAVEFORM#") for sk in items if sk.startswith("WAVEFORM#")}
+    said = {
+        id for id, item in recordings.items() if _is_live(item) and "codec" in item.get("sound", {})
+    }
+    for id in there ^ said:
+        yield f"I2: {id} {'has a waveform' if id in there else 'has no waveform'}"
 
 
 def _miscounted(profile: Item, recordings: dict[str, Item]) -> Iterator[str]:

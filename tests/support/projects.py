@@ -15,7 +15,10 @@ OTHERS_SETTINGS = {
     "RECORDER_CORS_ORIGIN": "https://of-the-shell.example.com",
     "RECORDER_UPLOADS_BUCKET": "of-the-shell",
 }
-COPIED = "app.py chalicelib ops .chalice Makefile requirements.txt requirements-dev.txt"
+COPIED = (
+    "app.py chalicelib local ops .chalice Makefile "
+    "requirements.txt requirements-layer.txt requirements-dev.txt"
+)
 
 
 def copy_to(folder: Path) -> None:
@@ -36,15 +39,22 @@ def make(
 
     The virtual environment is taken for up to date.
     """
+    return make_with({}, folder, target, {"STAGE": stage} | variables, typed)
+
+
+def make_with(
+    environ: dict[str, str], folder: Path, target: str, variables: dict[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `make TARGET` there with these variables, and `environ` beside what there is."""
     command = ["make", "-s", "-o", ".venv/.complete", target]
     # Not what a `make` that runs the tests was given.
-    given = {"STAGE": stage, "ARGS": "", "DATA": "keep"} | variables
+    given = {"ARGS": "", "DATA": "keep"} | variables
     theirs = ("RECORDER_", "MAKE", "MFLAGS")
-    environ = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
+    ours = {name: text for name, text in os.environ.items() if not name.startswith(theirs)}
     return subprocess.run(
         [*command, *(f"{name}={value}" for name, value in given.items())],
         cwd=folder,
-        env=environ | OTHERS_SETTINGS | {"PYTHONDONTWRITEBYTECODE": "1"},
+        env=ours | OTHERS_SETTINGS | {"PYTHONDONTWRITEBYTECODE": "1"} | environ,
         capture_output=True,
         text=True,
         input=typed,

@@ -116,6 +116,12 @@ def _read_swagger(patch: pytest.MonkeyPatch) -> None:
         api = self.create_rest_api(name=api_doc["info"]["title"], description="")
         return put_swagger(self, api.id, api_doc)
 
+    def delete_what_no_stage_has(self: RestAPI, deployment_id: str) -> Any:
+        # moto takes what a stage had before for what it has.
+        assert deployment_id not in [stage.deployment_id for stage in self.stages.values()]
+        return self.deployments.pop(deployment_id)
+
+    patch.setattr(RestAPI, "delete_deployment", delete_what_no_stage_has)
     patch.setattr(APIGatewayBackend, "import_rest_api", import_swagger)
     patch.setattr(APIGatewayBackend, "put_rest_api", put_swagger)
 

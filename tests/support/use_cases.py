@@ -19,6 +19,7 @@ from chalicelib.models.entities import Identity
 from chalicelib.settings import Settings
 from local.provider import ISSUERS, Provider
 from tests.conftest import LAMBDA, Clock
+from tests.support.listening import listen_instantly
 from tests.support.mail import delivered_to, token_in
 from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone, send
 
@@ -96,6 +97,12 @@ def ready_long_ago(phone: Phone, clock: Clock) -> str:
 def shared(phone: Phone, clock: Clock) -> str:
     id = ready_long_ago(phone, clock)
     phone.post(f"/recordings/{id}/links", {"expires_in_seconds": None})
+    return id
+
+
+def listened_to_long_ago(phone: Phone, clock: Clock) -> str:
+    id = ready_long_ago(phone, clock)
+    listen_instantly(phone, id)
     return id
 
 
@@ -283,6 +290,10 @@ def notice(phone: Phone, id: str) -> Answer:
     return answer_of(lambda: jobs.notice({"detail": detail}, LAMBDA))
 
 
+def listen(phone: Phone, id: str) -> Answer:
+    return answer_of(lambda: listen_instantly(phone, id))
+
+
 def upkeep(_: Phone, __: str) -> Answer:
     return answer_of(wiring.services().upkeep.run)
 
@@ -301,6 +312,10 @@ def answer_of(job: Callable[[], object]) -> Answer:
 
 def plays(phone: Phone, id: str) -> bool:
     return id in phone.listed() and phone.download(id).content == SOUND
+
+
+def is_drawn(phone: Phone, id: str) -> bool:
+    return phone.get(f"/recordings/{id}/waveform").status == 200 and plays(phone, id)
 
 
 def is_uploading(phone: Phone, id: str) -> bool:
@@ -392,6 +407,11 @@ USE_CASES = {
     "open a link": UseCase(shared, open_link, is_shared_once),
     "take a link back": UseCase(shared, take_back, is_not_shared, (204, 200)),
     "delete for good what is shared": UseCase(shared, Phone.delete_for_good, is_gone, (204,)),
+    "listen": UseCase(ready, listen, is_drawn),
+    "delete for good what was listened to": UseCase(
+        listened_to_long_ago, Phone.delete_for_good, is_gone, (204,)
+    ),
+    "upkeep of what nobody listened to": UseCase(later(ready, minutes=6), upkeep, plays),
     "export": UseCase(ready, export, can_be_fetched),
     "add Google": UseCase(google_to_add, add_google, google_signs_in, (204,)),
     "remove Google": UseCase(google_added, remove_google, google_does_not, (204,)),

@@ -31,6 +31,8 @@ DUE_SHARDS = 4
 OPEN = "attribute_exists(#email)"
 # How the sort keys begin that links have beside their recordings.
 LISTED = "LINK#"
+# Of what a recording's owner sees, what is a time.
+SEEN_TIMES = "created_at", "updated_at", "recorded_at", "upload_expires_at", "purge_at"
 # What takes an item out of the `due` index, as an update.
 NEVER_DUE = {"due_shard": None, "due_at": None, "postponed": None}
 
@@ -58,6 +60,11 @@ def link_key(code: str) -> Key:
 def listed_link_key(user_id: str, recording_id: str, link_id: str) -> Key:
     """Where a link stands among those of its recording."""
     return {"pk": f"USER#{user_id}", "sk": f"{LISTED}{recording_id}#{link_id}"}
+
+
+def waveform_key(user_id: str, recording_id: str) -> Key:
+    """Where a recording's waveform stands: beside it, and in none of the indexes."""
+    return {"pk": f"USER#{user_id}", "sk": f"WAVEFORM#{recording_id}"}
 
 
 def export_key(user_id: str) -> Key:
@@ -186,8 +193,10 @@ def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
 
 def read_seen(item: Item) -> Recording | None:
     """A recording as its owner sees it; None for one that cannot be read, which is logged."""
+    # A time in answers is shorter by the microseconds.
+    times = {name: f"{at[:23]}Z" for name in SEEN_TIMES if isinstance(at := item.get(name), str)}
     try:
-        return msgspec.convert(item, Recording)
+        return msgspec.convert(item | times, Recording)
     except msgspec.ValidationError:
         log.exception("%s of %s cannot be read", item["sk"], item["pk"])
         return None

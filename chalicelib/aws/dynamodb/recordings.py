@@ -24,6 +24,7 @@ from chalicelib.aws.dynamodb.items import (
     timestamp,
     to_fields,
     tombstone_item,
+    waveform_key,
 )
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
 from chalicelib.aws.dynamodb.usage import Usage
@@ -115,11 +116,12 @@ class RecordingsTable(Struct, frozen=True):
         )
 
     def mark_ready(
-        self, recording: StoredRecording, sha256: str | None, now: datetime
+        self, recording: StoredRecording, sha256: str | None, now: datetime, due_at: datetime
     ) -> StoredRecording | None:
         ready = {
             **_on(recording, "ready"),
-            **NEVER_DUE,
+            **due(recording.id, due_at),
+            "postponed": None,
             "completed_at": timestamp(now),
             "sha256": sha256,
             "upload_id": None,
@@ -153,12 +155,17 @@ class RecordingsTable(Struct, frozen=True):
         trashed = {
             **_on(recording, "trashed"),
             **due(recording.id, purge_at),
+            "postponed": None,
             "purge_at": timestamp(purge_at),
         }
         return self._change(_key(recording), now, trashed, UNCHANGED, **_read(recording))
 
-    def restore(self, recording: StoredRecording, now: datetime) -> StoredRecording | None:
+    def restore(
+        self, recording: StoredRecording, now: datetime, due_at: datetime
+    ) -> StoredRecording | None:
         restored = {**_on(recording, "ready"), **NEVER_DUE, "purge_at": None}
+        if not recording.listener:
+            restored |= due(recording.id, due_at)
         in_time = f"{UNCHANGED} AND #purge_at > :time"
         return self._change(
             _key(recording), now, restored, in_time, **_read(recording), time=timestamp(now)
@@ -174,12 +181,16 @@ class RecordingsTable(Struct, frozen=True):
             # Nor does making a link or signing for parts, of which the tombstone is to know.
             if getattr(recording, field) is None:
                 condition += f" AND attribute_not_exists(#{field})"
+        # Listening makes another version of it: so none can come to it in between.
+        waveform = waveform_key(recording.user_id, recording.id)
+        goes_too = [self.table.deleting(waveform)] if recording.sound else []
         try:
             self.table.transact(
                 self.table.adding(tombstone_item(tombstone), condition, **read),
                 self.table.updating(
                     account_key(recording.user_id), Usage.of([recording]).given_back(), THERE
                 ),
+                *goes_too,
             )
         except ConditionFailed as error:
             if error.index == 0:
@@ -221,12 +232,8 @@ class RecordingsTable(Struct, frozen=True):
         self, key: Key, now: datetime, changes: Mapping[str, Any], condition: str, **values: Any
     ) -> StoredRecording | None:
         """Update a recording, and say that it has changed."""
-        news = {
-            "version": Increment(1),
-            "updated_at": timestamp(now),
-            "changes": change(now, key["sk"].removeprefix("REC#")),
-        }
-        return self._update(key, {**changes, **news}, condition, **values)
+        changed = {**changes, **news(key["sk"].removeprefix("REC#"), now)}
+        return self._update(key, changed, condition, **values)
 
     def _update(
         self, key: Key, changes: Item, condition: str, **values: Any
@@ -234,6 +241,15 @@ class RecordingsTable(Struct, frozen=True):
         """The recording as it is then; None when the condition does not hold."""
         item = self.table.try_update(key, changes, condition, **values)
         return msgspec.convert(item, StoredRecording) if item else None
+
+
+def news(recording_id: str, now: datetime) -> Item:
+    """The change by which other devices hear of whatever else changes."""
+    return {
+        "version": Increment(1),
+        "updated_at": timestamp(now),
+        "changes": change(now, recording_id),
+    }
 
 
 def _key(keyed: Keyed) -> Key:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
 
@@ -12,12 +12,13 @@ from chalicelib.aws.dynamodb.items import (
     Key,
     account_key,
     change,
+    owner_and_recording,
     read_recording,
     read_seen,
     recording_key,
     shelf,
 )
-from chalicelib.aws.dynamodb.table import Table
+from chalicelib.aws.dynamodb.table import Page, Table
 from chalicelib.models.answers import Recording
 from chalicelib.models.entities import StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import Status
@@ -31,21 +32,26 @@ class Shelves(Struct, frozen=True):
     def page(
         self, user_id: str, status: Status, limit: int, after: str | None, newest_first: bool
     ) -> list[Recording]:
-        start: Key | None = None
-        if after:
-            start = recording_key(user_id, after) | {"shelf": shelf(status, after)}
-        items = self.table.query(
-            "#pk = :pk AND begins_with(#shelf, :prefix)",
-            index="shelf",
-            page=limit,
-            forward=not newest_first,
-            start=start,
-            fields=("pk", "sk", *Recording.__struct_fields__),
-            pk=account_key(user_id)["pk"],
-            prefix=shelf(status, ""),
-        )
-        read = (read_seen(item) for item in items)
+        pages = self._pages(user_id, status, after, newest_first, page=limit)
+        read = (read_seen(item) for page in pages for item in page.items)
         return list(islice((each for each in read if each), limit))
+
+    def search(
+        self,
+        user_id: str,
+        status: Status,
+        matches: Callable[[Recording], bool],
+        limit: int,
+        after: str | None,
+        newest_first: bool,
+    ) -> tuple[list[Recording], str | None]:
+        page = next(self._pages(user_id, status, after, newest_first))
+        read = map(read_seen, page.items)
+        found = list(islice((each for each in read if each and matches(each)), limit + 1))
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].id
+        following = owner_and_recording(page.following)[1] if page.following else None
+        return found, following
 
     def changed(
         self, user_id: str, limit: int, after: tuple[datetime, str]
@@ -67,3 +73,25 @@ class Shelves(Struct, frozen=True):
             prefix=recording_key(user_id, "")["sk"],
         )
         return map(read_recording, items)
+
+    def _pages(
+        self,
+        user_id: str,
+        status: Status,
+        after: str | None,
+        newest_first: bool,
+        page: int | None = None,
+    ) -> Iterator[Page]:
+        start: Key | None = None
+        if after:
+            start = recording_key(user_id, after) | {"shelf": shelf(status, after)}
+        return self.table.pages(
+            "#pk = :pk AND begins_with(#shelf, :prefix)",
+            index="shelf",
+            page=page,
+            forward=not newest_first,
+            start=start,
+            fields=("pk", "sk", *Recording.__struct_fields__),
+            pk=account_key(user_id)["pk"],
+            prefix=shelf(status, ""),
+        )

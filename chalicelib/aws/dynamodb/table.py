@@ -27,7 +27,7 @@ from chalicelib.errors import QuotaExceeded, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, TransactWriteItemTypeDef
 
 T = TypeVar("T")
 
@@ -54,6 +54,19 @@ class Increment(Struct, frozen=True):
     """A change that adds to a number, whatever it is."""
 
     by: int
+
+
+class Page(Struct, frozen=True):
+    """What one call finds; its items are read as they are asked for."""
+
+    answered: list[dict[str, AttributeValueTypeDef]]
+    following: Key | None
+    """The key after which there is more to look at; None when there is none."""
+
+    @property
+    def items(self) -> Iterator[Item]:
+        """The items, in their order."""
+        return map(from_attributes, self.answered)
 
 
 class Initial(Struct, frozen=True):
@@ -160,7 +173,7 @@ class Table(Struct, frozen=True):
         return {"Update": self._update(key, changes, condition, values)}
 
     def deleting(self, key: Key, condition: str = "", **values: Any) -> TransactWriteItemTypeDef:
-        """A part of a transaction: remove an item if `condition` holds, where there is one."""
+        """A part of a transaction: remove an item, if `condition` holds where there is one."""
         delete: Any = {
             "TableName": self.name,
             "Key": to_attributes(key),
@@ -187,7 +200,12 @@ class Table(Struct, frozen=True):
             )
         )
 
-    def query(  # noqa: PLR0913 - DynamoDB's own has more
+    def query(self, condition: str, **asked: Any) -> Iterator[Item]:
+        """The items that a condition on the keys finds: those on all of its `pages`."""
+        for page in self.pages(condition, **asked):
+            yield from page.items
+
+    def pages(  # noqa: PLR0913 - DynamoDB's own has more
         self,
         condition: str,
         *,
@@ -199,10 +217,10 @@ class Table(Struct, frozen=True):
         forward: bool = True,
         start: Key | None = None,
         **values: Any,
-    ) -> Iterator[Item]:
+    ) -> Iterator[Page]:
         """The items that a condition on the keys finds, at most `limit`; a call for each 1 MB.
 
-        Or for each `page` items, whichever comes first; none is made before its items are wanted.
+        Or for each `page` items, whichever comes first; none is made before its page is wanted.
         As last written, but for a global index, which lags behind. `only` is a condition that the
         items must meet besides; those that do not count for `limit` too. With `fields`, of each
         item just these.
@@ -227,10 +245,11 @@ class Table(Struct, frozen=True):
                 arguments["Limit"] = most
             with our_errors():
                 answer = self.client().query(**arguments)
-            yield from (from_attributes(item) for item in answer["Items"])
-            if "LastEvaluatedKey" not in answer:
+            following = answer.get("LastEvaluatedKey")
+            yield Page(answer["Items"], from_attributes(following) if following else None)
+            if following is None:
                 return
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            arguments["ExclusiveStartKey"] = following
             if limit is not None:
                 limit -= answer["ScannedCount"]
 

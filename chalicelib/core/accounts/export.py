@@ -20,6 +20,8 @@ from chalicelib.settings import Settings
 
 # How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
 LIFE = timedelta(hours=1)
+# Of how many recordings an export has the waveforms: 30 MB in the table, and 70 in the file.
+MOST_DRAWN = 5000
 # Beyond this the file is written to the disk of the function.
 IN_MEMORY = 8 * 1024 * 1024
 
@@ -37,9 +39,11 @@ class Exporting(Struct, frozen=True):
         """Write the user's profile and recordings to a file; where it is to be had.
 
         `{"profile": {…}, "identities": {"google": {…}}, "recordings": [{…, "download_url"}],
-        "links": [{…}]}`, in memory that does not grow with them. An upload under way is in it too,
-        without a URL, and what cannot be read as it stands. The URLs are good for
-        RECORDER_DOWNLOAD_URL_SECONDS. InvalidCredentials, TooManyAttempts, Unavailable.
+        "links": [{…}], "waveforms": {"<id>": {…}}}`, in memory that does not grow with them. An
+        upload under way is in it too, without a URL, and what cannot be read as it stands. The URLs
+        are good for RECORDER_DOWNLOAD_URL_SECONDS. With more than MOST_DRAWN recordings the
+        waveforms are null: to write them all would take too long. InvalidCredentials,
+        TooManyAttempts, Unavailable.
         """
         self.proofs.check(account, proof, source, "export")
         self.attempts.count("exports_per_day", account.id)
@@ -73,7 +77,16 @@ class Exporting(Struct, frozen=True):
                 file.write(separator + encode(each))
                 separator = b",\n"
             file.write(b"]" if separator == b",\n" else separator + b"]")
-        file.write(b"}\n")
+        file.write(b',"waveforms":')
+        if account.recordings_used > MOST_DRAWN:
+            file.write(b"null}\n")
+            return
+        file.write(b"{")
+        separator = b""
+        for recording_id, waveform in self.stores.sounds.waveforms(account.id):
+            file.write(separator + encode(recording_id) + b":" + encode(waveform.seen()))
+            separator = b",\n"
+        file.write(b"}}\n")
 
     def _link(self, link: Link) -> dict[str, object]:
         seen = msgspec.to_builtins(link.seen(self.settings.address))

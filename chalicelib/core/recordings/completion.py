@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.recordings.library import found, live
+from chalicelib.core.recordings.library import LISTENED_TO_BY, found, live
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.core.recordings.promotion import Promotion
 from chalicelib.errors import (
@@ -108,7 +108,8 @@ class Completion(Struct, frozen=True):
     def _mark_ready(
         self, recording: StoredRecording, sha256: str | None
     ) -> tuple[StoredRecording, bool]:
-        ready = self.stores.recordings.mark_ready(recording, sha256, self.clock())
+        now = self.clock()
+        ready = self.stores.recordings.mark_ready(recording, sha256, now, now + LISTENED_TO_BY)
         if ready:
             telemetry.count(uploads_completed=1, bytes_completed=ready.size)
             return ready, True

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.ports import Clock, Stores
-from chalicelib.core.recordings.library import check_version, found, seen_anew
+from chalicelib.core.recordings.library import LISTENED_TO_BY, check_version, found, seen_anew
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable
 from chalicelib.models.entities import (
     Link,
@@ -90,7 +90,7 @@ class Deletion(Struct, frozen=True):
             now = self.clock()
             if recording.purge_at and recording.purge_at <= now:
                 raise NotFound("The recording's time in the trash is over")
-            if restored := self.stores.recordings.restore(recording, now):
+            if restored := self.stores.recordings.restore(recording, now, now + LISTENED_TO_BY):
                 return restored
         raise Unavailable("The recording keeps changing")
 

@@ -8,8 +8,7 @@ from msgspec import Struct, structs
 
 from chalicelib.core.recordings.announcing import Announcing, of_one_kind
 from chalicelib.core.recordings.completion import Completion
-from chalicelib.errors import InvalidRequest, TooLarge, UnsupportedMediaType
-from chalicelib.models import media_types
+from chalicelib.errors import InvalidRequest, TooLarge
 from chalicelib.models.entities import Account, StoredRecording
 from chalicelib.models.requests import DirectUpload, NewRecording
 from chalicelib.settings import Settings
@@ -30,16 +29,12 @@ class DirectUploads(Struct, frozen=True):
         content_type: str,
         body: bytes,
     ) -> tuple[StoredRecording, bool]:
-        """Take a small recording whole; says also whether that made it ready.
+        """Take a small recording whole, of a type that is taken; says also if that made it ready.
 
         The same bytes again find the recording they made, and one that was announced is sent by
         it. IdConflict when the id belongs to other bytes, NotFound when its recording was deleted;
-        UnsupportedMediaType, TooLarge, QuotaExceeded, and InvalidRequest for no bytes.
+        TooLarge, QuotaExceeded, and InvalidRequest for no bytes.
         """
-        if media_types.bare(content_type) not in media_types.DIRECT:
-            raise UnsupportedMediaType(
-                f"Use one of {', '.join(media_types.DIRECT)}", field="Content-Type"
-            )
         self._check_body(body)
         sha256 = hashlib.sha256(body).hexdigest()
         new = NewRecording(

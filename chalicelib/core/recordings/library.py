@@ -9,8 +9,9 @@ from typing import cast
 from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import Clock, RecordingStore, Stores
-from chalicelib.errors import InternalError, NotFound, Unavailable, VersionConflict
-from chalicelib.models.answers import Audio, RecordingPage
+from chalicelib.core.recordings.search import EVERYTHING, Wanted
+from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable, VersionConflict
+from chalicelib.models.answers import Audio, RecordingPage, Waveform
 from chalicelib.models.entities import Standing, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import Told, rfc3339
 from chalicelib.models.requests import RecordingChange, ShelfQuery
@@ -18,6 +19,10 @@ from chalicelib.settings import Settings
 
 # Each attempt past the first means that another device wrote between our read and our write.
 WRITE_ATTEMPTS = 10
+# When upkeep has somebody listen to a recording that is ready, if S3's event has had nobody.
+LISTENED_TO_BY = timedelta(minutes=5)
+# When to ask again for what is known within seconds.
+SECONDS_TO_LISTEN = 2
 
 
 class Library(Struct, frozen=True):
@@ -32,14 +37,32 @@ class Library(Struct, frozen=True):
         return found(standing)
 
     def shelf(self, user_id: str, query: ShelfQuery) -> RecordingPage:
-        """A page of one shelf."""
+        """A page of one shelf; of what is wanted of it, one may be short and not the last."""
         after = None if query.after is UNSET else query.after
+        wanted = Wanted.by(query)
+        if wanted != EVERYTHING:
+            recordings, following = self.stores.shelves.search(
+                user_id, query.status, wanted.matches, query.limit, after, query.order == "desc"
+            )
+            return RecordingPage(recordings=recordings, next=following)
         found = self.stores.shelves.page(
             user_id, query.status, query.limit + 1, after, query.order == "desc"
         )
         page = found[: query.limit]
         following = page[-1].id if len(found) > query.limit else None
         return RecordingPage(recordings=page, next=following)
+
+    def waveform(self, standing: Standing | None) -> Waveform:
+        """The waveform of a recording; NotReady until it is known, NotFound when it has none."""
+        recording = found(standing)
+        if not recording.sound:
+            raise NotReady("Nobody has listened to the recording yet", seconds=SECONDS_TO_LISTEN)
+        waveform = None
+        if recording.sound.readable:
+            waveform = self.stores.sounds.waveform(recording)
+        if not waveform:
+            raise NotFound("The recording has no sound that could be read")
+        return waveform.seen()
 
     def audio(self, recording: StoredRecording) -> Audio | None:
         """Where the recording plays from now on; None unless it is ready."""

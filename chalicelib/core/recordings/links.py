@@ -127,7 +127,7 @@ class Links(Struct, frozen=True):
         return SharedRecording(
             content_type=recording.content_type,
             size=recording.size,
-            duration_ms=UNSET if recording.duration_ms is None else recording.duration_ms,
+            duration_ms=recording.seen().duration_ms,
             file_name=recording.file_name if link.show_name else UNSET,
             audio=self._audio(link, recording),
         )

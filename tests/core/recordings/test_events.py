@@ -20,6 +20,7 @@ from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.errors import Unavailable
 from chalicelib.settings import Settings
 from tests.conftest import LAMBDA
+from tests.core.recordings.conftest import PutIn
 from tests.support import ROOT
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
@@ -154,11 +155,11 @@ def test_an_event_before_the_bytes_can_be_seen_completes_nothing(
 
 
 def test_other_bytes_than_announced_are_left_for_the_app_to_hear_of(
-    phone: Phone, arrived: Arrived, held: Held
+    phone: Phone, arrived: Arrived, held: Held, put_in: PutIn
 ) -> None:
     begun = phone.announce(SOUND, sha256=hashlib.sha256(SOUND).hexdigest()).json
     id = begun["recording"]["id"]
-    send(begun["upload"], OTHER)
+    put_in(phone, id, OTHER)
     notice(arrived(phone, id))
     assert held("recordings", phone.user_id) == {}
 
@@ -381,9 +382,8 @@ def registered(settings: Settings) -> CloudWatchEventConfig:
     """What is deployed for S3's events."""
     deployed = Chalice("recorder", env={})
     deployed.register_blueprint(jobs.blueprint(settings))
-    [source] = [
-        source for source in deployed.event_sources if isinstance(source, CloudWatchEventConfig)
-    ]
+    [source] = [source for source in deployed.event_sources if source.name == "notice"]
+    assert isinstance(source, CloudWatchEventConfig)
     return source
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import httpx
 import pytest
 
 from chalicelib.core.ids import uuid7
 from chalicelib.models import media_types
+from tests.core.recordings.conftest import PutIn
 from tests.support.invariants import Held
-from tests.support.phone import NO_TLS, Phone
+from tests.support.phone import Phone
 from tests.support.s3_rules import accepts
 
 SOUND = b"some sound"
@@ -82,24 +81,22 @@ def test_the_same_type_in_another_spelling_is_the_same_announcement(
 
 
 @pytest.fixture
-def arrived_as() -> Callable[..., dict[str, Any]]:
-    """Sends what was announced to S3 as another type, as a store that checks no header takes it."""
+def arrived_as(put_in: PutIn) -> Callable[[Phone, str], str]:
+    """Has what was announced arrive as another type, as a store takes it that checks no header."""
 
-    def send(phone: Phone, content_type: str) -> dict[str, Any]:
-        begun = phone.announce(SOUND, content_type="audio/webm").json
-        headers = begun["upload"]["headers"] | {"Content-Type": content_type}
-        httpx.put(begun["upload"]["url"], headers=headers, content=SOUND, verify=NO_TLS)
-        recording: dict[str, Any] = begun["recording"]
-        return recording
+    def send(phone: Phone, content_type: str) -> str:
+        id = str(phone.announce(SOUND, content_type="audio/webm").json["recording"]["id"])
+        put_in(phone, id, SOUND, content_type)
+        return id
 
     return send
 
 
 @pytest.mark.parametrize("spelt", ["audio/webm;codecs=opus", "AUDIO/WEBM", "audio/webm; x"])
 def test_bytes_that_arrive_in_another_spelling_of_their_type_are_kept(
-    phone: Phone, arrived_as: Callable[..., dict[str, Any]], spelt: str
+    phone: Phone, arrived_as: Callable[[Phone, str], str], spelt: str
 ) -> None:
-    id = arrived_as(phone, spelt)["id"]
+    id = arrived_as(phone, spelt)
 
     assert phone.complete(id).status == 200
     played = phone.download(id)
@@ -107,9 +104,9 @@ def test_bytes_that_arrive_in_another_spelling_of_their_type_are_kept(
 
 
 def test_bytes_that_arrive_as_another_type_are_not_what_was_announced(
-    phone: Phone, arrived_as: Callable[..., dict[str, Any]], held: Held
+    phone: Phone, arrived_as: Callable[[Phone, str], str], held: Held
 ) -> None:
-    id = arrived_as(phone, "audio/ogg")["id"]
+    id = arrived_as(phone, "audio/ogg")
 
     assert phone.complete(id).code == "upload_mismatch"
     assert held("recordings", phone.user_id) == {}

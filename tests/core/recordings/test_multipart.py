@@ -14,13 +14,15 @@ import pytest
 from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
+from tests.core.recordings.conftest import PART_BYTES
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
 from tests.support.phone import Phone, send, send_part
 from tests.support.s3_rules import accepts
 
-# Three parts of 8 bytes but for the last, each other than the rest.
-SOUND, OTHER = b"seventeen, b or c", b"SEVENTEEN, B OR C"
+# Three parts, each other than the rest, and the last of one byte.
+SOUND = b"a" * PART_BYTES + b"b" * PART_BYTES + b"c"
+OTHER = SOUND.upper()
 SHORT = SOUND[:5]
 
 pytestmark = pytest.mark.usefixtures("small_parts")
@@ -132,7 +134,7 @@ def test_an_upload_goes_on_with_the_parts_that_s3_does_not_have(phone: Phone) ->
     etag = send_part(upload, 2, SOUND)
     rest = phone.resume(id).json["upload"]
 
-    assert rest["uploaded"] == [{"number": 2, "size": 8, "etag": etag}]
+    assert rest["uploaded"] == [{"number": 2, "size": PART_BYTES, "etag": etag}]
     assert numbers(rest["parts"]) == [1, 3]
     send(rest, SOUND)
     assert phone.complete(id).json["status"] == "ready"
@@ -183,7 +185,7 @@ def test_a_part_sent_again_takes_the_place_of_the_first(phone: Phone) -> None:
     send_part(upload, 2, OTHER)
 
     assert phone.complete(id).status == 200
-    mixed = SOUND[:8] + OTHER[8:16] + SOUND[16:]
+    mixed = SOUND[:PART_BYTES] + OTHER[PART_BYTES:-1] + SOUND[-1:]
     assert phone.download(id).content == mixed
 
 

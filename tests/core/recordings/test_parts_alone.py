@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from chalicelib.core.ids import uuid7
+from tests.core.recordings.conftest import PART_BYTES
 from tests.support.faults import Faults
 from tests.support.phone import Answer, Phone, send_part
 from tests.support.s3_rules import accepts
 
-# A part of 8 bytes and one of one.
-SOUND = b"eight + 1"
+# A part, and one of one byte.
+SOUND = b"a" * PART_BYTES + b"b"
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 
@@ -33,7 +34,7 @@ def test_the_least_that_can_go_in_parts_is_one_byte_in_one_part(phone: Phone) ->
     assert phone.download(id).content == b"x"
 
 
-@pytest.mark.parametrize(("number", "size"), [(1, 8), (2, 1)])
+@pytest.mark.parametrize(("number", "size"), [(1, PART_BYTES), (2, 1)])
 def test_each_part_is_signed_alone_be_it_again(
     phone: Phone, in_parts: str, number: int, size: int
 ) -> None:
@@ -47,7 +48,7 @@ def test_each_part_is_signed_alone_be_it_again(
 
 def test_parts_that_were_signed_alone_make_the_recording(phone: Phone, in_parts: str) -> None:
     part = part_of(phone, in_parts, 2).json
-    send_part({"parts": [part], "part_size": 8}, 2, SOUND)
+    send_part({"parts": [part], "part_size": PART_BYTES}, 2, SOUND)
 
     assert phone.complete(in_parts).status == 200
     assert phone.download(in_parts).content == SOUND

@@ -14,12 +14,13 @@ import pytest
 from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
+from tests.core.recordings.conftest import PART_BYTES
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
 from tests.support.phone import NO_TLS, Phone, send, send_part
 
 # Two parts, and one.
-SOUND = b"two parts"
+SOUND = b"a" * PART_BYTES + b"b"
 SHORT = SOUND[:5]
 
 pytestmark = pytest.mark.usefixtures("small_parts")

@@ -13,6 +13,7 @@ from chalicelib.wiring import Services
 from tests.conftest import Clock
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
+from tests.support.listening import listen_instantly
 from tests.support.phone import Answer, Phone
 
 SOUND = b"some sound"
@@ -61,6 +62,7 @@ def test_a_restored_recording_is_due_no_more(
     phone: Phone, trashed: str, stored: Callable[..., list[Item]]
 ) -> None:
     assert [item["id"] for item in stored() if "due_shard" in item] == [trashed]
+    listen_instantly(phone, trashed)
     phone.restore(trashed)
 
     assert [item["id"] for item in stored() if "due_shard" in item] == []

@@ -12,6 +12,7 @@ import pytest
 from chalicelib.core.ids import uuid7
 from chalicelib.wiring import Services
 from tests.conftest import Clock
+from tests.core.recordings.conftest import PART_BYTES, PutIn
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
 from tests.support.phone import Answer, Phone, send, send_part
@@ -197,8 +198,8 @@ def test_parts_that_are_not_all_there_expire_and_are_aborted(
     expire: Callable[..., None],
     under_way: Callable[[Phone], list[str]],
 ) -> None:
-    begun = announce(phone, "multipart", size=9).json
-    send_part(begun["upload"], 1, LONG + LONG)
+    begun = announce(phone, "multipart", size=PART_BYTES + 1).json
+    send_part(begun["upload"], 1, b"a" * PART_BYTES)
     expire(phone, begun["recording"]["id"])
     clock.advance(minutes=16)
     services.upkeep.run()
@@ -208,12 +209,12 @@ def test_parts_that_are_not_all_there_expire_and_are_aborted(
 
 
 def test_other_bytes_than_announced_expire(
-    phone: Phone, expire: Callable[..., None], held: Held
+    phone: Phone, expire: Callable[..., None], held: Held, put_in: PutIn
 ) -> None:
-    begun = phone.announce(SHORT, sha256=hashlib.sha256(b"else sound").hexdigest()).json
-    begun["upload"]["headers"].pop("x-amz-checksum-sha256")
-    send(begun["upload"], SHORT)
-    expire(phone, begun["recording"]["id"])
+    announced = phone.announce(SHORT, sha256=hashlib.sha256(b"else sound").hexdigest())
+    id = announced.json["recording"]["id"]
+    put_in(phone, id, SHORT)
+    expire(phone, id)
 
     assert held("uploads", phone.user_id) == {}
     assert held("recordings", phone.user_id) == {}

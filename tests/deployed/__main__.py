@@ -1,0 +1,80 @@
+"""`make deployed`: deploys a stage on an emulator, drives it as its users do, and takes it away.
+
+It says what was driven, what failed, and what was not run since this machine lacks something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.deployed import emulator, grants
+from tests.deployed.again import BY_A_PIPELINE, BY_CHALICE
+from tests.deployed.jobs import JOBS, Deployed
+from tests.deployed.main_job import MAIN_JOB, Job, told
+from tests.deployed.people import Api
+from tests.deployed.stages import Stage
+from tests.deployed.steps import Steps, say
+
+
+def main() -> int:
+    """Run it; 1 if something failed, and 0 if nothing did, or nothing could be run."""
+    parser = argparse.ArgumentParser(prog="make deployed")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--grants", action="store_true", help="take every grant away in turn")
+    how.add_argument("--chalice", action="store_true", help="deploy by `make deploy`, and destroy")
+    given = parser.parse_args()
+    if missing := emulator.missing():
+        say(f"deployed: nothing was run: there is no {' and no '.join(missing)}")
+        return 0
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, emulator.running(Path(folder)) as aws:
+        stage = Stage(aws, Path(folder, "project"))
+        stage.make_project()
+        if given.chalice:
+            failed = by_chalice(stage)
+        elif given.grants:
+            failed = grants.take_away_each(by_a_pipeline(stage))
+        else:
+            failed = drive(by_a_pipeline(stage), BY_A_PIPELINE)
+    say(f"\ndeployed: {len(failed)} failed, in {time.monotonic() - began:.0f} s")
+    for fact in failed:
+        say(f"  {fact}")
+    return 1 if failed else 0
+
+
+def by_a_pipeline(stage: Stage) -> Deployed:
+    """Deploy as a pipeline does."""
+    began = time.monotonic()
+    stage.package()
+    stage.deploy_package()
+    say(f"Deployed by a pipeline, in {time.monotonic() - began:.1f} s")
+    return Deployed(stage, Api(stage.url, stage.emulator.trust))
+
+
+def by_chalice(stage: Stage) -> list[str]:
+    """Deploy as `make deploy` does, and drive what differs; the main job is the same."""
+    began = time.monotonic()
+    stage.make("deploy")
+    say(f"Deployed by make deploy, in {time.monotonic() - began:.1f} s")
+    return drive(Deployed(stage, Api(stage.url, stage.emulator.trust)), BY_CHALICE)
+
+
+def drive(on: Deployed, again: Steps[Deployed]) -> list[str]:
+    """Drive all of it; what failed."""
+    job = Job(on.api)
+    failed = MAIN_JOB.drive(job)
+    told(job)
+    failed += JOBS.drive(on)
+    if failed:
+        say("\nWhat the functions say")
+        for fault in on.stage.faults():
+            say(f"  {fault[-2000:]}")
+    return failed + again.drive(on)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+"""What happens without a request: events, schedules, mails, dead letters, operators' commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from tests.deployed import operators
+from tests.deployed.emulator import ACCOUNT, REGION
+from tests.deployed.people import Api, Person, as_json, noise, waited
+from tests.deployed.stages import FUNCTIONS, STACK, STAGE, Stage
+from tests.deployed.steps import Steps
+
+UPLOADS = f"{STACK}-uploads-{ACCOUNT}-{REGION}"
+RECORDINGS = f"{STACK}-recordings-{ACCOUNT}-{REGION}"
+# Upkeep's quarter of an hour takes 15 seconds here, and what it does a moment.
+UPKEEP_SECONDS = 45
+LONG_AGO = "2020-01-01T00:00:00.000000Z"
+
+
+@dataclass
+class Deployed:
+    """A stage, and its API."""
+
+    stage: Stage
+    api: Api
+
+    def client(self, service: str) -> Any:
+        return self.stage.emulator.client(service)
+
+    def keys(self, bucket: str, person: Person) -> list[str]:
+        """The keys that a bucket has of somebody's, versions of what was deleted too."""
+        found = self.client("s3").list_object_versions(Bucket=bucket, Prefix=f"{person.id}/")
+        there = [*found.get("Versions", []), *found.get("DeleteMarkers", [])]
+        return [each["Key"] for each in there]
+
+    def invoke(self, job: str, event: Any, how: str = "RequestResponse") -> Any:
+        """Call a job by hand, as `aws lambda invoke` does; what it answered."""
+        called = self.client("lambda").invoke(
+            FunctionName=FUNCTIONS[job], InvocationType=how, Payload=json.dumps(event).encode()
+        )
+        said = called["Payload"].read()
+        assert "FunctionError" not in called, said
+        return json.loads(said or b"null")
+
+    def mailed(self, person: Person, path: str) -> str:
+        """The token of the link that somebody is mailed, once that came by its schedule."""
+        url = f"{self.stage.emulator.url}/_ministack/ses/messages?account={ACCOUNT}"
+        link = re.compile(rf"^{re.escape(self.stage.public_url + path)}#(\S+)$", re.MULTILINE)
+        tokens: list[str] = []
+
+        def came() -> bool:
+            for mail in self.api.http.get(url).json()["messages"].get(ACCOUNT, []):
+                if mail["To"] == [person.email]:
+                    tokens.extend(link.findall(mail["BodyText"]))
+            return bool(tokens)
+
+        waited(came, otherwise=f"No mail came with a link to {self.stage.public_url}{path}")
+        return tokens[0]
+
+    def dead_letters(self) -> list[Any]:
+        """What is in the dead-letter queue, which is empty then."""
+        sqs = self.client("sqs")
+        url = sqs.get_queue_url(QueueName=f"{STACK}-dead-letters")["QueueUrl"]
+        letters = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        for each in letters:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+        return [json.loads(each["Body"]) for each in letters]
+
+    def let_time_pass(self, person: Person) -> None:
+        """Have all that somebody's items wait for be due."""
+        table = self.client("dynamodb")
+        theirs = {":pk": {"S": f"USER#{person.id}"}}
+        found = table.query(
+            TableName=STACK, KeyConditionExpression="pk = :pk", ExpressionAttributeValues=theirs
+        )
+        for item in found["Items"]:
+            if "due_at" in item:
+                table.update_item(
+                    TableName=STACK,
+                    Key={"pk": item["pk"], "sk": item["sk"]},
+                    UpdateExpression="SET due_at = :then",
+                    ExpressionAttributeValues={":then": {"S": LONG_AGO}},
+                )
+
+    def statuses(self, person: Person) -> set[str]:
+        """What is in the table of somebody's recordings."""
+        found = self.client("dynamodb").query(
+            TableName=STACK,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :recording)",
+            ExpressionAttributeValues={
+                ":pk": {"S": f"USER#{person.id}"},
+                ":recording": {"S": "REC#"},
+            },
+        )
+        return {each["status"]["S"] for each in found["Items"]}
+
+    def command(
+        self, *module: str, rights: list[dict[str, Any]], expected: int = 0
+    ) -> tuple[str, str]:
+        """Run an operator's command, of somebody who has these rights alone; what it said."""
+        name = re.sub(r"\W+", "-", f"{time.time_ns()} {' '.join(module)}")[:60]
+        identity = operators.make(self.stage.emulator, name, rights)
+        ran = self.stage.run(identity, *module)
+        told = f"{' '.join(module)}: {ran.returncode}\n{ran.stdout}{ran.stderr}"
+        assert ran.returncode == expected, told
+        return ran.stdout, ran.stderr
+
+
+JOBS: Steps[Deployed] = Steps("Events, schedules and operators")
+step = JOBS.step
+
+
+# Events
+
+
+@step
+def what_arrives_late_is_removed_and_changes_nothing(on: Deployed) -> None:
+    me, data = Person(on.api), noise(5000)
+    begun = me.announce(data)
+    id, upload = begun["recording"]["id"], begun["upload"]
+    me.send(upload, data)
+    me.ask("POST", f"/recordings/{id}/complete")
+    me.send(upload, noise(5000))
+    waited(lambda: not on.keys(UPLOADS, me), otherwise="What came late is still there")
+    assert me.play(id).content == data
+    other = me.announce(data)
+    me.ask("DELETE", f"/recordings/{other['recording']['id']}", 204)
+    me.send(other["upload"], data)
+    waited(lambda: not on.keys(UPLOADS, me), otherwise="What was rolled back is still there")
+    assert on.keys(RECORDINGS, me) == [f"{me.id}/{id}"]
+
+
+@step
+def nothing_went_to_the_dead_letters(on: Deployed) -> None:
+    assert on.dead_letters() == []
+
+
+@step
+def what_a_job_fails_at_for_good_is_a_dead_letter(on: Deployed) -> None:
+    event = {"detail": {"made up": True}}
+    on.invoke("notice", event, "Event")
+    letters: list[Any] = []
+
+    def came() -> bool:
+        letters.extend(on.dead_letters())
+        return bool(letters)
+
+    waited(came, otherwise="No dead letter came")
+    [letter] = letters
+    assert letter["requestPayload"] == event
+    assert letter["requestContext"]["condition"] == "RetriesExhausted"
+    failed = [line for line in on.stage.logged("notice") if "KeyError" in line.get("error", "")]
+    assert len(failed) == 3, failed
+
+
+# Schedules, and the same jobs by hand
+
+
+@step
+def an_address_is_confirmed_by_the_mail_that_its_schedule_sends(on: Deployed) -> None:
+    me = Person(on.api)
+    token = on.mailed(me, "/auth/email/confirm")
+    assert on.api.ask("GET", "/auth/email/confirm").headers["Content-Type"].startswith("text/html")
+    on.api.ask("POST", "/auth/email/confirm", 204, json={"token": token})
+    assert me.ask("GET", "/me")["email_confirmed"] is True
+
+
+@step
+def a_forgotten_password_is_replaced_by_mail(on: Deployed) -> None:
+    me = Person(on.api)
+    on.api.ask("POST", "/auth/password/forgot", 202, json={"email": me.email})
+    token = on.mailed(me, "/auth/password/reset")
+    assert on.api.ask("GET", "/auth/password/reset").headers["Content-Type"].startswith("text/html")
+    given = {"token": token, "new_password": "a new one that is long enough"}
+    on.api.ask("POST", "/auth/password/reset", 204, json=given)
+    me.refuse("GET", "/me", 401, "not_authenticated")
+    me.password = given["new_password"]
+    me.log_in()
+    again = given | {"new_password": "somebody else's, by the same link"}
+    on.api.refuse("POST", "/auth/password/reset", 400, "invalid_request", json=again)
+
+
+@step
+def each_job_is_called_by_hand(on: Deployed) -> None:
+    assert on.invoke("upkeep", {})["failed"] == 0
+    on.invoke("deliver_mail", {})
+    on.invoke("notice", _arrived("nobody/01890000-0000-7000-8000-000000000000"))
+
+
+@step
+def what_a_closed_account_had_goes_by_upkeeps_schedule(on: Deployed) -> None:
+    me = Person(on.api)
+    for _ in range(3):
+        me.upload_directly(noise(1000), "audio/mp4")
+    assert len(on.keys(RECORDINGS, me)) == 3
+    me.close()
+    waited(lambda: on.statuses(me) == {"deleted"}, UPKEEP_SECONDS, "Upkeep did not delete them")
+    # What was under way at the deletion has a quarter of an hour.
+    assert len(on.keys(RECORDINGS, me)) == 3
+    on.let_time_pass(me)
+    waited(lambda: not on.keys(RECORDINGS, me), UPKEEP_SECONDS, "Their bytes are still there")
+    assert on.statuses(me) == set()
+
+
+# Operators
+
+
+@step
+def the_audit_finds_nothing_with_the_rights_that_it_is_said_to_need(on: Deployed) -> None:
+    said, summary = on.command("ops.audit", "--checksums", rights=operators.of_docs("The audit"))
+    assert [each for each in as_json(said) if each["rule"] != "note"] == []
+    assert re.search("audit: 0 breaches; looked at [1-9][0-9]* recordings", summary), summary
+
+
+@step
+def the_audit_finds_what_was_lost(on: Deployed) -> None:
+    me, s3 = Person(on.api), on.client("s3")
+    id = me.upload_directly(noise(1000), "audio/mp4")["id"]
+    key = f"{me.id}/{id}"
+    lost = s3.get_object(Bucket=RECORDINGS, Key=key)
+    body, kind = lost["Body"].read(), lost["ContentType"]
+    s3.delete_object(Bucket=RECORDINGS, Key=key, VersionId=lost["VersionId"])
+    said, _ = on.command("ops.audit", rights=operators.of_docs("The audit"), expected=1)
+    assert [
+        each["rule"] for each in as_json(said) if each.get("key") == key or id in str(each)
+    ] == ["I1"]
+    s3.put_object(Bucket=RECORDINGS, Key=key, Body=body, ContentType=kind)
+    me.ask("DELETE", f"/recordings/{id}", 204, params={"permanent": "true"})
+    assert not on.keys(RECORDINGS, me)
+
+
+@step
+def an_operator_finds_suspends_and_lifts_a_user(on: Deployed) -> None:
+    me, rights = Person(on.api), operators.of_docs("One user")
+    found, _ = on.command("ops.users", "find", me.email, rights=rights)
+    assert json.loads(found)["id"] == me.id
+    on.command("ops.users", "suspend", me.id, "--why", "ticket 12", rights=rights)
+    me.refuse("GET", "/me", 401, "not_authenticated")
+    on.command("ops.users", "lift", me.id, rights=rights)
+    assert me.ask("GET", "/me")["email"] == me.email
+    acts = [each for each in on.stage.logged("api_handler") if each.get("action")]
+    assert [each["action"] for each in acts if each["user"] == me.id] == ["find", "suspend", "lift"]
+
+
+@step
+def upkeep_runs_beside_the_job(on: Deployed) -> None:
+    said, _ = on.command("local.upkeep", rights=on.stage.policy("upkeep")["Statement"])
+    assert said.startswith("upkeep: "), said
+
+
+@step
+def a_replaced_key_logs_nobody_out(on: Deployed) -> None:
+    me = Person(on.api)
+    rights = operators.of_docs("Replacing the key")
+    said, _ = on.command("ops.rotate_key", "--stage", STAGE, rights=rights)
+    assert re.search("added .+, which signs from [0-9:]+ UTC on; kept .+; dropped none", said), said
+    assert me.ask("GET", "/me")["id"] == me.id
+
+
+def _arrived(key: str) -> Any:
+    created = {"bucket": {"name": UPLOADS}, "object": {"key": key, "etag": "0" * 32}}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": created}

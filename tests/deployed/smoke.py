@@ -1,0 +1,28 @@
+"""`make smoke API=…`: drives the main job against any address at which the API is deployed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.deployed.main_job import MAIN_JOB, Job, told
+from tests.deployed.people import Api
+from tests.deployed.steps import say
+
+
+def main() -> int:
+    """Drive it; 1 if something failed."""
+    parser = argparse.ArgumentParser(prog="make smoke")
+    parser.add_argument("api", help="where it is, such as https://…amazonaws.com/prod")
+    given = parser.parse_args()
+    if not given.api.startswith(("https://", "http://")):
+        parser.error("API= says where it is, such as API=https://….amazonaws.com/prod")
+    job = Job(Api(given.api))
+    failed = MAIN_JOB.drive(job)
+    told(job)
+    say(f"\nsmoke: {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

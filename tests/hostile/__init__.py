@@ -1,0 +1,1 @@
+"""Recordings that somebody made to do harm, by the thousand: `python -m tests.hostile`."""

@@ -1,0 +1,1 @@
+"""The process that listens, and what it makes of bytes."""
