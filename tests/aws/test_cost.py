@@ -262,6 +262,9 @@ REQUESTS: dict[str, Prepare] = {
 CALLS = {
     "DELETE /me": 5,  # guess, close, take back, and a look at the exports
     "DELETE /me/sessions/{session_id}": 2,
+    "DELETE /me/sign-in/apple": 1,  # of one that there is none of
+    "DELETE /me/sign-in/google": 1,
+    "DELETE /me/sign-in/password": 2,
     "DELETE /recordings/{id}": 2,
     "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
     "DELETE /recordings/{id}/links/{code}": 3,  # the link by its code, then both of its items
@@ -287,7 +290,9 @@ CALLS = {
     "GET /s/{code}": 2,  # the link with its source's window, the recording with its account
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
+    "POST /auth/apple": 4,  # its source's window, whose it is, the account, session
     "POST /auth/email/confirm": 2,
+    "POST /auth/google": 4,
     "POST /auth/login": 5,  # address, account, guess, take back, session
     "POST /auth/login after a failure": 6,  # its window stays open
     "POST /auth/login on a known device": 5,
@@ -296,9 +301,12 @@ CALLS = {
     "POST /auth/password/reset": 4,
     "POST /auth/refresh": 2,
     "POST /auth/signup": 2,
+    "POST /me/email": 6,  # guess, take back, count, whether it is taken, and the transaction
     "POST /me/email/confirmation": 3,
     "POST /me/export": 9,  # guess, take back, count, note, read, write
     "POST /me/password": 5,
+    "POST /me/sign-in/apple": 6,  # guess, take back, its source's window, whose, the transaction
+    "POST /me/sign-in/google": 6,
     "POST /recordings": 2,
     "POST /recordings again": 3,
     "POST /recordings/batch": 2,

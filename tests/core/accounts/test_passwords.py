@@ -257,8 +257,7 @@ def test_a_reset_that_failed_can_be_repeated(
     phone: Phone, faults: Faults, fail: Callable[..., None]
 ) -> None:
     token = link_for(phone)
-    # With the password goes whatever else signs in to an account whose address is not confirmed.
-    fail(faults, "dynamodb", "TransactWriteItems", times=1)
+    fail(faults, "dynamodb", "UpdateItem", times=1)
 
     assert [reset(phone, token).status for _ in range(2)] == [503, 204]
     assert phone.log_in(password=NEW).status == 200
