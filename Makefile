@@ -7,6 +7,7 @@ PUBLIC_HOST ?=
 ARGS ?=
 STAGE ?=
 PHONE ?=
+PROVIDER ?=
 DATA ?=
 API ?=
 PYTHON ?=
@@ -29,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist lo
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup requirements run reset upkeep listen audit user test deep check audit-deps clients engines browser deployed smoke fuzz load format openapi bench growth deploy package destroy rotate-key clean
+.PHONY: help setup requirements run reset upkeep listen audit user test deep check audit-deps clients engines browser deployed smoke fuzz load format openapi bench growth deploy package destroy rotate-key apple-secret clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1@\2/p' Makefile | tr '@' '\t' | expand -t 18
@@ -56,9 +57,9 @@ requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade,
 	  $(PIN) $(ARGS) $$each.in -o $$each.txt || exit 1; \
 	done
 
-run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1 lets phones in; DATA=, PORT= too.
+run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1, PROVIDER=1; DATA=, PORT= too.
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
-	  --data '$(DATA)' $(if $(PHONE),--phone)
+	  --data '$(DATA)' $(if $(PHONE),--phone) $(if $(PROVIDER),--provider)
 
 reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
 	@$(BIN)/python -m local.reset '$(DATA)'
@@ -145,6 +146,9 @@ destroy: $(STAMP) ## Take a stage off AWS. Its data stays, unless DATA=delete, a
 
 rotate-key: $(STAMP) ## Replace the key that signs tokens, on AWS. STAGE= says where.
 	@$(BIN)/python -m ops.rotate_key --stage '$(STAGE)' $(ARGS)
+
+apple-secret: $(STAMP) ## Make what Apple knows a stage by; twice a year. STAGE= says where.
+	@$(BIN)/python -m ops.apple_secret --stage '$(STAGE)' $(ARGS)
 
 clean: ## Remove what make and the tools made.
 	@rm -rf .venv .bench .deployed .recorder out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -13,6 +13,7 @@ from chalicelib.api import (
     recorder,
     recordings,
     sessions,
+    sign_in,
     uploads,
 )
 from chalicelib.api.problems import cors, refusals_of_our_own
@@ -25,7 +26,10 @@ app.api.cors = cors(_settings.cors_origin)
 # What API Gateway hands on as bytes rather than as text that it has spoilt.
 app.api.binary_types = list(media_types.DIRECT)
 app.register_middleware(refusals_of_our_own(app.api.cors), "http")
-for module in (accounts, sessions, passwords, uploads, recordings, links, docs, recorder):
+for module in (
+    *(accounts, sign_in, sessions, passwords),
+    *(uploads, recordings, links, docs, recorder),
+):
     app.register_blueprint(module.blueprint)
 app.register_blueprint(jobs.blueprint(_settings))
 

@@ -73,9 +73,9 @@ class TokenExpired(Unauthorized):
 
 
 class InvalidCredentials(Unauthorized):
-    """Address or password is wrong; which of them is not said."""
+    """Address or password is wrong, which of them is not said; or an id token is refused."""
 
-    code, title = "invalid_credentials", "The address or the password is wrong"
+    code, title = "invalid_credentials", "What was given does not log in"
 
 
 class RefreshTokenReused(Unauthorized):
@@ -97,7 +97,7 @@ class EmailNotConfirmed(RecorderError):
 
 
 class NotFound(RecorderError):
-    """No such recording or session; also when it is somebody else's."""
+    """No such recording or session, also when it is somebody else's; nor is it offered here."""
 
     status, code, title = 404, "not_found", "Not found"
 
@@ -109,7 +109,7 @@ class MethodNotAllowed(RecorderError):
 
 
 class EmailTaken(RecorderError):
-    """Somebody already signed up with this address."""
+    """Somebody has an account with this address already, or with this way to sign in."""
 
     status, code, title = 409, "email_taken", "The address is taken"
 
@@ -133,15 +133,21 @@ class UploadMismatch(RecorderError):
 
 
 class NotReady(RecorderError):
-    """The recording is not in a state in which this can be done."""
+    """The recording, or the account, is not in a state in which this can be done."""
 
-    status, code, title = 409, "not_ready", "The recording is not ready"
+    status, code, title = 409, "not_ready", "Not in a state in which this can be done"
 
     def __init__(self, detail: str, *, seconds: int | None = None) -> None:
         """Say what happened; after `seconds` it may be ready."""
         super().__init__(detail)
         if seconds is not None:
             self.headers = {"Retry-After": str(seconds)}
+
+
+class LastSignIn(RecorderError):
+    """Nothing else would log in to the account."""
+
+    status, code, title = 409, "last_sign_in", "It is the only way to sign in"
 
 
 class TooManyLinks(RecorderError):

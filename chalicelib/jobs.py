@@ -101,8 +101,11 @@ def upkeep(_event: object, context: Any) -> dict[str, int]:
 
 @_job
 def deliver_mail(_event: object, context: Any) -> None:
-    """Send the mails that wait."""
-    services().mail.deliver(_goes_on(context))
+    """Send the mails that wait; and tell Apple what it is to be told, where it is."""
+    goes_on = _goes_on(context)
+    services().mail.deliver(goes_on)
+    if services().settings.tells_apple:
+        services().grants.settle(goes_on)
 
 
 def _goes_on(context: Any) -> Callable[[], bool]:

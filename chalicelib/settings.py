@@ -14,11 +14,27 @@ import msgspec
 from msgspec import Meta, Struct
 
 from chalicelib.models.entities import Quota
+from chalicelib.models.fields import PROVIDERS, Provider
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s/]+[^\s]*\Z", max_length=2048)]
 # RFC 7518, section 3.2: an HS256 key has at least as many bits as the hash, which is 32 bytes.
 JwtKeys = Annotated[
     str, Meta(pattern=r"^([\w.-]+:[^\s,:]{32,},)*[\w.-]+:[^\s,:]{32,}\Z", max_length=4096)
+]
+# Several with commas, as an app has one for each platform.
+ClientIds = Annotated[str, Meta(pattern=r"^[^\s,]+( *, *[^\s,]+)*\Z", max_length=2048)]
+# Whoever could change the keys on their way could sign in as anybody: only on this machine without
+# TLS.
+ClientSecrets = Annotated[
+    str, Meta(pattern=r"^[^\s,=]+=[^\s,]+( *, *[^\s,=]+=[^\s,]+)*\Z", max_length=8192)
+]
+ProviderUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https://[^\s/@]+|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]{1,5})?)"
+        r"(/[^\s]*)?\Z",
+        max_length=2048,
+    ),
 ]
 LONGEST_ACCESS_TOKEN_SECONDS = 86_400
 Limit = Annotated[int, Meta(ge=0)]
@@ -75,6 +91,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The address of this API that links in mails begin with."""
     mail_from: Annotated[str, Meta(pattern=r"^[^@\r\n]+@[^@\s]+\Z", max_length=320)] | None = None
     """Who mails are from. Without this and `public_url` mails wait in the outbox."""
+    google_client_ids: ClientIds | None = None
+    """For whom Google's id tokens have to be; without any nobody signs in with Google."""
+    apple_client_ids: ClientIds | None = None
+    """The same for Apple: app ids, and services ids."""
+    google_keys_url: ProviderUrl = "https://www.googleapis.com/oauth2/v3/certs"
+    apple_keys_url: ProviderUrl = "https://appleid.apple.com/auth/keys"
+    apple_url: ProviderUrl = "https://appleid.apple.com"
+    """Where Apple is told that somebody has deleted their account."""
+    apple_client_secrets: ClientSecrets | None = None
+    """`client_id=secret`, several with commas, by which it knows us; without any it is not told."""
+    apple_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
+    """The secret in Secrets Manager that has them instead: its name or its ARN."""
     unconfirmed_may: Literal["everything", "account"] = "everything"
     """What may be done before the address is confirmed; `account` is what begins with /me."""
     # How often within the windows below; 0 is no limit.
@@ -107,9 +135,30 @@ class Settings(Struct, frozen=True, kw_only=True):
         return Quota(self.quota_bytes, self.quota_recordings, self.announced_per_hour)
 
     @property
+    def providers(self) -> tuple[Provider, ...]:
+        """By whom people may sign in."""
+        return tuple(each for each in PROVIDERS if self.client_ids(each))
+
+    def client_ids(self, provider: Provider) -> list[str]:
+        """For whom a provider's id tokens have to be."""
+        listed: str | None = getattr(self, f"{provider}_client_ids")
+        return [each.strip() for each in listed.split(",")] if listed else []
+
+    @property
     def address(self) -> str:
         """What stands in front of every path of this API; nothing where that is not known."""
         return (self.public_url or "").rstrip("/")
+
+    @property
+    def tells_apple(self) -> bool:
+        """Whether Apple is told when somebody signs in to their account by it no more."""
+        return bool(self.apple_client_ids and (self.apple_secret_id or self.apple_client_secrets))
+
+    @property
+    def client_secrets(self) -> dict[str, str]:
+        """The secrets of our apps with Apple that are set here, by client id."""
+        listed = (self.apple_client_secrets or "").split(",")
+        return dict(each.strip().split("=", 1) for each in listed if each)
 
     @property
     def keys(self) -> dict[str, str]:

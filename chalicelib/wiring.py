@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chalicelib import settings as settings_module
 from chalicelib import telemetry
@@ -16,6 +16,7 @@ from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.accounts import AccountsTable
 from chalicelib.aws.dynamodb.attempts import AttemptsTable
 from chalicelib.aws.dynamodb.due import DueIndex
+from chalicelib.aws.dynamodb.grants import GrantsTable
 from chalicelib.aws.dynamodb.links import LinksTable
 from chalicelib.aws.dynamodb.outbox import OutboxTable
 from chalicelib.aws.dynamodb.recordings import RecordingsTable
@@ -40,6 +41,7 @@ from chalicelib.core.accounts.confirmations import Confirmations
 from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.accounts.mail import MailDelivery
 from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.accounts.signing_keys import SigningKeys
 from chalicelib.core.accounts.tokens import AccessTokens
@@ -61,6 +63,11 @@ from chalicelib.core.recordings.sending import Sending
 from chalicelib.core.upkeep import Upkeep
 from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from chalicelib.core.accounts.grants import Grants
+    from chalicelib.core.accounts.id_tokens import IdTokens
+    from chalicelib.core.accounts.sign_in import SignIn
 
 
 def now() -> datetime:
@@ -104,9 +111,59 @@ class Services:
         return Passwords(self._stores, self._attempts, self.settings, self._clock)
 
     @cached_property
+    def proofs(self) -> Proofs:
+        return Proofs(self._stores.accounts, self.passwords, lambda: self.id_tokens, self._attempts)
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        # Not at the top, nor is what verifies id tokens: whoever does without pays nothing for it.
+        from chalicelib.core.accounts.sign_in import SignIn
+
+        return SignIn(
+            self._stores,
+            self.sessions,
+            self.id_tokens,
+            self.proofs,
+            self._attempts,
+            self.settings,
+            self._clock,
+            uuid7,
+        )
+
+    @cached_property
+    def grants(self) -> Grants:
+        from chalicelib.aws.secrets import ClientSecretsSecret
+        from chalicelib.core.accounts.grants import Grants
+        from chalicelib.providers.apple import AppleServer
+
+        settings = self.settings
+        client_secrets = lambda: settings.client_secrets  # noqa: E731
+        if settings.apple_secret_id:
+            client = lambda: self.clients.secretsmanager  # noqa: E731 - built when it is needed
+            client_secrets = ClientSecretsSecret(client, settings.apple_secret_id).read
+        apple = AppleServer(settings.apple_url.rstrip("/"), client_secrets)
+        return Grants(self._stores, apple, self._clock)
+
+    @cached_property
+    def id_tokens(self) -> IdTokens:
+        from chalicelib.core.accounts.id_tokens import IdTokens
+        from chalicelib.core.accounts.provider_keys import ProviderKeys
+        from chalicelib.providers.published import Published
+
+        settings = self.settings
+        urls = {"google": settings.google_keys_url, "apple": settings.apple_keys_url}
+        keys = {
+            each: ProviderKeys(Published(each, urls[each]), self._clock)
+            for each in settings.providers
+        }
+        ids = {each: settings.client_ids(each) for each in settings.providers}
+        return IdTokens(keys, ids, self._clock)
+
+    @cached_property
     def confirmations(self) -> Confirmations:
+        stores = self._stores
         return Confirmations(
-            self._stores.accounts, self._stores.outbox, self._attempts, self._clock
+            stores.accounts, stores.outbox, self.proofs, self._attempts, self._clock
         )
 
     @cached_property
@@ -118,11 +175,11 @@ class Services:
 
     @cached_property
     def closing(self) -> Closing:
-        return Closing(self._stores, self.passwords, self._clock)
+        return Closing(self._stores, self.proofs, self._clock)
 
     @cached_property
     def exporting(self) -> Exporting:
-        return Exporting(self._stores, self.passwords, self._attempts, self.settings, self._clock)
+        return Exporting(self._stores, self.proofs, self._attempts, self.settings, self._clock)
 
     @cached_property
     def tokens(self) -> AccessTokens:
@@ -247,6 +304,7 @@ class Services:
             accounts=AccountsTable(table),
             attempts=AttemptsTable(table),
             outbox=OutboxTable(table),
+            grants=GrantsTable(table),
             recordings=RecordingsTable(table),
             links=LinksTable(table),
             sounds=SoundsTable(table),

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
+from typing import TYPE_CHECKING
 
 from watchfiles import Change, watch
 
@@ -26,6 +27,9 @@ from local.attach import FOLDER, word_left
 from local.child import Child
 from local.embedded import backend, environment
 from local.embedded.disk import NotUsable
+
+if TYPE_CHECKING:
+    from local.provider import Provider
 
 ROOT = Path(__file__).resolve().parent.parent
 # In the place of a folder: nothing is kept.
@@ -64,7 +68,8 @@ class Stop:
 class Options:
     """Where to listen, and the name by which phones know this machine, if it is another one.
 
-    `folder` has the data, and None is memory; `phone` shows a QR code.
+    `folder` has the data, and None is memory; `phone` shows a QR code; `provider` brings one that
+    stands in for Google and Apple.
     """
 
     host: str
@@ -72,6 +77,7 @@ class Options:
     public_host: str | None
     folder: Path | None
     phone: bool
+    provider: bool
 
     @property
     def url(self) -> str:
@@ -95,9 +101,10 @@ def main() -> int:
         embedded = _is_embedded(environ)
         _check_address(options)
         child = Child(ROOT, options.host, options.port, environ, jobs=embedded)
-        data = None
-        if embedded:
-            data = backend.listen(options.host, options.public_host, options.folder)
+        data = (
+            backend.listen(options.host, options.public_host, options.folder) if embedded else None
+        )
+        provider = _provider(environ) if options.provider else None
     except (Refused, NotUsable) as refusal:
         print(f"make run: {refusal}", file=sys.stderr)
         return 2
@@ -106,11 +113,33 @@ def main() -> int:
         environ.setdefault("RECORDER_PUBLIC_URL", options.public_url)
     try:
         with word_left(options.port, environ):
-            return _supervise(child, stop, _banner(options, data), data)
+            return _supervise(child, stop, _banner(options, data, provider), data)
     finally:
         child.stop()
+        if provider:
+            provider.stop()
         if data:
             data.stop()
+
+
+def _provider(environ: dict[str, str]) -> Provider:
+    """Serve people that are made up, and have the app take them for who they say they are.
+
+    Raises Refused where that would let anybody in to what others keep.
+    """
+    if environ.get("RECORDER_BACKEND") == "aws":
+        raise Refused("PROVIDER=1 is for data on this machine, and RECORDER_BACKEND is aws")
+    # Not at the top: making keys takes what few who run this want.
+    from local.provider import CLIENT_ID, Provider
+
+    provider = Provider()
+    provider.serve()
+    environ.update(provider.environment())
+    for name in ("GOOGLE", "APPLE"):
+        environ.setdefault(f"RECORDER_{name}_CLIENT_IDS", CLIENT_ID)
+    # So that what is handed over of Apple's is taken back here too, which the provider notes.
+    environ.setdefault("RECORDER_APPLE_CLIENT_SECRETS", f"{CLIENT_ID}=no-secret")
+    return provider
 
 
 def _supervise(child: Child, stop: Stop, banner: str, data: backend.Backend | None) -> int:
@@ -198,6 +227,7 @@ def _options() -> Options:
     parser.add_argument("--public-host", help="the name by which phones reach this machine")
     parser.add_argument("--data", help="the folder that has the data, or memory")
     parser.add_argument("--phone", action="store_true", help="let phones on the LAN reach it")
+    parser.add_argument("--provider", action="store_true", help="stand in for Google and Apple")
     given = parser.parse_args()
     # Five digits at most, because int() refuses thousands of them in its own words.
     if not re.fullmatch(r"[0-9]{1,5}", given.port) or not 1 <= int(given.port) <= LAST_PORT:
@@ -211,7 +241,7 @@ def _options() -> Options:
     if given.phone:
         host, public_host = _for_phones(host, public_host)
     folder = None if given.data == MEMORY else Path(given.data or FOLDER)
-    return Options(host, int(given.port), public_host, folder, given.phone)
+    return Options(host, int(given.port), public_host, folder, given.phone, given.provider)
 
 
 def _for_phones(host: str, public_host: str | None) -> tuple[str, str]:
@@ -252,7 +282,9 @@ def _check_address(options: Options) -> None:
         raise Refused(f"HOST is an IPv4 address of this machine, not {options.host!r}") from None
 
 
-def _banner(options: Options, data: backend.Backend | None) -> str:
+def _banner(
+    options: Options, data: backend.Backend | None, provider: Provider | None = None
+) -> str:
     """What to know and to try first, once the server answers."""
     lines = [
         "",
@@ -272,6 +304,10 @@ def _banner(options: Options, data: backend.Backend | None) -> str:
         )
         lines.append(f"  Its S3        {data.url} ({kept})")
         lines.append(f"  Its mail      {data.mail_url} (nothing is sent; it is printed here too)")
+        if provider:
+            lines.append(
+                f"  Its provider  {provider.url} (for Google and Apple, with made-up people)"
+            )
         if options.host == environment.EVERY_ADDRESS and not options.public_host:
             lines.append("                (for phones on this network: make run PHONE=1)")
     else:

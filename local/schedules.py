@@ -61,6 +61,8 @@ class Jobs:
             time.sleep(SECONDS)
             try:
                 services().mail.deliver()
+                if services().settings.tells_apple:
+                    services().grants.settle()
                 if tick % TICKS_TO_UPKEEP == 0:
                     services().upkeep.run()
             except Exception:

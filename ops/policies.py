@@ -97,16 +97,24 @@ JOBS = [function for function in GRANTS if function != "api_handler"]
 
 
 def policy(
-    function: str, stage: str, mail_from: str, *, upload_key: bool = False
+    function: str,
+    stage: str,
+    mail_from: str,
+    *,
+    upload_key: bool = False,
+    apple_secret: str | None = None,
 ) -> dict[str, Any]:
     """The policy document of a stage's function.
 
     `mail_from` is RECORDER_MAIL_FROM; without it no mail is sent, and none may be. `upload_key`:
-    there is a key that signs for upload libraries, which the API reads.
+    there is a key that signs for upload libraries, which the API reads. `apple_secret` is
+    RECORDER_APPLE_SECRET_ID, by which Apple is told of deletions.
     """
     grants = dict(GRANTS[function])
     if function == "api_handler" and upload_key:
         grants[UPLOAD_KEY] = ["secretsmanager:GetSecretValue"]
+    if function == "deliver_mail" and apple_secret:
+        grants[_secret(apple_secret)] = ["secretsmanager:GetSecretValue"]
     if function == "deliver_mail" and mail_from:
         for identity in _identities(mail_from):
             grants[f"arn:${{AWS::Partition}}:ses:{HERE}:identity/{identity}"] = ["ses:SendEmail"]
@@ -158,6 +166,13 @@ def _of_lambda_itself(function: str, stage: str) -> Grants:
         "*": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"],
     }
     return grants | {DEAD_LETTERS: ["sqs:SendMessage"]} if function in JOBS else grants
+
+
+def _secret(name_or_arn: str) -> str:
+    """What a policy calls a secret: Secrets Manager adds six characters to its name."""
+    if name_or_arn.startswith("arn:"):
+        return name_or_arn
+    return f"arn:${{AWS::Partition}}:secretsmanager:{HERE}:secret:{name_or_arn}-??????"
 
 
 def _identities(mail_from: str) -> list[str]:

@@ -118,10 +118,11 @@ def parameters(stage: Stage) -> dict[str, str]:
 
 def policies(stage: Stage, *, upload_key: bool = False) -> dict[str, Any]:
     """The policy of each of its functions, by the name of its file."""
-    mail_from = _settings(stage).mail_from or ""
+    configured = _settings(stage)
+    mail_from, apple_secret = configured.mail_from or "", configured.apple_secret_id
     return {
         f"policy-{stage.name}-{function}.json": policy(
-            function, stage.name, mail_from, upload_key=upload_key
+            function, stage.name, mail_from, upload_key=upload_key, apple_secret=apple_secret
         )
         for function in stage.functions
     }

@@ -28,6 +28,7 @@ from chalicelib.core.ports import Clock
 from chalicelib.errors import RecorderError
 from chalicelib.models import link_codes
 from chalicelib.models.entities import Account, ClosedAccount, Link
+from chalicelib.models.fields import PROVIDERS
 from chalicelib.settings import Settings, SettingsError, load
 from chalicelib.wiring import Services, now
 from ops.policies import name_in_lambda
@@ -105,6 +106,7 @@ class Users(Struct, frozen=True):
             "suspended_at": found.suspended_at,
             "email": found.email,
             "email_confirmed": found.email_confirmed_at is not None,
+            "sign_in": found.ways(PROVIDERS),
             "created_at": found.created_at,
             "recordings": found.recordings_used,
             "bytes": found.bytes_used,

@@ -25,8 +25,10 @@ from chalicelib.settings import Settings
 from chalicelib.telemetry import JsonLine
 from chalicelib.wiring import Services
 from local.embedded.environment import REGION
+from local.provider import Provider
 from tests.support import audits, engines, faster_moto, in_process, leaks, shortcut
 from tests.support.faults import Faults
+from tests.support.federation import IDS, Federation
 from tests.support.forger import Forger
 from tests.support.invariants import Held, Invariants
 from tests.support.moto import backend
@@ -73,6 +75,11 @@ def settings() -> Iterator[Settings]:
         for name, value in (embedded.environment() | others).items():
             patch.setenv(name, value)
         patch.setenv("RECORDER_PUBLIC_URL", "http://127.0.0.1:8000")
+        # What is offered, so that its routes are there; who wants tokens has keys for them.
+        patch.setenv("RECORDER_GOOGLE_CLIENT_IDS", f"recorder.ios, {IDS['google']}")
+        patch.setenv("RECORDER_APPLE_CLIENT_IDS", IDS["apple"])
+        for name in ("GOOGLE", "APPLE"):
+            patch.setenv(f"RECORDER_{name}_KEYS_URL", "http://127.0.0.1:9/keys")
         # The lowest that bcrypt has: the tests are not about its strength.
         patch.setenv("RECORDER_BCRYPT_COST", "4")
         settings = settings_module.load()
@@ -212,6 +219,23 @@ def configure(
         monkeypatch.setattr(wiring, "_services", Services(changed, clock, clients))
 
     return configure
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    """Google and Apple, on loopback."""
+    provider = Provider()
+    provider.serve()
+    yield provider
+    provider.stop()
+
+
+@pytest.fixture
+def federation(provider: Provider, clock: Clock, configure: Callable[..., None]) -> Federation:
+    """Has the app trust those, and makes their tokens."""
+    google, apple = (f"{provider.url}/{each}/keys" for each in ("google", "apple"))
+    configure(google_keys_url=google, apple_keys_url=apple)
+    return Federation(provider, clock)
 
 
 @pytest.fixture(scope="session")

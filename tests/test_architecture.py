@@ -30,14 +30,22 @@ _APP |= {"sound", *_AWS, *_GROUND}
 # modules may import besides their own. A module is in the last room here that its name begins with.
 HOUSE: dict[str, set[str]] = {
     "tests": {
-        *(*_APP, *_CORE, "tests.support", "local", "local.embedded", "local.in_process"),
-        *("ops", "ops.audit"),
+        *(*_APP, *_CORE, "providers", "tests.support", "ops", "ops.audit"),
+        *("local", "local.embedded", "local.in_process", "local.provider"),
     },
-    "tests.support": {*_APP, "core.ids", "core.recordings", "ops.audit", "local.embedded"},
+    "tests.support": {
+        *_APP,
+        "core.ids",
+        "core.recordings",
+        "ops.audit",
+        "local.embedded",
+        "local.provider",
+    },
     "benchmarks": _APP,
     "examples": set(),
     "local": {
-        *("app", "api", "api.problems", "wiring", "ops", "local.embedded", "local.schedules"),
+        *("app", "api", "api.problems", "wiring", "ops"),
+        *("local.embedded", "local.provider", "local.schedules"),
         *_GROUND,
     },
     "ops": {
@@ -64,7 +72,7 @@ HOUSE: dict[str, set[str]] = {
     "api.parsing": {"errors", "models"},
     "api.problems": {"errors", "models"},
     "jobs": {"wiring", *_GROUND},
-    "wiring": {"sound", *_CORE, *_AWS, *_GROUND},
+    "wiring": {"sound", *_CORE, *_AWS, "providers", *_GROUND},
     "core": set(),
     "core.upkeep": {"core.recordings", "core.ports", *_GROUND},
     "core.accounts": {"core.accounts.attempts", "core.ports", *_GROUND},
@@ -75,6 +83,7 @@ HOUSE: dict[str, set[str]] = {
     "aws.dynamodb": {"aws", *_GROUND},
     "aws.s3": {"aws", *_GROUND},
     "aws": _GROUND,
+    "providers": _GROUND,
     "sound": _GROUND,
     "settings": {"models"},
     "errors": {"models"},
@@ -82,6 +91,8 @@ HOUSE: dict[str, set[str]] = {
     "telemetry": set(),
     "models": set(),
     "chalicelib": set(),
+    # What it stands in for knows nothing of this app.
+    "local.provider": set(),
     # It serves any app that speaks to AWS, and knows nothing of this one.
     "local.embedded": set(),
 }
@@ -305,6 +316,12 @@ def test_what_only_a_sign_up_needs_is_not_imported_at_the_start() -> None:
     slow = {"av", "chalicelib.sound", "dns", "email_validator", "idna", "zxcvbn"}
 
     assert slow.intersection(importing("app")["modules"]) == set()
+
+
+def test_what_only_google_and_apple_need_is_not_imported_at_the_start() -> None:
+    late = {"chalicelib.core.accounts.id_tokens", "chalicelib.providers"}
+
+    assert late.intersection(importing("app")["modules"]) == set()
 
 
 # What Lambda is given

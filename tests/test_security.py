@@ -18,6 +18,7 @@ SECTIONS = {
     **{"7.1": 3, "7.2": 4, "7.3": 2, "7.4": 5, "7.5": 3, "7.6": 2},
     **{"8.1": 4, "8.2": 4, "8.3": 3, "8.4": 2},
     **{"9.1": 3, "9.2": 4},
+    **{"10.1": 2, "10.2": 3, "10.3": 5, "10.4": 16, "10.5": 5, "10.6": 2, "10.7": 3},
 }
 
 
@@ -25,7 +26,7 @@ def mentioned() -> list[str]:
     """The requirements in the first column of its tables, those of a range too."""
     found: list[str] = []
     for row in re.findall(r"^\| (\d[^|]*)", TEXT, re.MULTILINE):
-        for first, last in re.findall(r"(\d\.\d\.\d+)(?: to (\d\.\d\.\d+))?", row):
+        for first, last in re.findall(r"(\d+\.\d\.\d+)(?: to (\d+\.\d\.\d+))?", row):
             section, _, number = first.rpartition(".")
             until = int(last.rpartition(".")[2]) if last else int(number)
             found += [f"{section}.{each}" for each in range(int(number), until + 1)]

@@ -10,8 +10,9 @@ from chalicelib.models.entities import Caller
 from chalicelib.models.requests import (
     Confirmation,
     Credentials,
-    PasswordProof,
+    EmailChange,
     ProfileChange,
+    Proof,
     SignUp,
 )
 from chalicelib.wiring import services
@@ -51,9 +52,20 @@ def log_in(body: Credentials, source: str) -> SignedIn:
     return services().accounts.log_in(body, source)
 
 
-@blueprint.endpoint("POST", "/auth/email/confirm", None, 204, auth=False, body=Confirmation)
+@blueprint.endpoint(
+    "POST",
+    "/auth/email/confirm",
+    None,
+    204,
+    auth=False,
+    body=Confirmation,
+    raises=(EmailTaken,),
+)
 def confirm_email(body: Confirmation) -> None:
-    """Confirm an address, by the token in the link that was mailed."""
+    """Confirm an address, by the token in the link that was mailed.
+
+    A new address becomes the account's by it; `email_taken` when somebody has it by now.
+    """
     services().confirmations.confirm(body.token)
 
 
@@ -74,16 +86,16 @@ def me(caller: Caller) -> User:
     "/me/export",
     DataExport,
     limited=True,
-    body=PasswordProof,
+    body=Proof,
     raises=(InvalidCredentials,),
     operation="exportData",
 )
-def export(caller: Caller, body: PasswordProof, source: str) -> DataExport:
+def export(caller: Caller, body: Proof, source: str) -> DataExport:
     """Where a JSON file of all of one's data is to be had: profile, recordings, and their bytes.
 
     Its URLs are good for some minutes, and end with a changed password and with the account.
     """
-    return services().exporting.export(caller.account, body.password, source)
+    return services().exporting.export(caller.account, body, source)
 
 
 @blueprint.endpoint(
@@ -92,22 +104,41 @@ def export(caller: Caller, body: PasswordProof, source: str) -> DataExport:
     None,
     204,
     limited=True,
-    body=PasswordProof,
+    body=Proof,
     raises=(InvalidCredentials,),
     operation="deleteAccount",
 )
-def close(caller: Caller, body: PasswordProof, source: str) -> None:
+def close(caller: Caller, body: Proof, source: str) -> None:
     """Delete one's account, and all its recordings with it.
 
     All sessions end, and the address is free again. It cannot be taken back.
     """
-    services().closing.close(caller.account, body.password, source)
+    services().closing.close(caller.account, body, source)
 
 
 @blueprint.endpoint("PATCH", "/me", User, body=ProfileChange, operation="updateProfile")
 def rename(caller: Caller, body: ProfileChange) -> User:
     """Change one's name; null takes it away."""
     return services().accounts.rename(caller.user_id, body.name)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/me/email",
+    None,
+    202,
+    limited=True,
+    body=EmailChange,
+    raises=(InvalidCredentials, EmailTaken),
+    operation="changeEmail",
+)
+def change_email(caller: Caller, body: EmailChange, source: str) -> None:
+    """Change one's address, once the link is opened that is mailed to the new one.
+
+    Word of it is mailed to the old one, and until then nothing changes. A new password takes it
+    back.
+    """
+    services().confirmations.change(caller.account, body, source)
 
 
 @blueprint.endpoint(

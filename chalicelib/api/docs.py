@@ -13,7 +13,7 @@ from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import documents
 from chalicelib.api.web.pages import page
 from chalicelib.models import media_types
-from chalicelib.models.answers import AcceptedTypes, Config, Health, Limits
+from chalicelib.models.answers import AcceptedTypes, Config, Health, Limits, SignInWay
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Service")
@@ -36,7 +36,11 @@ def config() -> Config:
         quota_recordings=settings.quota_recordings,
     )
     types = AcceptedTypes(direct=list(media_types.DIRECT))
-    return Config(sign_in=[], limits=limits, content_types=types)
+    ways = [
+        SignInWay(provider=each, client_ids=settings.client_ids(each))
+        for each in settings.providers
+    ]
+    return Config(sign_in=ways, limits=limits, content_types=types)
 
 
 @blueprint.endpoint("GET", "/blank", str, auth=False, operation="showBlank")

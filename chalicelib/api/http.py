@@ -27,6 +27,7 @@ from chalicelib.errors import (
     InternalError,
     InvalidRequest,
     NotAuthenticated,
+    NotFound,
     RecorderError,
     TokenExpired,
     TooManyAttempts,
@@ -65,6 +66,8 @@ class Route(Struct, frozen=True, kw_only=True):
     auth: bool = True
     unconfirmed: bool = False
     """Whether it is open before the address is confirmed, whatever is set."""
+    wants: str = ""
+    """The setting without which there is no such route."""
     standing: bool = False
     """Whether the view is given, in place of the path's `id`, what stands under it: `standing`.
 
@@ -114,6 +117,8 @@ class Route(Struct, frozen=True, kw_only=True):
             errors += [NotAuthenticated, TokenExpired]
         if self.auth and not self.unconfirmed:
             errors.append(EmailNotConfirmed)
+        if self.wants:
+            errors.append(NotFound)
         if self.limited:
             errors.append(TooManyAttempts)
         return (*dict.fromkeys([*errors, *self.raises]), InternalError, Unavailable)
@@ -197,6 +202,8 @@ class Endpoint:
     def _arguments(self, request: Request, path: dict[str, str]) -> dict[str, Any]:
         route = self.route
         arguments = self._who_and_what(request, path) if route.auth else {}
+        if route.wants and not getattr(wiring.services().settings, route.wants):
+            raise NotFound("This service does not offer it")
         if route.limited:
             arguments["source"] = parsing.source(request)
         arguments |= self._ids(path)

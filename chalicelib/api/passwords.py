@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.api.web import mail_links
-from chalicelib.errors import InvalidCredentials
+from chalicelib.errors import InvalidCredentials, NotReady
 from chalicelib.models.entities import Caller
 from chalicelib.models.requests import ForgottenPassword, PasswordChange, PasswordReset
 from chalicelib.wiring import services
@@ -19,10 +19,13 @@ blueprint = Blueprint(__name__, tag="Passwords", unconfirmed=True)
     204,
     limited=True,
     body=PasswordChange,
-    raises=(InvalidCredentials,),
+    raises=(InvalidCredentials, NotReady),
 )
 def change_password(caller: Caller, body: PasswordChange, source: str) -> None:
-    """Change one's password; every other session ends."""
+    """Change one's password; every other session ends.
+
+    `not_ready` of an account that has none: a mailed link sets the first one.
+    """
     services().passwords.change(caller, body.current_password, body.new_password, source)
 
 

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from msgspec import Struct
 
 from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.errors import Unavailable
 from chalicelib.models import signing_keys as form
 from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import SettingsError, variable
@@ -42,6 +43,24 @@ class SigningKeySecret(Struct, frozen=True):
         """Replace the keys; of two that do so at once, one is lost."""
         with our_errors():
             self.client().put_secret_value(SecretId=self.secret_id, SecretString=form.write(keys))
+
+
+class ClientSecretsSecret(Struct, frozen=True):
+    """One secret, which holds the secrets of our apps with Apple as JSON, by their client ids."""
+
+    client: Callable[[], SecretsManagerClient]
+    secret_id: str
+
+    def read(self) -> dict[str, str]:
+        """The secrets; Unavailable when they are not there, or will not do."""
+        with our_errors():
+            answer = self.client().get_secret_value(SecretId=self.secret_id)
+        try:
+            return msgspec.json.decode(answer.get("SecretString", ""), type=dict[str, str])
+        except msgspec.DecodeError as error:
+            raise Unavailable(
+                f"{variable('apple_secret_id')} names a secret that will not do"
+            ) from error
 
 
 def _refused(why: str) -> SettingsError:

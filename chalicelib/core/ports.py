@@ -20,12 +20,16 @@ from chalicelib.models.entities import (
     ClosedAccount,
     Due,
     FullWindow,
+    Grant,
     Heard,
+    Identity,
     Keyed,
     Letter,
     Link,
+    Nonce,
     ObjectVersion,
     Piece,
+    PublishedKeys,
     Quota,
     Session,
     SigningPlace,
@@ -36,7 +40,7 @@ from chalicelib.models.entities import (
     Tombstone,
     Waveform,
 )
-from chalicelib.models.fields import LetterKind, Status, Told
+from chalicelib.models.fields import LetterKind, Provider, Status, Told, Way
 
 Clock = Callable[[], datetime]
 NewId = Callable[[], str]
@@ -45,10 +49,11 @@ NewId = Callable[[], str]
 class AccountStore(Protocol):
     """The accounts and their sessions."""
 
-    def open(self, account: Account, session: Session) -> None:
-        """Add an account, its first session and a mail that has the address confirmed.
+    def open(self, account: Account, session: Session, nonce: Nonce | None = None) -> None:
+        """Add an account, its first session, and a mail that has its address confirmed, if need be.
 
-        All of them or nothing; EmailTaken.
+        All of them or nothing. EmailTaken when somebody has its address, or an identity that signs
+        in to it; InvalidCredentials when the nonce was used.
         """
 
     def find(self, user_id: str) -> Account | None:
@@ -56,6 +61,68 @@ class AccountStore(Protocol):
 
     def owner_of(self, email: str) -> str | None:
         """The id of the user with this address, however it is spelt."""
+
+    def signs_in(self, provider: Provider, subject: str) -> str | None:
+        """The id of the user whom a provider knows by this name."""
+
+    def use_nonce(self, nonce: Nonce, purpose: str) -> bool:
+        """Note that a nonce is used for this; False when it was used for anything else."""
+
+    def add_way(
+        self,
+        account: Account,
+        provider: Provider,
+        identity: Identity,
+        now: datetime,
+        *,
+        confirmed: bool,
+        entering: tuple[Session, Nonce | None] | None = None,
+    ) -> bool:
+        """Have an identity sign in to an account, in place of the provider's that did, and mail so.
+
+        With it, if it is `confirmed`, the address is; and a session begins, if somebody is
+        `entering`. False, and nothing done, when what signs in to the account is not what `account`
+        has, or the identity is another's by now. InvalidCredentials when the nonce was used.
+        """
+
+    def take_over(
+        self,
+        account: Account,
+        provider: Provider,
+        identity: Identity,
+        now: datetime,
+        *,
+        name: str | None,
+        entering: tuple[Session, Nonce | None],
+    ) -> bool:
+        """Have an identity be all that signs in to an account, whose address it confirms.
+
+        Its password goes, every other identity, the links that were mailed, and every session but
+        the one that begins. False and InvalidCredentials as above; False, too, when the address is
+        confirmed by now.
+        """
+
+    def keep_identity(self, account: Account, provider: Provider, identity: Identity) -> bool:
+        """Note more of an identity that signs in to an account; False as above."""
+
+    def remove_way(self, account: Account, way: Way, now: datetime) -> bool:
+        """Have a password or an identity sign in no more, and mail so; False as above.
+
+        What Apple gave for it is to be revoked then, and so it is wherever an identity goes.
+        """
+
+    def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
+        """Note what the account's address is to become; have a link mailed there, and word of it.
+
+        A link that was mailed before is good no more. False when its address is another by now.
+        """
+
+    def change_address(self, account: Account, now: datetime) -> bool:
+        """Make the change that the link in `account` is for, and use it up.
+
+        The links that were mailed to the old address are good no more. False, and nothing done,
+        when it no longer is that link, or is used or expired; EmailTaken.
+        """
 
     def rename(self, user_id: str, name: str | None) -> Account:
         """Set the name; NotAuthenticated when there is no such account."""
@@ -76,7 +143,8 @@ class AccountStore(Protocol):
         """Set another password, which ends every session, and use up the link to do so.
 
         False, and nothing done, when it no longer is the link in `account`, or is used or expired.
-        The address is confirmed by it too.
+        The address is confirmed by it too. If it was not, every other way to sign in goes: whoever
+        added it had never proved that the address was theirs.
         """
 
     def confirm(self, account: Account, now: datetime) -> bool:
@@ -85,10 +153,16 @@ class AccountStore(Protocol):
     def keep_link(
         self, account: Account, kind: LetterKind, link_hash: str, expires_at: datetime
     ) -> bool:
-        """Keep the hash of a link, in place of an earlier one; False when the account is gone."""
+        """Keep the hash of a link, in place of an earlier one.
 
-    def add_session(self, session: Session) -> None:
-        """Add a session; the store forgets it some time after it expires."""
+        False when the account is gone, or has another address by now, or is to have another.
+        """
+
+    def add_session(self, session: Session, nonce: Nonce | None = None) -> None:
+        """Add a session; the store forgets it some time after it expires.
+
+        InvalidCredentials, and nothing done, when the nonce was used.
+        """
 
     def find_with_session(
         self, user_id: str, session_id: str, recording_id: str | None = None
@@ -120,9 +194,10 @@ class AccountStore(Protocol):
         """
 
     def close(self, account: Account, now: datetime) -> bool:
-        """Close an account and free its address, both or neither; it is due from `now` on.
+        """Close an account, and free its address and its identities, all or nothing.
 
-        False when it is closed already, or has another password by now.
+        It is due from `now` on. False when it is closed already, or has another password by now, or
+        other ways to sign in.
         """
 
     def find_closed(self, user_id: str) -> ClosedAccount | None:
@@ -180,6 +255,48 @@ class Outbox(Protocol):
 
     def remove(self, letter: Letter) -> None:
         """Forget a mail, unless it was asked for again meanwhile."""
+
+
+class KeyPublisher(Protocol):
+    """A provider, which publishes the keys that verify its id tokens."""
+
+    def fetch(self) -> PublishedKeys:
+        """The keys as they are now; takes some seconds at most.
+
+        Unavailable for whatever is not a set of keys as providers have them.
+        """
+
+
+class GrantStore(Protocol):
+    """What Apple gave, until it is exchanged or revoked."""
+
+    def put(self, grant: Grant) -> None:
+        """Have something exchanged or revoked."""
+
+    def due(self, now: datetime) -> list[Grant]:
+        """What is due. Takes a call for each megabyte of what waits."""
+
+    def postpone(self, grant: Grant, due_at: datetime) -> bool:
+        """Have it tried later; False when somebody else has done so, or it is gone."""
+
+    def exchanged(self, grant: Grant, refresh_token: str, now: datetime) -> None:
+        """Have what came of a code be revoked, as of now."""
+
+    def remove(self, grant: Grant) -> None:
+        """Forget it."""
+
+
+class Revoker(Protocol):
+    """Apple, to whom what it gave is shown and taken back."""
+
+    def exchange(self, code: str, client_id: str) -> str | None:
+        """A refresh token for a code; None when Apple takes the code for none of its, or no more.
+
+        Unavailable when it does not answer so; the same for the next.
+        """
+
+    def revoke(self, refresh_token: str, client_id: str) -> None:
+        """Take back what somebody allowed our apps; one that is none any more is no error."""
 
 
 class Mailer(Protocol):
@@ -587,6 +704,7 @@ class Stores(Struct, frozen=True):
     accounts: AccountStore
     attempts: AttemptStore
     outbox: Outbox
+    grants: GrantStore
     recordings: RecordingStore
     links: LinkStore
     sounds: SoundStore

@@ -13,8 +13,10 @@ from chalicelib.models.fields import (
     Instant,
     LinkCode,
     Milliseconds,
+    Provider,
     RecordingId,
     Status,
+    Way,
     Word,
 )
 
@@ -37,6 +39,7 @@ class User(Struct, kw_only=True, frozen=True):
     name: str | None
     created_at: Instant
     usage: Usage
+    sign_in: Annotated[list[Way], Meta(description="What logs in to the account.")]
 
 
 class SignedIn(Struct, kw_only=True, frozen=True):
@@ -310,7 +313,7 @@ class Signature(Struct, kw_only=True, frozen=True):
 class SignInWay(Struct, kw_only=True, frozen=True):
     """A way to sign in without a password, and the app's names with who provides it."""
 
-    provider: Literal["google", "apple"]
+    provider: Provider
     client_ids: list[str]
 
 

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
 from chalicelib.models import answers, link_codes
 from chalicelib.models.answers import ListedSession, Recording, Sound, Usage, User
-from chalicelib.models.fields import MOST_PAIRS, Debt, LetterKind, Status, rfc3339
+from chalicelib.models.fields import (
+    MOST_PAIRS,
+    PROVIDERS,
+    Debt,
+    LetterKind,
+    Provider,
+    Status,
+    Way,
+    rfc3339,
+)
+
+
+class Identity(Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """Somebody as a provider knows them, who may sign in to an account."""
+
+    subject: str
+    """Who it is, to the provider: one person's for ever, whatever becomes of their address."""
+    added_at: datetime
+    email: str | None = None
+    """The address that the provider had then."""
+    client_id: str | None = None
+    """Apple's: to which of our apps it gave the token below."""
+    refresh_token: str | None = None
+    """What Apple is to revoke in the end. It is of no use without our secret with Apple."""
 
 
 class Account(Struct, kw_only=True, frozen=True):
@@ -19,8 +42,11 @@ class Account(Struct, kw_only=True, frozen=True):
 
     id: str
     email: str
-    password_hash: str
     created_at: datetime
+    password_hash: str | None = None
+    """None of an account that is signed in to by a provider alone."""
+    google: Identity | None = None
+    apple: Identity | None = None
     name: str | None = None
     bytes_used: int = 0
     recordings_used: int = 0
@@ -36,10 +62,25 @@ class Account(Struct, kw_only=True, frozen=True):
     reset_hash: str | None = None
     """The same for the link that sets another password; no longer good without its time."""
     reset_expires_at: datetime | None = None
+    new_email: str | None = None
+    """What its address is to become, once the link that is mailed there is opened."""
+    change_hash: str | None = None
+    """The hash of the secret in that link; no longer good without its time."""
+    change_expires_at: datetime | None = None
     suspended_at: datetime | None = None
     """Since when an operator lets nobody in to it, whatever else goes on."""
 
-    def seen(self, quota: Quota) -> User:
+    def identity(self, provider: Provider) -> Identity | None:
+        """Who signs in to it by a provider."""
+        identity: Identity | None = getattr(self, provider)
+        return identity
+
+    def ways(self, providers: Collection[Provider]) -> list[Way]:
+        """What logs in to it, where these are the providers by which people may sign in."""
+        password: list[Way] = ["password"] if self.password_hash else []
+        return password + [each for each in PROVIDERS if each in providers and self.identity(each)]
+
+    def seen(self, quota: Quota, providers: Collection[Provider]) -> User:
         """The account as its user sees it."""
         usage = Usage(
             bytes=self.bytes_used,
@@ -54,6 +95,7 @@ class Account(Struct, kw_only=True, frozen=True):
             name=self.name,
             created_at=rfc3339(self.created_at),
             usage=usage,
+            sign_in=self.ways(providers),
         )
 
 
@@ -166,6 +208,47 @@ class Quota(Struct, frozen=True):
     bytes: int
     recordings: int
     announced_per_hour: int
+
+
+class Grant(Struct, kw_only=True, frozen=True):
+    """What Apple gave of somebody to one of our apps: a code to be exchanged, or what is to go."""
+
+    id: str
+    user_id: str
+    subject: str
+    client_id: str
+    asked_at: datetime
+    due_at: datetime
+    """When to try next."""
+    code: str | None = None
+    """Good once, for five minutes."""
+    refresh_token: str | None = None
+    """What is to be revoked."""
+
+
+class Nonce(Struct, kw_only=True, frozen=True):
+    """What makes an id token good for one thing only."""
+
+    provider: Provider
+    subject: str
+    value: str
+    until: datetime
+    """When the token that has it is too old for anything."""
+
+
+class PublicKey(Struct, kw_only=True, frozen=True):
+    """A key of RSA, by which what its owner signed can be told."""
+
+    modulus: int
+    exponent: int
+
+
+class PublishedKeys(Struct, kw_only=True, frozen=True):
+    """The keys that a provider signs with, by their names."""
+
+    keys: dict[str, PublicKey]
+    good_for: timedelta
+    """How long they may be used without asking again."""
 
 
 class Attempt(Struct, kw_only=True, frozen=True):

@@ -74,6 +74,28 @@ Device = Annotated[
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
 FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
+# What is no id token is refused as one, so its type refuses only what no provider would make.
+IdToken = Annotated[
+    str, Meta(max_length=16_384, description="What the provider's own library gave the app.")
+]
+Nonce = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_LINE,
+        description="What the app had put into the id token: for Google this very text, for Apple "
+        "its SHA-256 in hexadecimal.",
+    ),
+]
+AuthorizationCode = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_LINE,
+        description="What Apple gave beside the id token; with it Apple is told, in the end, that "
+        "the account was deleted.",
+    ),
+]
 # Generators make nothing that compiles of a union of an object and an array.
 Conditions = Annotated[
     list[Any],
@@ -188,7 +210,20 @@ Told = str | int | datetime | list[str] | None
 UploadMethod = Literal["put", "post", "multipart", "live"]
 Store = Literal["uploads", "recordings"]
 Debt = Literal["parts", "uploads", "recordings"]
-LetterKind = Literal["confirmation", "reset"]
+Provider = Literal["google", "apple"]
+PROVIDERS: tuple[Provider, ...] = ("google", "apple")
+Way = Literal["password", "google", "apple"]
+LetterKind = Literal[
+    "confirmation",
+    "reset",
+    "change",
+    "changing",
+    "google_added",
+    "apple_added",
+    "google_removed",
+    "apple_removed",
+    "password_removed",
+]
 Status = Literal["uploading", "ready", "trashed"]
 
 

@@ -18,6 +18,7 @@ from chalicelib.models.fields import (
     LONGEST_LINE,
     PIECE_BYTES,
     PIECES_AT_ONCE,
+    AuthorizationCode,
     Conditions,
     ContentType,
     Cursor,
@@ -26,11 +27,13 @@ from chalicelib.models.fields import (
     FileName,
     FormerToken,
     GivenInstant,
+    IdToken,
     InvalidField,
     LinkSeconds,
     Milliseconds,
     Name,
     NewPassword,
+    Nonce,
     Notes,
     PartNumber,
     Password,
@@ -82,6 +85,14 @@ def _formed(field: str, form: Form, value: object) -> object:
         # A form may say which element of a list it is.
         place = error.field if isinstance(error, InvalidField) else ""
         raise InvalidField(f"{field}{place}", str(error)) from error
+
+
+def _want_one(sent: Request, first: str, second: str) -> None:
+    given = [name for name in (first, second) if getattr(sent, name) is not None]
+    if not given:
+        raise InvalidField(first, "Required")
+    if len(given) > 1:
+        raise InvalidField(second, f"Not together with {first}")
 
 
 class SignUp(Request):
@@ -162,12 +173,77 @@ class ProfileChange(Request):
     name: Name | None
 
 
-class PasswordProof(Request):
-    """Proof that it is the user who wants it: their password."""
+class IdTokenSignIn(Request):
+    """Who a provider says it is, and on which device."""
 
-    forms = MappingProxyType({"password": forms.password})
+    # Of a name, as of a device's: what some app makes of it is to keep nobody out.
+    forms = MappingProxyType(
+        {"id_token": forms.trimmed, "name": forms.device, "device": forms.device}
+    )
 
-    password: Password
+    id_token: IdToken
+    nonce: Nonce | None = None
+    name: Device | None = None
+    device: Device | None = None
+
+
+class AppleSignIn(IdTokenSignIn):
+    """Who Apple says it is. The name is one that Apple tells the app alone, and but once."""
+
+    authorization_code: AuthorizationCode | None = None
+
+
+class Proof(Request):
+    """Proof that it is the user who wants it: their password.
+
+    An account that has none gives an `id_token` instead: ten minutes old at most, of a way to sign
+    in that it has.
+    """
+
+    forms = MappingProxyType({"password": forms.password, "id_token": forms.trimmed})
+
+    password: Password | None = None
+    id_token: IdToken | None = None
+
+    def __post_init__(self) -> None:
+        """Want the one or the other."""
+        super().__post_init__()
+        _want_one(self, "password", "id_token")
+
+
+class NewWay(Request):
+    """Another way to sign in, and the password; or an id token of a way that is there already."""
+
+    forms = MappingProxyType(
+        {
+            "id_token": forms.trimmed,
+            "password": forms.password,
+            "proof_id_token": forms.trimmed,
+        }
+    )
+
+    id_token: IdToken
+    nonce: Nonce | None = None
+    password: Password | None = None
+    proof_id_token: IdToken | None = None
+
+    def __post_init__(self) -> None:
+        """Want the one proof or the other."""
+        super().__post_init__()
+        _want_one(self, "password", "proof_id_token")
+
+    @property
+    def proof(self) -> Proof:
+        """The proof that it is the user who wants it."""
+        return Proof(password=self.password, id_token=self.proof_id_token)
+
+
+class EmailChange(Proof, kw_only=True):
+    """The address that is to be, and the same proof as elsewhere."""
+
+    forms = MappingProxyType({**Proof.forms, "email": forms.address})
+
+    email: Email
 
 
 class NewRecording(Request):

@@ -9,7 +9,21 @@ from msgspec import Struct
 
 from chalicelib.models.answers import Sound
 from chalicelib.models.entities import Keyed, ObjectVersion
-from chalicelib.models.fields import Debt, Status
+from chalicelib.models.fields import Debt, Provider, Status
+
+
+class Known(Struct, frozen=True):
+    """By what name a provider knows a user."""
+
+    subject: str
+
+
+class Way(Struct, frozen=True, kw_only=True):
+    """That a provider's word for somebody signs in to an account."""
+
+    provider: Provider
+    subject: str
+    user_id: str
 
 
 class Balance(Struct, frozen=True, kw_only=True):
@@ -20,6 +34,21 @@ class Balance(Struct, frozen=True, kw_only=True):
     recordings_used: int = 0
     closed_at: datetime | None = None
     """When it was closed; upkeep removes all that has its name on it."""
+    google: Known | None = None
+    apple: Known | None = None
+
+    @property
+    def ways(self) -> list[Way]:
+        """Who it says signs in to it."""
+        known: list[tuple[Provider, Known | None]] = [
+            ("google", self.google),
+            ("apple", self.apple),
+        ]
+        return [
+            Way(provider=provider, subject=each.subject, user_id=self.user_id)
+            for provider, each in known
+            if each
+        ]
 
 
 class Entry(Keyed, frozen=True, kw_only=True):

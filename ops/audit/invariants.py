@@ -3,6 +3,7 @@
 I1: every ready or trashed recording has its bytes. I2: every object in the recordings bucket
 belongs to a live recording, or to something that owes its deletion. I3: a balance is the sum of its
 user's recordings. I4: what time alone must move has been moved, and no link outlives its recording.
+I5: who signs in to an account by a provider is who the account says does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import Struct
 
 from ops.audit.entries import Balance, Drawn, Entry, KeptVersion
 
-Rule = Literal["I1", "I2", "I3", "I4"]
+Rule = Literal["I1", "I2", "I3", "I4", "I5"]
 
 # Upkeep runs every 15 minutes, and what it fails at it tries again six times within this.
 OVERDUE = timedelta(hours=6)

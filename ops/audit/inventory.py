@@ -21,6 +21,7 @@ from chalicelib.aws.dynamodb.items import (
     from_attributes,
     link_key,
     owner_and_recording,
+    provider_key,
     recording_key,
     to_attributes,
     waveform_key,
@@ -29,13 +30,17 @@ from chalicelib.aws.dynamodb.table import Table
 from chalicelib.aws.s3.exports import PREFIX as EXPORTS
 from chalicelib.aws.s3.objects import MISSING
 from chalicelib.errors import InternalError
+from chalicelib.models.fields import PROVIDERS
 from chalicelib.settings import Settings
-from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged
+from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged, Way
 
 T = TypeVar("T", Balance, Entry)
 
 # No addresses, no names, no notes: what is not read is not shown, logged or left in a core dump.
-READ = sorted({"pk", "sk", *Balance.__struct_fields__, *Entry.__struct_fields__})
+READ = sorted({"pk", "sk", *Balance.__struct_fields__, *Entry.__struct_fields__} - {*PROVIDERS})
+# Of an identity, which has an address.
+READ_OF_IDENTITIES = [f"#{provider}.#subject" for provider in PROVIDERS]
+NAMED = [*READ, *PROVIDERS, "subject"]
 
 
 class Inventory:
@@ -47,8 +52,10 @@ class Inventory:
         self._settings = settings
         self._table = Table(lambda: clients.dynamodb, settings.table)
 
-    def standing(self) -> Iterator[Balance | Entry]:
-        """Every account's balance and every recording or tombstone, as of some seconds ago.
+    def standing(self) -> Iterator[Balance | Entry | Way]:
+        """Every account's balance, every recording or tombstone, and who signs in by a provider.
+
+        As of some seconds ago.
 
         User by user, and a user's recordings in the order of their ids. Nothing but the time that
         an audit takes may rest on that order: DynamoDB keeps it, and does not promise it.
@@ -56,12 +63,19 @@ class Inventory:
         with our_errors():
             pages = self._clients.dynamodb.get_paginator("scan").paginate(
                 TableName=self._settings.table,
-                FilterExpression="sk = :account OR begins_with(sk, :recording)",
+                FilterExpression="sk = :account OR begins_with(sk, :recording)"
+                " OR begins_with(pk, :google) OR begins_with(pk, :apple)",
                 ExpressionAttributeValues=to_attributes(
-                    {":account": account_key("")["sk"], ":recording": recording_key("", "")["sk"]}
+                    {
+                        ":account": account_key("")["sk"],
+                        ":recording": recording_key("", "")["sk"],
+                        **{f":{each}": provider_key(each, "")["pk"] for each in PROVIDERS},
+                    }
                 ),
-                ProjectionExpression=", ".join(f"#{name}" for name in READ),
-                ExpressionAttributeNames={f"#{name}": name for name in READ},
+                ProjectionExpression=", ".join(
+                    [*(f"#{name}" for name in READ), *READ_OF_IDENTITIES]
+                ),
+                ExpressionAttributeNames={f"#{name}": name for name in NAMED},
             )
             for page in pages:
                 for item in page["Items"]:
@@ -115,6 +129,11 @@ class Inventory:
         """What an account says that its recordings come to, as last written."""
         item = self._table.get(account_key(user_id))
         return _convert(item | {"user_id": user_id}, Balance) if item else None
+
+    def leads_to(self, way: Way) -> str | None:
+        """Whose account it is that a provider's word for somebody signs in to, as last written."""
+        item = self._table.get(provider_key(way.provider, way.subject))
+        return str(item["user_id"]) if item else None
 
     def entry(self, user_id: str, recording_id: str) -> Entry | None:
         """What stands under an id, as last written."""
@@ -188,7 +207,12 @@ class Inventory:
                     )
 
 
-def _read(item: Item) -> Balance | Entry:
+def _read(item: Item) -> Balance | Entry | Way:
+    for provider in PROVIDERS:
+        prefix = provider_key(provider, "")["pk"]
+        if item["pk"].startswith(prefix):
+            subject = item["pk"].removeprefix(prefix)
+            return Way(provider=provider, subject=subject, user_id=item["user_id"])
     user_id, recording_id = owner_and_recording(item)
     if recording_id is None:
         return _convert(item | {"user_id": user_id}, Balance)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from chalicelib.core.ports import Clock
 from chalicelib.models.entities import Keyed
-from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged
+from ops.audit.entries import Balance, Drawn, Entry, KeptVersion, LinkEntry, Staged, Way
 from ops.audit.invariants import Census, Place, Rule
 from ops.audit.inventory import Inventory
 
@@ -56,8 +56,12 @@ class Audit:
         meanwhile. With `checksums` every recording is, for its SHA-256. The tally grows as things
         are looked at; the memory that is needed does not.
         """
-        for user_id, standing in groupby(self._inventory.standing(), BY_USER):
-            yield from self._user(user_id, standing, tally, checksums=checksums)
+        ways: list[Way] = []
+        standing = _apart(self._inventory.standing(), ways)
+        for user_id, theirs in groupby(standing, BY_USER):
+            yield from self._user(user_id, theirs, tally, checksums=checksums)
+            yield from self._ways(ways)
+        yield from self._ways(ways)
         for prefix in self._inventory.prefixes():
             user_id, slash, _ = prefix.partition("/")
             if not slash:
@@ -98,8 +102,25 @@ class Audit:
                 yield from self._look_again(key)
         if any(census.breaches(now)):
             yield from self._count_again(user_id)
+        yield from self._ways(census.balance.ways if census.balance else [])
         tally.accounts += census.balance is not None
         tally.recordings += census.recordings
+
+    def _ways(self, ways: list[Way]) -> Iterator[Finding]:
+        """What is wrong with who signs in by a provider; those are looked at, and taken away."""
+        while ways:
+            way = ways.pop()
+            for _ in range(LOOKS):
+                # Before and after the account, so that both are of one moment.
+                leads_to, balance = (
+                    self._inventory.leads_to(way),
+                    self._inventory.balance(way.user_id),
+                )
+                says = _breach(way, leads_to, balance)
+                if says is None or self._inventory.leads_to(way) == leads_to:
+                    break
+            if says:
+                yield Finding("I5", way.user_id, says)
 
     def _look_again(self, key: str) -> Iterator[Finding]:
         """What is wrong under a key, at a moment when the table said the same before and after."""
@@ -184,6 +205,27 @@ class Audit:
         # be no key of the table.
         keyed = Keyed.at(key)
         return self._inventory.entry(keyed.user_id, keyed.id) if keyed else None
+
+
+def _breach(way: Way, leads_to: str | None, balance: Balance | None) -> str | None:
+    """What is wrong with a way to sign in, by where it leads and by the account, if anything is."""
+    has_it = balance is not None and way in balance.ways
+    name = way.provider.capitalize()
+    if leads_to == way.user_id and not has_it:
+        return f"{name} signs somebody in to it, of whom it does not know"
+    if has_it and leads_to != way.user_id:
+        where = "to another account" if leads_to else "to none"
+        return f"It says that {name} signs somebody in to it, who is signed in {where}"
+    return None
+
+
+def _apart(standing: Iterable[Balance | Entry | Way], ways: list[Way]) -> Iterator[Balance | Entry]:
+    """What there is of users, with who signs in by a provider put aside."""
+    for each in standing:
+        if isinstance(each, Way):
+            ways.append(each)
+        else:
+            yield each
 
 
 def _is_closed(balance: Balance | None) -> bool:

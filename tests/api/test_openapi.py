@@ -200,6 +200,8 @@ def test_what_is_open_is_what_the_contract_marks_open() -> None:
     assert {name for name, operation in OPERATIONS.items() if not operation["security"]} == {
         "POST /auth/signup",
         "POST /auth/login",
+        "POST /auth/google",
+        "POST /auth/apple",
         "POST /auth/refresh",
         "POST /auth/logout",
         "POST /auth/email/confirm",

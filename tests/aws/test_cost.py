@@ -29,6 +29,7 @@ from tests.support.listening import listen_instantly
 from tests.support.mail import delivered_to, link_for, token_in
 from tests.support.phone import PASSWORD, Answer, Phone
 from tests.support.routes import ROUTES, ask, named
+from tests.support.use_cases import token
 
 # A hundred thousand items stand in moto's memory as one.
 pytestmark = pytest.mark.emulator
@@ -98,6 +99,31 @@ def confirming_an_address(phone: Phone) -> Ask:
 def resetting_a_password(phone: Phone) -> Ask:
     body = {"token": link_for(phone), "new_password": PASSWORD}
     return lambda: phone.post("/auth/password/reset", body)
+
+
+def signing_in(by: str) -> Prepare:
+    """Somebody who has signed in before."""
+
+    def prepare(phone: Phone) -> Ask:
+        claims = {"email": f"fay.{phone.email}", "email_verified": True}
+        body = {"id_token": token(services()._clock, by, f"fay {phone.user_id}", **claims)}
+        assert Phone().post(f"/auth/{by}", body).status == 201
+        return lambda: Phone().post(f"/auth/{by}", body)
+
+    return prepare
+
+
+def adding(by: str) -> Prepare:
+    def prepare(phone: Phone) -> Ask:
+        body = {"id_token": token(services()._clock, by, phone.user_id), "password": PASSWORD}
+        return lambda: phone.post(f"/me/sign-in/{by}", body)
+
+    return prepare
+
+
+def removing_the_password(phone: Phone) -> Ask:
+    adding("google")(phone)()
+    return lambda: phone.delete("/me/sign-in/password")
 
 
 def sending_a_part_again(phone: Phone) -> Ask:
@@ -212,6 +238,11 @@ def listening(phone: Phone) -> Ask:
 # The first two words are the route; what follows tells several requests of one apart.
 REQUESTS: dict[str, Prepare] = {
     "POST /auth/signup": signing_up,
+    "POST /auth/google": signing_in("google"),
+    "POST /auth/apple": signing_in("apple"),
+    "POST /me/sign-in/google": adding("google"),
+    "POST /me/sign-in/apple": adding("apple"),
+    "DELETE /me/sign-in/password": removing_the_password,
     "POST /auth/login after a failure": logging_in_after_a_failure,
     "POST /auth/login on a known device": logging_in_on_a_known_device,
     "POST /auth/email/confirm": confirming_an_address,
@@ -251,6 +282,9 @@ REQUESTS: dict[str, Prepare] = {
 CALLS = {
     "DELETE /me": 5,  # guess, close, take back, and a look at the exports
     "DELETE /me/sessions/{session_id}": 2,
+    "DELETE /me/sign-in/apple": 1,  # of one that there is none of
+    "DELETE /me/sign-in/google": 1,
+    "DELETE /me/sign-in/password": 2,
     "DELETE /recordings/{id}": 2,
     "DELETE /recordings/{id} for good": 5,  # the tombstone, then S3: its versions, both buckets
     "DELETE /recordings/{id}/links/{code}": 3,  # the link by its code, then both of its items
@@ -278,7 +312,9 @@ CALLS = {
     "GET /web/{folder}/{file}": 0,
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
+    "POST /auth/apple": 4,  # its source's window, whose it is, the account, session
     "POST /auth/email/confirm": 2,
+    "POST /auth/google": 4,
     "POST /auth/login": 5,  # address, account, guess, take back, session
     "POST /auth/login after a failure": 6,  # its window stays open
     "POST /auth/login on a known device": 5,
@@ -287,9 +323,12 @@ CALLS = {
     "POST /auth/password/reset": 4,
     "POST /auth/refresh": 2,
     "POST /auth/signup": 2,
+    "POST /me/email": 6,  # guess, take back, count, whether it is taken, and the transaction
     "POST /me/email/confirmation": 3,
     "POST /me/export": 9,  # guess, take back, count, note, read, write
     "POST /me/password": 5,
+    "POST /me/sign-in/apple": 6,  # guess, take back, its source's window, whose, the transaction
+    "POST /me/sign-in/google": 6,
     "POST /recordings": 2,
     "POST /recordings again": 3,
     "POST /recordings/batch": 2,
@@ -335,7 +374,9 @@ def as_declared(route: Route) -> Prepare:
             "refresh_token": phone.tokens["refresh_token"],
         }
         fields = msgspec.structs.fields(route.body) if route.body else ()
-        given = {each.name: own[each.name] for each in fields if each.required and each.name in own}
+        # A password is a proof, in place of which an id token would do.
+        needed = [each.name for each in fields if each.required or each.name == "password"]
+        given = {name: own[name] for name in needed if name in own}
         return lambda: ask(phone, route, id=id, **given)
 
     return prepare

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable, Iterator
+from email.message import Message
 from typing import Any
 
 import pytest
 
-from chalicelib import jobs
+from chalicelib import jobs, wiring
 from chalicelib.aws.clients import Clients
 from chalicelib.core.recordings import listening, slices
-from chalicelib.models.entities import Heard
+from chalicelib.models.entities import Grant, Heard, Identity
+from chalicelib.providers import apple
+from chalicelib.providers.http import Answer
 from chalicelib.settings import Settings
 from local.embedded.backend import SENDER
 from ops.policies import GRANTS, policy, resolved
@@ -100,6 +103,26 @@ def mails_waiting(phone: Phone, clock: Clock) -> Callable[[], object]:
     return lambda: jobs.deliver_mail({}, LAMBDA)
 
 
+def apple_waiting(phone: Phone, clock: Clock) -> Callable[[], object]:
+    """Somebody's code, that of somebody who is gone, and what is to be revoked."""
+    store, accounts = wiring.services()._stores.grants, wiring.services()._stores.accounts
+    account, now = accounts.find(phone.user_id), clock()
+    assert account
+    added = Identity(subject="ann", added_at=now)
+    accounts.add_way(account, "apple", added, now, confirmed=False)
+    for id, sub, given in (("1", "ann", "code"), ("2", "bob", "code"), ("3", "x", "refresh_token")):
+        whose: Any = {"id": id, "user_id": phone.user_id, "subject": sub, given: f"{sub} {given}"}
+        store.put(Grant(client_id="app", asked_at=now, due_at=now, **whose))
+
+    def deliver() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            answer = Answer(200, Message(), b'{"refresh_token": "r"}')
+            patch.setattr(apple, "ask", lambda *_: answer)
+            jobs.deliver_mail({}, LAMBDA)
+
+    return deliver
+
+
 def of_use_case(case: UseCase) -> Prepare:
     def prepare(phone: Phone, clock: Clock) -> Callable[[], object]:
         id = case.prepare(phone, clock)
@@ -142,7 +165,7 @@ BY_JOB: dict[str, list[Prepare]] = {
     ],
     "listen": [*those_that(use_cases.listen), listening_to(HEARD, SILENCE)],
     "upkeep": those_that(use_cases.upkeep),
-    "deliver_mail": [mails_waiting],
+    "deliver_mail": [mails_waiting, apple_waiting],
 }
 BY_FUNCTION = BY_JOB | {
     "api_handler": [
@@ -194,7 +217,7 @@ def asked(
         notes[function] = []
         for prepare in cases:
             # They are all of one source, and more than may sign up in an hour.
-            configure(**secrets, signups_per_source=0)
+            configure(**secrets, signups_per_source=0, apple_client_secrets="app=secret")
             ask = prepare(somebody(), clock)
             with recording(clients, notes[function]):
                 ask()

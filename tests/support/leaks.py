@@ -14,6 +14,7 @@ from collections.abc import Iterator
 # The fields of requests and answers that hold a secret, an address, or a part of a signed request.
 PASSWORDS = {"password", "current_password", "new_password"}
 SECRETS = PASSWORDS | {"access_token", "refresh_token", "token", "email"}
+SECRETS |= {"client_secret", "id_token", "proof_id_token", "nonce", "authorization_code"}
 SECRETS |= {"policy", "x-amz-signature"}
 # The examples in the documentation, which `make run` prints, are nobody's. Nor is the number of
 # moto's account, in which one of the commonest passwords stands, and which every bucket's name has.

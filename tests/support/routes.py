@@ -70,7 +70,8 @@ def ask(
         whose = (
             {"email": f"{uuid7()}@example.com"} if "email" in route.body.__struct_fields__ else {}
         )
-        body = example(schema) | whose | fields
+        proof = {"password": "x"} if "password" in route.body.__struct_fields__ else {}
+        body = proof | example(schema) | whose | fields
     return phone.call(
         route.method, path_of(route, id), body, query=query, headers=sent | (headers or {})
     )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import httpx
+import msgspec
 
 from chalicelib import jobs, wiring
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import RecorderError
+from chalicelib.models.entities import Identity
 from chalicelib.settings import Settings
+from local.provider import ISSUERS, Provider
 from tests.conftest import LAMBDA, Clock
 from tests.support import shortcut
 from tests.support.listening import listen_instantly
+from tests.support.mail import delivered_to, token_in
 from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone, send, send_piece
 
 if TYPE_CHECKING:
@@ -177,6 +183,64 @@ def later(
     return prepared
 
 
+@functools.cache
+def _provider() -> Provider:
+    provider = Provider()
+    provider.serve()
+    return provider
+
+
+def token(clock: Callable[[], datetime], by: str, sub: str, **claims: object) -> str:
+    """An id token of a provider that the app trusts from now on."""
+    services, provider = wiring.services(), _provider()
+    urls = {f"{each}_keys_url": f"{provider.url}/{each}/keys" for each in ("google", "apple")}
+    trusting = msgspec.structs.replace(services.settings, **urls)
+    wiring._services = wiring.Services(trusting, clock, services.clients)
+    now = int(clock().timestamp())
+    said = {"iss": ISSUERS[by], "sub": sub, "iat": now, "exp": now + 600}
+    said |= {"aud": trusting.client_ids(by)[0]}  # type: ignore[arg-type]
+    return provider.keys[by].token(said | claims)
+
+
+def google_to_add(phone: Phone, clock: Clock) -> str:
+    return token(clock, "google", f"ann {phone.user_id}")
+
+
+def google_added(phone: Phone, clock: Clock) -> str:
+    assert add_google(phone, google_to_add(phone, clock)).status == 204
+    return ""
+
+
+def apple_has_given(phone: Phone, clock: Clock) -> str:
+    """An account that Apple signs in to, which is to be told when it goes."""
+    store = wiring.services()._stores.accounts
+    now, account = clock(), store.find(phone.user_id)
+    assert account
+    identity = Identity(subject=account.id, added_at=now, client_id="app", refresh_token="r")
+    assert store.add_way(account, "apple", identity, now, confirmed=False)
+    return ""
+
+
+def somebody_comes(_: Phone, clock: Clock) -> str:
+    """Somebody new, by Google."""
+    claims = {"email": "bob@gmail.com", "email_verified": True}
+    return token(clock, "google", "bob", **claims)
+
+
+def its_owner_comes(phone: Phone, clock: Clock) -> str:
+    """Whose address it is that the account was opened with, and never confirmed."""
+    google_added(phone, clock)
+    claims = {"email": phone.email, "email_verified": True, "hd": "example.com"}
+    return token(clock, "google", f"victim {phone.user_id}", **claims)
+
+
+def another_address(phone: Phone, _: Clock) -> str:
+    """The token of the link that was mailed to it."""
+    body = {"email": f"new.{phone.email}", "password": PASSWORD}
+    assert phone.post("/me/email", body).status == 202
+    return token_in(delivered_to(body["email"])[-1])
+
+
 # How it is asked for.
 
 
@@ -239,6 +303,30 @@ def close(phone: Phone, _: str) -> Answer:
 
 def export(phone: Phone, _: str) -> Answer:
     return phone.export()
+
+
+def add_google(phone: Phone, id_token: str) -> Answer:
+    return phone.post("/me/sign-in/google", {"id_token": id_token, "password": PASSWORD})
+
+
+def remove_google(phone: Phone, _: str) -> Answer:
+    return phone.delete("/me/sign-in/google")
+
+
+def sign_in(phone: Phone, id_token: str) -> Answer:
+    """Sign in on this very phone."""
+    answer = phone.post("/auth/google", {"id_token": id_token})
+    if answer.status in {200, 201}:
+        phone.tokens = answer.json
+    return answer
+
+
+def sign_in_elsewhere(_: Phone, id_token: str) -> Answer:
+    return sign_in(Phone(), id_token)
+
+
+def open_mailed(_: Phone, link: str) -> Answer:
+    return Phone().post("/auth/email/confirm", {"token": link})
 
 
 def notice(phone: Phone, id: str) -> Answer:
@@ -335,6 +423,32 @@ def is_not_shared(phone: Phone, id: str) -> bool:
     return phone.get(f"/recordings/{id}/links").json["links"] == [] and plays(phone, id)
 
 
+def ways(phone: Phone) -> list[str]:
+    return list(phone.get("/me").json["sign_in"])
+
+
+def google_signs_in(phone: Phone, id_token: str) -> bool:
+    return ways(phone) == ["password", "google"] and sign_in(phone.copy(), id_token).status == 200
+
+
+def google_does_not(phone: Phone, _: str) -> bool:
+    return ways(phone) == ["password"]
+
+
+def they_have_an_account(_: Phone, id_token: str) -> bool:
+    bob = Phone()
+    return sign_in(bob, id_token).status == 200 and ways(bob) == ["google"]
+
+
+def it_is_theirs_alone(phone: Phone, _: str) -> bool:
+    return ways(phone) == ["google"] and phone.log_in().status == 401
+
+
+def has_the_address(phone: Phone, _: str) -> bool:
+    logs_in = phone.log_in(email=f"new.{phone.email}").status == 200
+    return logs_in and phone.log_in().status == 401
+
+
 def is_closed(phone: Phone, _: str) -> bool:
     return phone.get("/me").status == 401
 
@@ -385,6 +499,12 @@ USE_CASES = {
     ),
     "upkeep of what nobody listened to": UseCase(later(ready, minutes=6), upkeep, plays),
     "export": UseCase(ready, export, can_be_fetched),
+    "add Google": UseCase(google_to_add, add_google, google_signs_in, (204,)),
+    "remove Google": UseCase(google_added, remove_google, google_does_not, (204,)),
+    "sign in anew": UseCase(somebody_comes, sign_in_elsewhere, they_have_an_account, (201, 200)),
+    "take over": UseCase(its_owner_comes, sign_in, it_is_theirs_alone),
+    "change the address": UseCase(another_address, open_mailed, has_the_address, (204,)),
+    "close what Apple signs in to": UseCase(apple_has_given, close, is_closed, (204, 401)),
     # Who sends it again is nobody any more.
     "close the account": UseCase(sent, close, is_closed, (204, 401)),
     "upkeep of an upload that arrived": UseCase(later(sent, days=8), upkeep, plays),

@@ -14,8 +14,8 @@ from msgspec import Struct, structs
 
 from chalicelib.errors import InternalError
 from chalicelib.models.answers import Recording
-from chalicelib.models.entities import Account, StoredRecording, Tombstone, Unreadable
-from chalicelib.models.fields import LetterKind, comparable
+from chalicelib.models.entities import Account, Nonce, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.fields import LetterKind, Provider, comparable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
@@ -81,6 +81,24 @@ def owner_and_recording(key: Mapping[str, Any]) -> tuple[str, str | None]:
 def identity_key(email: str) -> Key:
     """Where the owner of an address stands; the same for every spelling of it."""
     return {"pk": f"EMAIL#{comparable(email)}", "sk": "IDENTITY"}
+
+
+def provider_key(provider: Provider, subject: str) -> Key:
+    """Where it stands whom a provider's word for somebody signs in."""
+    return {"pk": f"{provider.upper()}#{subject}", "sk": "IDENTITY"}
+
+
+def nonce_key(nonce: Nonce) -> Key:
+    """Where it stands that the nonce of somebody's id token was used."""
+    # A hash, with each part's length in front, since an app may have any text for a nonce.
+    parts = (nonce.provider, nonce.subject, nonce.value)
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return {"pk": f"NONCE#{hashlib.sha256(text.encode()).hexdigest()}", "sk": "USED"}
+
+
+def grant_key(id: str) -> Key:
+    """Where it waits that something of Apple's, a code or a token, is exchanged or revoked."""
+    return {"pk": "GRANTS", "sk": id}
 
 
 def attempts_key(kind: str, who: str) -> Key:

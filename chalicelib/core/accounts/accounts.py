@@ -68,7 +68,7 @@ class Accounts(Struct, frozen=True):
 
     def profile(self, account: Account) -> User:
         """The account as its user sees it."""
-        return account.seen(self.settings.quota)
+        return account.seen(self.settings.quota, self.settings.providers)
 
     def rename(self, user_id: str, name: str | None) -> User:
         """Give the account another name, or none; NotAuthenticated when it is gone."""

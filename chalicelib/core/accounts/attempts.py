@@ -80,6 +80,31 @@ class Attempts(Struct, frozen=True):
         self.store.take_back(guesses)
 
     @contextmanager
+    def token(self, source: str) -> Iterator[None]:
+        """Count it as a failed log-in of its source when an id token is refused; TooManyAttempts.
+
+        Afterwards is enough, since nobody guesses one; so those at once need no room each.
+        """
+        kind: Kind = "login_failures_per_source"
+        if full := self._is_full(kind, source):
+            raise self.too_many(full) if full.failed else TooManyAttempts(SOON)
+        try:
+            yield
+        except InvalidCredentials:
+            self.note(kind, source)
+            self.store.note_failure(kind, source)
+            raise
+
+    def check(self, kind: Kind, who: str) -> None:
+        """TooManyAttempts while none is left; counts nothing."""
+        if full := self._is_full(kind, who):
+            raise self.too_many(full)
+
+    def note(self, kind: Kind, who: str) -> None:
+        """Count an attempt that was made, whether or not one was left."""
+        self._counted(self._limited(kind, who))
+
+    @contextmanager
     def mail(self, kind: LetterKind, email: str) -> Iterator[None]:
         """Count a mail to an address while it is sent; TooManyAttempts.
 
@@ -95,11 +120,7 @@ class Attempts(Struct, frozen=True):
 
     def check_mail(self, kind: LetterKind, email: str) -> None:
         """TooManyAttempts while an address is sent no more of such mails; counts nothing."""
-        most = self._limit("mails_per_address")
-        who = _addressee(kind, email)
-        full = self.store.full("mails_per_address", who, most, self.clock()) if most else None
-        if full:
-            raise self.too_many(full)
+        self.check("mails_per_address", _addressee(kind, email))
 
     def forget_guesses(self, who: str) -> None:
         """Let somebody's password be guessed again: it is another one now."""
@@ -109,6 +130,11 @@ class Attempts(Struct, frozen=True):
         """An attempt as it is counted; none where its kind has no limit."""
         most, until = self._limit(kind), self.clock() + self._window(kind)
         return [Attempt(kind=kind, who=who, most=most, until=until)] if most else []
+
+    def _is_full(self, kind: Kind, who: str) -> FullWindow | None:
+        """The window in which none is left, if there is one; counts nothing."""
+        most = self._limit(kind)
+        return self.store.full(kind, who, most, self.clock()) if most else None
 
     def _counted(self, attempts: list[Attempt]) -> FullWindow | None:
         """Count attempts; when one of them is left none, count nothing and say so."""

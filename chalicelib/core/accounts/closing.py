@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from chalicelib.core.accounts.passwords import Passwords, end_exports
+from chalicelib.core.accounts.passwords import end_exports
+from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.errors import Unavailable
 from chalicelib.models.entities import Account
+from chalicelib.models.requests import Proof
 
 
 class Closing(Struct, frozen=True):
     """How accounts go."""
 
     stores: Stores
-    passwords: Passwords
+    proofs: Proofs
     clock: Clock
 
-    def close(self, account: Account, password: str, source: str) -> None:
+    def close(self, account: Account, proof: Proof, source: str) -> None:
         """End an account: nobody is logged in to it any more, and its address is free.
 
         What it had is due from now on. InvalidCredentials, TooManyAttempts. One that is closed by
         another call meanwhile is no error.
         """
-        self.passwords.check(account, password, source)
+        self.proofs.check(account, proof, source, "close")
         self.end(account)
 
     def end(self, account: Account) -> None:
-        """The same without its password, as operators do it; Unavailable."""
+        """The same without a proof, as operators do it; Unavailable."""
         closed = self.stores.accounts.close(account, self.clock())
         if not closed and self.stores.accounts.find(account.id):
             raise Unavailable("The account keeps changing")

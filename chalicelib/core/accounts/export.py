@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib.core.accounts.attempts import Attempts
-from chalicelib.core.accounts.passwords import Passwords
+from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import DataExport
 from chalicelib.models.entities import Account, Link, StoredRecording, Tombstone, Unreadable
-from chalicelib.models.fields import rfc3339
+from chalicelib.models.fields import PROVIDERS, rfc3339
+from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
 
 # How long the file is kept: as long as its URL may take to be followed, and no trace of it stays.
@@ -29,21 +30,22 @@ class Exporting(Struct, frozen=True):
     """The use case of taking one's data along."""
 
     stores: Stores
-    passwords: Passwords
+    proofs: Proofs
     attempts: Attempts
     settings: Settings
     clock: Clock
 
-    def export(self, account: Account, password: str, source: str) -> DataExport:
+    def export(self, account: Account, proof: Proof, source: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
-        `{"profile": {…}, "recordings": [{…, "download_url"}], "links": [{…}], "waveforms": {"<id>":
-        {…}}}`, in memory that does not grow with them. An upload under way is in it too, without a
-        URL, and what cannot be read as it stands. The URLs are good for
-        RECORDER_DOWNLOAD_URL_SECONDS. With more than MOST_DRAWN recordings the waveforms are null:
-        to write them all would take too long. InvalidCredentials, TooManyAttempts.
+        `{"profile": {…}, "identities": {"google": {…}}, "recordings": [{…, "download_url"}],
+        "links": [{…}], "waveforms": {"<id>": {…}}}`, in memory that does not grow with them. An
+        upload under way is in it too, without a URL, and what cannot be read as it stands. The URLs
+        are good for RECORDER_DOWNLOAD_URL_SECONDS. With more than MOST_DRAWN recordings the
+        waveforms are null: to write them all would take too long. InvalidCredentials,
+        TooManyAttempts, Unavailable.
         """
-        self.passwords.check(account, password, source)
+        self.proofs.check(account, proof, source, "export")
         self.attempts.count("exports_per_day", account.id)
         now = self.clock()
         # Before there is anything to be deleted, so that nothing is forgotten.
@@ -59,11 +61,16 @@ class Exporting(Struct, frozen=True):
 
     def _write(self, account: Account, file: IO[bytes]) -> None:
         encode = msgspec.json.encode
-        profile = account.seen(self.settings.quota)
+        profile = account.seen(self.settings.quota, self.settings.providers)
+        identities = {
+            each: {"subject": it.subject, "email": it.email, "added_at": rfc3339(it.added_at)}
+            for each in PROVIDERS
+            if (it := account.identity(each))
+        }
         standing = self.stores.shelves.all_of(account.id)
         recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
         links = (self._link(each) for each in self.stores.links.of(account.id))
-        file.write(b'{"profile":' + encode(profile))
+        file.write(b'{"profile":' + encode(profile) + b',"identities":' + encode(identities))
         for name, listed in (("recordings", recordings), ("links", links)):
             separator = f',"{name}":['.encode()
             for each in listed:

@@ -19,6 +19,7 @@ from chalicelib.errors import (
     InvalidCredentials,
     InvalidRequest,
     NotAuthenticated,
+    NotReady,
     Unavailable,
 )
 from chalicelib.models.entities import Account, Caller
@@ -57,12 +58,13 @@ class Passwords(Struct, frozen=True):
         since only now it is known.
         """
         account = self._check(who, account, password, source)
-        if _cost(account.password_hash) != self.settings.bcrypt_cost:
+        if _cost(account.password_hash or "") != self.settings.bcrypt_cost:
             self.stores.accounts.rehash(account, self._hash(password))
         return account
 
     def _check(self, who: str, account: Account | None, password: str, source: str) -> Account:
-        password_hash = account.password_hash if account else self._nobodys_hash()
+        # An account without a password takes as long as one with another, and as one that is not.
+        password_hash = (account and account.password_hash) or self._nobodys_hash()
         with self.attempts.guess(who, source):
             if not (_matches(password, password_hash) and account):
                 raise InvalidCredentials("No account has this address and this password")
@@ -81,12 +83,16 @@ class Passwords(Struct, frozen=True):
         """Set another password, and end every session but the caller's.
 
         InvalidCredentials when `current` is wrong, unless the change was made already: then it is
-        a repetition. InvalidRequest, TooManyAttempts, NotAuthenticated.
+        a repetition. InvalidRequest, TooManyAttempts, NotAuthenticated; NotReady when there is no
+        password to change.
         """
         account = caller.account
+        password_hash = account.password_hash
+        if password_hash is None:
+            raise NotReady("The account has no password; a mailed link sets the first one")
         with self.attempts.guess(account.id, source):
-            as_it_was = _matches(current, account.password_hash)
-            if not (as_it_was or _matches(new, account.password_hash)):
+            as_it_was = _matches(current, password_hash)
+            if not (as_it_was or _matches(new, password_hash)):
                 raise InvalidCredentials("The current password is another one")
         if not as_it_was:
             return

@@ -211,7 +211,7 @@ class Sessions(Struct, frozen=True):
         telemetry.note(user=account.id)
         subject = Subject(account.id, session.id, session.rotation)
         return SignedIn(
-            user=account.seen(self.settings.quota),
+            user=account.seen(self.settings.quota, self.settings.providers),
             access_token=self.tokens.issue(subject, self.clock()),
             refresh_token=secret.token(session.token_key),
             expires_in=self.tokens.seconds,

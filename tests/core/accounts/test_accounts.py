@@ -308,7 +308,7 @@ def test_a_profile_is_its_owners_alone(phone: Phone, other: Phone) -> None:
 
 
 def test_a_profile_shows_neither_hash_nor_keys(phone: Phone) -> None:
-    known = {"id", "email", "email_confirmed", "name", "created_at", "usage"}
+    known = {"id", "email", "email_confirmed", "name", "created_at", "usage", "sign_in"}
     assert set(phone.get("/me").json) == known
 
 

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from chalicelib.aws.dynamodb.items import Item, account_key, identity_key
+from chalicelib.models.requests import Proof
 from chalicelib.wiring import Services
 from tests.conftest import Clock, Left
 from tests.support.faults import Faults
@@ -39,7 +40,7 @@ def test_a_log_in_that_the_closing_overtakes_begins_no_session(
     faults.meanwhile(
         "dynamodb",
         "PutItem",
-        lambda: services.closing.close(account, PASSWORD, "192.0.2.1"),
+        lambda: services.closing.close(account, Proof(password=PASSWORD), "192.0.2.1"),
     )
 
     tablet = phone.on_another_device()

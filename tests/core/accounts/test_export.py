@@ -21,6 +21,7 @@ from chalicelib.core.accounts.export import Exporting
 from chalicelib.core.ids import link_code, uuid7
 from chalicelib.core.ports import Stores
 from chalicelib.models.entities import Account, Link, StoredRecording, Waveform
+from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
 from chalicelib.wiring import Services
 from tests.conftest import LAMBDA, Clock
@@ -301,7 +302,7 @@ def peak_of_an_export(account: Account, services: Services, clock: Clock, count:
     tracemalloc.start()
     try:
         Exporting(stores, many, many, services.settings, clock).export(
-            account, PASSWORD, "192.0.2.1"
+            account, Proof(password=PASSWORD), "192.0.2.1"
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:

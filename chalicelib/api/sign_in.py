@@ -1,0 +1,126 @@
+"""Signing in with Google and Apple over HTTP."""
+
+from __future__ import annotations
+
+from chalicelib.api.http import Blueprint, Reply
+from chalicelib.errors import (
+    EmailNotConfirmed,
+    EmailTaken,
+    InvalidCredentials,
+    LastSignIn,
+    NotAuthenticated,
+)
+from chalicelib.models.answers import SignedIn
+from chalicelib.models.entities import Caller
+from chalicelib.models.fields import Provider
+from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay
+from chalicelib.wiring import services
+
+blueprint = Blueprint(__name__, tag="Sign in", unconfirmed=True)
+
+SIGNING_IN = (InvalidCredentials, NotAuthenticated, EmailNotConfirmed, EmailTaken)
+ADDING = (InvalidCredentials, EmailNotConfirmed, EmailTaken)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/auth/google",
+    SignedIn,
+    201,
+    200,
+    auth=False,
+    limited=True,
+    wants="google_client_ids",
+    body=IdTokenSignIn,
+    raises=SIGNING_IN,
+)
+def sign_in_with_google(body: IdTokenSignIn, source: str) -> Reply:
+    """Begin a session by Google's id token; 201 with a new account.
+
+    An id token is good for ten minutes from when Google made it, and one with a nonce once. Where
+    somebody has an account with the same address, and Google need not know that it is the same
+    person, the answer is `email_taken`: log in to it, and add Google.
+    """
+    return _signed_in("google", body, source)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/auth/apple",
+    SignedIn,
+    201,
+    200,
+    auth=False,
+    limited=True,
+    wants="apple_client_ids",
+    body=AppleSignIn,
+    raises=SIGNING_IN,
+)
+def sign_in_with_apple(body: AppleSignIn, source: str) -> Reply:
+    """Begin a session by Apple's id token; 201 with a new account.
+
+    An id token is good for ten minutes from when Apple made it, and one with a nonce once. The name
+    is Apple's first answer's alone, so send it along then.
+    """
+    return _signed_in("apple", body, source)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/me/sign-in/google",
+    None,
+    204,
+    limited=True,
+    wants="google_client_ids",
+    body=NewWay,
+    raises=ADDING,
+    operation="addGoogle",
+)
+def add_google(caller: Caller, body: NewWay, source: str) -> None:
+    """Have a Google account sign in to one's account, in place of another that did.
+
+    Word of it is mailed.
+    """
+    services().sign_in.add(caller.account, "google", body, source)
+
+
+@blueprint.endpoint(
+    "POST",
+    "/me/sign-in/apple",
+    None,
+    204,
+    limited=True,
+    wants="apple_client_ids",
+    body=NewWay,
+    raises=ADDING,
+    operation="addApple",
+)
+def add_apple(caller: Caller, body: NewWay, source: str) -> None:
+    """Have an Apple account sign in to one's account, in place of another that did.
+
+    Word of it is mailed.
+    """
+    services().sign_in.add(caller.account, "apple", body, source)
+
+
+@blueprint.endpoint("DELETE", "/me/sign-in/google", None, 204, raises=(LastSignIn,))
+def remove_google(caller: Caller) -> None:
+    """Have Google sign in no more; word of it is mailed, and no session ends."""
+    services().sign_in.remove(caller.account, "google")
+
+
+@blueprint.endpoint("DELETE", "/me/sign-in/apple", None, 204, raises=(LastSignIn,))
+def remove_apple(caller: Caller) -> None:
+    """Have Apple sign in no more; word of it is mailed, and no session ends."""
+    services().sign_in.remove(caller.account, "apple")
+
+
+@blueprint.endpoint("DELETE", "/me/sign-in/password", None, 204, raises=(LastSignIn,))
+def remove_password(caller: Caller) -> None:
+    """Do without a password; word of it is mailed, and no session ends."""
+    services().sign_in.remove(caller.account, "password")
+
+
+def _signed_in(provider: Provider, body: IdTokenSignIn, source: str) -> Reply:
+    signed_in, is_new = services().sign_in.sign_in(provider, body, source)
+    return Reply(signed_in, 201 if is_new else 200)
