@@ -291,8 +291,10 @@ class Services:
 
     @cached_property
     def _signer(self) -> Signer:
-        address = self.settings.s3_public_url or self.settings.s3_endpoint or ""
-        return Signer(lambda: self.clients.session, address.rstrip("/"))
+        return self._signer_at(self.settings.s3_public_url or self.settings.s3_endpoint)
+
+    def _signer_at(self, address: str | None) -> Signer:
+        return Signer(lambda: self.clients.session, (address or "").rstrip("/"))
 
     @cached_property
     def _stores(self) -> Stores:
@@ -314,7 +316,12 @@ class Services:
             pieces=Pieces(uploads, signer),
             parts=Parts(uploads, clients.copier, signer),
             audio=RecordingsBucket(
-                recordings, uploads.name, clients.copier, signer, bool(settings.s3_endpoint)
+                recordings,
+                uploads.name,
+                clients.copier,
+                signer,
+                self._signer_at(settings.s3_endpoint),
+                foreign=bool(settings.s3_endpoint),
             ),
             exports=Exports(uploads, signer),
             events=EventBus(lambda: clients.events, settings.recordings_bucket),

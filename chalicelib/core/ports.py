@@ -621,6 +621,9 @@ class AudioStore(Protocol):
     def sign_get(self, recording: StoredRecording, seconds: int) -> str:
         """URL that plays the recording under its own file name and type."""
 
+    def sign_read(self, recording: StoredRecording, seconds: int) -> str:
+        """URL by which we read the recording ourselves, past whatever phones reach S3 through."""
+
     def find(self, recording: StoredRecording) -> StoredObject | None:
         """What is kept."""
 

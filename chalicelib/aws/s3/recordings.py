@@ -30,6 +30,8 @@ class RecordingsBucket(Struct, frozen=True):
     """The name of the bucket that is copied from."""
     copier: Callable[[], S3Client]
     signer: Signer
+    own_signer: Signer
+    """That of URLs which no phone is to reach."""
     foreign: bool
     """Whether this S3 is not AWS's own, and has yet to show that it keeps what it is asked."""
 
@@ -40,6 +42,9 @@ class RecordingsBucket(Struct, frozen=True):
             "response-content-type": recording.content_type,
         }
         return self.signer.url("GET", self.bucket.name, recording.key, seconds, query=query)
+
+    def sign_read(self, recording: StoredRecording, seconds: int) -> str:
+        return self.own_signer.url("GET", self.bucket.name, recording.key, seconds)
 
     def find(self, recording: StoredRecording) -> StoredObject | None:
         return self.bucket.head(recording.key)

@@ -61,7 +61,7 @@ class Listening(Struct, frozen=True):
         )
         if seconds < SECONDS_AT_LEAST:
             raise Unavailable("There is no time left to listen")
-        url = self.stores.audio.sign_get(recording, int(seconds) + SECONDS_BEYOND)
+        url = self.stores.audio.sign_read(recording, int(seconds) + SECONDS_BEYOND)
         self._note(recording, waveform, self.ear.hear(url, kept, seconds))
 
     def _kept(
