@@ -21,6 +21,8 @@ from tests.support import projects
 STAGE = "dev"
 STACK = f"recorder-{STAGE}"
 ARTIFACTS = "artifacts"
+# What in a template is a file of this machine until it is sent.
+LOCAL = {"CodeUri", "ContentUri"}
 FUNCTIONS = {function: name_in_lambda(function, STAGE) for function in GRANTS}
 SENDER = "recorder@example.com"
 SETTINGS = {
@@ -183,14 +185,14 @@ class Stage:
         s3 = self.emulator.client("s3")
         if ARTIFACTS not in [each["Name"] for each in s3.list_buckets()["Buckets"]]:
             s3.create_bucket(Bucket=ARTIFACTS)
-        code = (self.folder / "out" / "deployment.zip").read_bytes()
-        # By its content: the same code is the same place, and no change.
-        key = hashlib.sha256(code).hexdigest()
-        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=code)
         template = json.loads((self.folder / "out" / "sam.json").read_text())
         for resource in template["Resources"].values():
-            if resource["Type"] == "AWS::Serverless::Function":
-                resource["Properties"]["CodeUri"] = f"s3://{ARTIFACTS}/{key}"
+            for name in LOCAL & resource.get("Properties", {}).keys():
+                code = (self.folder / "out" / resource["Properties"][name]).read_bytes()
+                # By its content: the same code is the same place, and no change.
+                key = hashlib.sha256(code).hexdigest()
+                s3.put_object(Bucket=ARTIFACTS, Key=key, Body=code)
+                resource["Properties"][name] = f"s3://{ARTIFACTS}/{key}"
         s3.put_object(Bucket=ARTIFACTS, Key="template.json", Body=json.dumps(template))
         self.parameters = list(template["Parameters"])
 
