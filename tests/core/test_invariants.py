@@ -16,6 +16,7 @@ from chalicelib.core.recordings import slices
 from chalicelib.settings import Settings
 from tests.conftest import Clock
 from tests.core.conftest import Store
+from tests.support import engines
 from tests.support.faults import LOST, REFUSED, Faults
 from tests.support.invariants import Invariants
 from tests.support.phone import Phone
@@ -97,7 +98,7 @@ def _hundreds_of_failures(
     """
     caplog.set_level(logging.CRITICAL)
     monkeypatch.setattr(slices, "LEAST_PART", 5)
-    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    engines.take_small_parts(monkeypatch)
     monkeypatch.setattr(pieces, "AT_ONCE", 1)
 
 

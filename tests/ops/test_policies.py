@@ -21,7 +21,7 @@ from local.embedded.backend import SENDER
 from ops.policies import GRANTS, policy, resolved
 from tests.aws.test_cost import CASES, somebody
 from tests.conftest import LAMBDA, Clock
-from tests.support import ROOT, use_cases
+from tests.support import ROOT, engines, use_cases
 from tests.support.iam import ACCOUNT, PARTITION, REGION, Asked, Permission, operations, recording
 from tests.support.listening import HEARD, SILENCE, listen_instantly
 from tests.support.phone import Phone, send
@@ -208,7 +208,7 @@ def asked(
         return notes
     # S3 copies pieces of five bytes, others pass through.
     monkeypatch.setattr(slices, "LEAST_PART", 5)
-    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    engines.take_small_parts(monkeypatch)
     key = json.dumps({"access_key_id": "AKIAEXAMPLE", "secret_access_key": "its secret"})
     for name, value in ((SECRET, KEYS), (UPLOAD_KEY, key)):
         clients.secretsmanager.create_secret(Name=name, SecretString=value)

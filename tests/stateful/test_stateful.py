@@ -351,11 +351,9 @@ def stage(
     """One on which a few bytes fill a quota, and are sent in parts."""
     configure(quota_bytes=QUOTA_BYTES)
     monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
-    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    engines.take_small_parts(monkeypatch)
     monkeypatch.setattr(slices, "LEAST_PART", 5)
     monkeypatch.setattr(pieces, "AT_ONCE", 1)
-    if engines.THERE:
-        monkeypatch.setattr("local.embedded.mended.LEAST_PART_BYTES", 1)
     return Stage(*(request.getfixturevalue(field.name) for field in fields(Stage)))
 
 

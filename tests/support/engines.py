@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 import boto3
+import pytest
 
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb.items import Item, from_attributes, to_attributes
@@ -43,6 +44,16 @@ OF_S3 = (
     "RECORDER_UPLOADS_BUCKET",
     "RECORDER_RECORDINGS_BUCKET",
 )
+
+
+def take_small_parts(patch: pytest.MonkeyPatch, size: int = 1) -> None:
+    """Have S3 put parts together that are smaller than 5 MiB, as S3 itself does not."""
+    least = (
+        "local.embedded.mended.LEAST_PART_BYTES"
+        if THERE
+        else "moto.s3.models.S3_UPLOAD_PART_MIN_SIZE"
+    )
+    patch.setattr(least, size)
 
 
 @contextmanager

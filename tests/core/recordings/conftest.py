@@ -14,15 +14,14 @@ from tests.support.phone import Phone
 
 PutIn = Callable[..., None]
 
-# S3 puts no parts together that are smaller than 5 MiB, but for the last. moto can be told to.
-PART_BYTES = 5 * 1024 * 1024 if engines.THERE else 8
+PART_BYTES = 8
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets what has few bytes be sent in parts, of PART_BYTES but for the last."""
     monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
-    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 1)
+    engines.take_small_parts(monkeypatch)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from chalicelib.core.ids import uuid7
 from chalicelib.core.recordings import live_uploads, slices
 from chalicelib.settings import Settings
 from tests.conftest import LAMBDA, Clock, Find
+from tests.support import engines
 from tests.support.faults import Faults
 from tests.support.invariants import Held, Invariants
 from tests.support.phone import Phone, send, send_piece
@@ -36,7 +37,7 @@ def notice(key: str, settings: Settings, etag: str = "x") -> None:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """S3 takes parts of six bytes, and so does the app."""
     monkeypatch.setattr(slices, "LEAST_PART", 6)
-    monkeypatch.setattr("moto.s3.models.S3_UPLOAD_PART_MIN_SIZE", 6)
+    engines.take_small_parts(monkeypatch, 6)
 
 
 @pytest.fixture
