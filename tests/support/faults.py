@@ -145,9 +145,11 @@ class Faults:
         """Have one call fail, counted from 0; `done` says whether it did what was asked."""
         numbers = itertools.count()
 
-        def fail(**_: Any) -> None:
+        def fail(parsed: dict[str, Any] | None = None, **_: Any) -> None:
             if next(numbers) == number:
                 self.met += 1
+                if body := (parsed or {}).get("Body"):
+                    body.close()  # Nobody reads it any more.
                 # Without what it passed through when it was raised before.
                 raise error.with_traceback(None)
 
