@@ -23,16 +23,16 @@ def recorder() -> Reply:
 
 @blueprint.endpoint(
     "GET",
-    "/web/{folder}/{file}",
+    "/web/{folder}/{name}",
     str,
     auth=False,
     texts=tuple(files.TYPES.values()),
     raises=(NotFound,),
     operation="getWebFile",
 )
-def web_file(folder: str, file: str) -> Reply:
+def web_file(folder: str, name: str) -> Reply:
     """A script or a style sheet of a page's; it may be kept for ever."""
-    found = files.find(folder, file)
+    found = files.find(folder, name)
     if found is None:
         raise NotFound("There is no such file, or no longer: load the page again")
     text = found.read_text(encoding="utf-8")

@@ -96,12 +96,13 @@ AuthorizationCode = Annotated[
         "the account was deleted.",
     ),
 ]
-# Generators make nothing that compiles of a union of an object and an array.
+# Generators make nothing that compiles of a union of an object and an array, nor of no word on it.
 Conditions = Annotated[
     list[Any],
     Meta(
         max_length=50,
         description='Each an object with one field, or `["content-length-range", least, most]`.',
+        extra_json_schema={"items": {}},
     ),
 ]
 LinkSeconds = Annotated[int, Meta(ge=60, le=365 * 86_400, description="Seconds from now.")]

@@ -216,7 +216,7 @@ def test_what_is_open_is_what_the_contract_marks_open() -> None:
         "GET /s/{code}",
         "GET /docs",
         "GET /",
-        "GET /web/{folder}/{file}",
+        "GET /web/{folder}/{name}",
     }
 
 

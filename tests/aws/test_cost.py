@@ -263,7 +263,7 @@ REQUESTS: dict[str, Prepare] = {
     "DELETE /recordings/{id}/links/{code}": taking_a_link_back,
     "POST /uploads/sign": signing_for_a_browser,
     "GET /s/{code}": opening_a_link,
-    "GET /web/{folder}/{file}": lambda phone: lambda: phone.get(f"/web/{files.recorder()}/main.js"),
+    "GET /web/{folder}/{name}": lambda phone: lambda: phone.get(f"/web/{files.recorder()}/main.js"),
     "POST /recordings/{id}/complete": completing,
     "POST /recordings/{id}/complete of a live one": completing_a_live_one,
     "POST /recordings/{id}/pieces": announcing_pieces,
@@ -309,7 +309,7 @@ CALLS = {
     "GET /recordings/{id}/upload": 2,
     "GET /recordings/{id}/upload/parts/{number}": 1,
     "GET /s/{code}": 2,  # the link with its source's window, the recording with its account
-    "GET /web/{folder}/{file}": 0,
+    "GET /web/{folder}/{name}": 0,
     "PATCH /me": 2,
     "PATCH /recordings/{id}": 2,
     "POST /auth/apple": 4,  # its source's window, whose it is, the account, session

@@ -3,6 +3,7 @@
 export type Signed =
   | { method: "put"; url: string; headers: { [name: string]: string } }
   | { method: "post"; url: string; fields: { [name: string]: string } }
+  | { method: "live" }
   | { method: "multipart"; part_size: number; parts: { number: number; url: string; size: number }[] };
 
 export async function send(upload: Signed, data: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -14,7 +15,7 @@ export async function send(upload: Signed, data: Uint8Array<ArrayBuffer>): Promi
       await put(url, data.slice(start, start + size));
     }
   } else {
-    throw new Error("A form was not asked for");
+    throw new Error(`${upload.method} was not asked for`);
   }
 }
 

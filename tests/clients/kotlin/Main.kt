@@ -53,7 +53,7 @@ fun send(upload: Upload, data: ByteArray) = when (upload) {
         val start = (it.number - 1) * upload.value.partSize
         put(it.url, data.copyOfRange(start.toInt(), (start + it.propertySize).toInt()))
     }
-    is Upload.PostWrapper -> error("A form was not asked for")
+    is Upload.PostWrapper, is Upload.LiveWrapper -> error("Not what was asked for")
 }
 
 fun put(url: String, body: ByteArray, headers: Map<String, String> = emptyMap()) {
