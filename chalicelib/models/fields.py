@@ -155,7 +155,7 @@ IN_PATH: dict[str, Any] = {
     "number": PartNumber,
     "code": LinkCode,
     "folder": WebName,
-    "file": WebName,
+    "name": WebName,
 }
 Milliseconds = Annotated[int, Meta(ge=0, le=LARGEST_INTEGER, description="Milliseconds.")]
 Instant = Annotated[

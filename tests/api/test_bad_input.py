@@ -309,7 +309,7 @@ def test_every_route_refuses_a_body_that_is_no_json_object(refused: Refused, rou
 # A code and a file's name are no ids: what is none finds nothing, as any other that is unknown.
 @pytest.mark.parametrize(
     "route",
-    [route for route in ROUTES if {*route.parameters} - {"code", "folder", "file"}],
+    [route for route in ROUTES if {*route.parameters} - {"code", "folder", "name"}],
     ids=named,
 )
 def test_a_bad_id_in_the_path_is_refused_by_its_name(refused: Refused, route: Route) -> None:
