@@ -72,13 +72,14 @@ def without(slices: Iterable[Slice], left_out: Iterable[Sequence[int]], size: in
 def in_parts(slices: Iterable[Slice]) -> list[list[Slice]]:
     """The slices together, as many as S3 takes for a part: a large one is a part of its own."""
     parts: list[list[Slice]] = []
-    small: list[Slice] = []
+    size = LEAST_PART
     for slice in slices:
-        small.append(slice)
-        if total(small) >= LEAST_PART:
-            parts.append(small)
-            small = []
-    return [*parts, small] if small else parts
+        if size >= LEAST_PART:
+            parts.append([])
+            size = 0
+        parts[-1].append(slice)
+        size += slice.size
+    return parts
 
 
 def total(slices: Iterable[Slice]) -> int:
