@@ -65,6 +65,8 @@ from chalicelib.models.signing_keys import SigningKey
 from chalicelib.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager.client import SecretsManagerClient
+
     from chalicelib.core.accounts.grants import Grants
     from chalicelib.core.accounts.id_tokens import IdTokens
     from chalicelib.core.accounts.sign_in import SignIn
@@ -137,11 +139,13 @@ class Services:
         from chalicelib.providers.apple import AppleServer
 
         settings = self.settings
-        client_secrets = lambda: settings.client_secrets  # noqa: E731
-        if settings.apple_secret_id:
-            client = lambda: self.clients.secretsmanager  # noqa: E731 - built when it is needed
-            client_secrets = ClientSecretsSecret(client, settings.apple_secret_id).read
-        apple = AppleServer(settings.apple_url.rstrip("/"), client_secrets)
+        secret = settings.apple_secret_id
+        apple = AppleServer(
+            settings.apple_url.rstrip("/"),
+            ClientSecretsSecret(self._secrets_manager, secret).read
+            if secret
+            else lambda: settings.client_secrets,
+        )
         return Grants(self._stores, apple, self._clock)
 
     @cached_property
@@ -190,10 +194,8 @@ class Services:
     def _signing_keys(self) -> SigningKeys:
         """Read as soon as something is built that needs them: without any, nothing is begun."""
         if self.settings.jwt_secret_id:
-            client = lambda: self.clients.secretsmanager  # noqa: E731 - built when it is needed
-            return SigningKeys(
-                SigningKeySecret(client, self.settings.jwt_secret_id).read, self._clock
-            )
+            secret = SigningKeySecret(self._secrets_manager, self.settings.jwt_secret_id)
+            return SigningKeys(secret.read, self._clock)
         given = [SigningKey(kid=kid, secret=text) for kid, text in self.settings.keys.items()]
         return SigningKeys(lambda: given, self._clock)
 
@@ -268,11 +270,11 @@ class Services:
 
     @cached_property
     def browsers(self) -> Browsers:
-        secret, client = self.settings.upload_key_secret_id, lambda: self.clients.secretsmanager
+        secret = self.settings.upload_key_secret_id
         signer = BrowserKey(
             self._signer,
             self.settings.uploads_bucket,
-            KeySecret(client, secret) if secret else None,
+            KeySecret(self._secrets_manager, secret) if secret else None,
             bool(self.settings.s3_endpoint),
         )
         return Browsers(self._stores.recordings, signer, self.sending, self._clock)
@@ -288,6 +290,10 @@ class Services:
         """The origins that browsers send recordings to, and play them from."""
         buckets = self.settings.uploads_bucket, self.settings.recordings_bucket
         return tuple(dict.fromkeys(map(self._signer.origin, buckets)))
+
+    def _secrets_manager(self) -> SecretsManagerClient:
+        """The client, which is built when it is needed."""
+        return self.clients.secretsmanager
 
     @cached_property
     def _signer(self) -> Signer:

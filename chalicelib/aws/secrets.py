@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.client import SecretsManagerClient
 
 
+def read_secret(client: Callable[[], SecretsManagerClient], secret_id: str, setting: str) -> str:
+    """The text of a secret; SettingsError names the setting when it names none."""
+    with our_errors():
+        try:
+            answer = client().get_secret_value(SecretId=secret_id)
+        except ClientError as error:
+            if error_code(error) == "ResourceNotFoundException":
+                why = "names no secret, or one that has no value yet"
+                raise SettingsError(f"{variable(setting)}: {why}") from error
+            raise
+    return answer.get("SecretString", "")
+
+
 class SigningKeySecret(Struct, frozen=True):
     """One secret, which holds all the keys."""
 
@@ -27,17 +40,12 @@ class SigningKeySecret(Struct, frozen=True):
 
     def read(self) -> list[SigningKey]:
         """The keys, the newest first; SettingsError when the secret is not there or will not do."""
-        with our_errors():
-            try:
-                answer = self.client().get_secret_value(SecretId=self.secret_id)
-            except ClientError as error:
-                if error_code(error) == "ResourceNotFoundException":
-                    raise _refused("names no secret, or one that has no value yet") from error
-                raise
+        text = read_secret(self.client, self.secret_id, "jwt_secret_id")
         try:
-            return form.parse(answer.get("SecretString", ""))
+            return form.parse(text)
         except msgspec.DecodeError as error:
-            raise _refused(f"names a secret that will not do: {error}") from error
+            why = f"names a secret that will not do: {error}"
+            raise SettingsError(f"{variable('jwt_secret_id')}: {why}") from error
 
     def write(self, keys: list[SigningKey]) -> None:
         """Replace the keys; of two that do so at once, one is lost."""
@@ -61,7 +69,3 @@ class ClientSecretsSecret(Struct, frozen=True):
             raise Unavailable(
                 f"{variable('apple_secret_id')} names a secret that will not do"
             ) from error
-
-
-def _refused(why: str) -> SettingsError:
-    return SettingsError(f"{variable('jwt_secret_id')}: {why}")

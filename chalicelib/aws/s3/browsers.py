@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
-from botocore.exceptions import ClientError
 from msgspec import Struct
 
-from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.aws.s3.signing import Signer, host_of, signature
+from chalicelib.aws.secrets import read_secret
 from chalicelib.models.entities import SigningPlace
 from chalicelib.settings import SettingsError, variable
 
@@ -57,17 +56,11 @@ class KeySecret:
             return self._key
 
     def _read(self) -> Key:
-        name = variable("upload_key_secret_id")
-        with our_errors():
-            try:
-                answer = self._client().get_secret_value(SecretId=self._secret_id)
-            except ClientError as error:
-                if error_code(error) == "ResourceNotFoundException":
-                    raise SettingsError(f"{name}: names no secret") from error
-                raise
+        text = read_secret(self._client, self._secret_id, "upload_key_secret_id")
         try:
-            return msgspec.json.decode(answer.get("SecretString", ""), type=Key)
+            return msgspec.json.decode(text, type=Key)
         except msgspec.DecodeError as error:
+            name = variable("upload_key_secret_id")
             raise SettingsError(f"{name}: names a secret that has no such key") from error
 
 
