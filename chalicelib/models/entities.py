@@ -363,6 +363,11 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
         return f"{begun} {self.ended_at.isoformat()}" if self.ended_at else begun
 
     @property
+    def in_pieces(self) -> bool:
+        """Whether it is a live upload, or came by one."""
+        return self.upload_method == "live"
+
+    @property
     def may_have_parts(self) -> bool:
         """Whether S3 may have parts or pieces of it, be it of an upload that expired."""
         in_several = self.upload_method in {"multipart", "live"} or self.signatures is not None

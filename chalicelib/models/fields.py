@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
@@ -240,6 +240,11 @@ class InvalidField(ValueError):
 def rfc3339(at: datetime) -> str:
     """A time as answers have it. Always with three decimals: clients' parsers take one shape."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def end_of_url(now: datetime, seconds: int) -> str:
+    """When a URL that is signed now is good no more: a signature has whole seconds."""
+    return rfc3339(now.replace(microsecond=0) + timedelta(seconds=seconds))
 
 
 def comparable(email: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import IO
 
 import msgspec
 from msgspec import Struct
@@ -14,7 +14,7 @@ from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.models.answers import DataExport
 from chalicelib.models.entities import Account, Link, StoredRecording, Tombstone, Unreadable
-from chalicelib.models.fields import PROVIDERS, rfc3339
+from chalicelib.models.fields import PROVIDERS, end_of_url, rfc3339
 from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
 
@@ -52,14 +52,14 @@ class Exporting(Struct, frozen=True):
         self.stores.accounts.note_export(account.id, now + LIFE)
         seconds = self.settings.download_url_seconds
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
-            self._write(account, file)
+            # Piece by piece: only then does what is too large for the memory go to the disk.
+            for text in self._text(account):
+                file.write(text)
             file.seek(0)
             url = self.stores.exports.publish(account.id, file, seconds)
-        # A signature has whole seconds.
-        expires_at = now.replace(microsecond=0) + timedelta(seconds=seconds)
-        return DataExport(url=url, expires_at=rfc3339(expires_at))
+        return DataExport(url=url, expires_at=end_of_url(now, seconds))
 
-    def _write(self, account: Account, file: IO[bytes]) -> None:
+    def _text(self, account: Account) -> Iterator[bytes]:
         encode = msgspec.json.encode
         profile = account.seen(self.settings.quota, self.settings.providers)
         identities = {
@@ -70,23 +70,19 @@ class Exporting(Struct, frozen=True):
         standing = self.stores.shelves.all_of(account.id)
         recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
         links = (self._link(each) for each in self.stores.links.of(account.id))
-        file.write(b'{"profile":' + encode(profile) + b',"identities":' + encode(identities))
-        for name, listed in (("recordings", recordings), ("links", links)):
-            separator = f',"{name}":['.encode()
-            for each in listed:
-                file.write(separator + encode(each))
-                separator = b",\n"
-            file.write(b"]" if separator == b",\n" else separator + b"]")
-        file.write(b',"waveforms":')
+        drawn = self.stores.sounds.waveforms(account.id)
+        waveforms = (encode(id) + b":" + encode(waveform.seen()) for id, waveform in drawn)
+        yield b'{"profile":' + encode(profile) + b',"identities":' + encode(identities)
+        yield b',"recordings":'
+        yield from _enclosed(b"[", map(encode, recordings), b"]")
+        yield b',"links":'
+        yield from _enclosed(b"[", map(encode, links), b"]")
+        yield b',"waveforms":'
         if account.recordings_used > MOST_DRAWN:
-            file.write(b"null}\n")
-            return
-        file.write(b"{")
-        separator = b""
-        for recording_id, waveform in self.stores.sounds.waveforms(account.id):
-            file.write(separator + encode(recording_id) + b":" + encode(waveform.seen()))
-            separator = b",\n"
-        file.write(b"}}\n")
+            yield b"null"
+        else:
+            yield from _enclosed(b"{", waveforms, b"}")
+        yield b"}\n"
 
     def _link(self, link: Link) -> dict[str, object]:
         seen = msgspec.to_builtins(link.seen(self.settings.address))
@@ -100,3 +96,12 @@ class Exporting(Struct, frozen=True):
             seconds = self.settings.download_url_seconds
             seen["download_url"] = self.stores.audio.sign_get(recording, seconds)
         return dict(seen)
+
+
+def _enclosed(opening: bytes, entries: Iterable[bytes], closing: bytes) -> Iterator[bytes]:
+    """A list or an object in JSON, an entry a line, as they come."""
+    separator = opening
+    for entry in entries:
+        yield separator + entry
+        separator = b",\n"
+    yield closing if separator != opening else opening + closing

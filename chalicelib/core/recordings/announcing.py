@@ -199,15 +199,10 @@ def same(standing: StoredRecording, announced: StoredRecording) -> bool:
 
 def of_one_kind(standing: StoredRecording, announced: StoredRecording) -> bool:
     """Whether two recordings have the same size and type, as far as either is known."""
-    if standing.status == "uploading" and is_live(standing) != is_live(announced):
+    if standing.status == "uploading" and standing.in_pieces != announced.in_pieces:
         return False
     same_type = media_types.same(standing.content_type, announced.content_type)
     return same_type and standing.size == announced.size
-
-
-def is_live(recording: StoredRecording) -> bool:
-    """Whether it is sent while it is recorded."""
-    return recording.upload_method == "live"
 
 
 def _revision(standing: StoredRecording, new: NewRecording) -> dict[str, Told]:

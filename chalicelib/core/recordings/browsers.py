@@ -18,19 +18,18 @@ from msgspec import UNSET, Struct
 
 from chalicelib.core.ports import BrowserSigner, Clock, RecordingStore
 from chalicelib.core.recordings.sending import Sending
+from chalicelib.core.recordings.slices import LEAST_PART
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.models import forms, media_types
 from chalicelib.models.answers import Signature
 from chalicelib.models.entities import Keyed, SigningPlace, StoredRecording
-from chalicelib.models.fields import LARGEST_INTEGER, MIB
+from chalicelib.models.fields import LARGEST_INTEGER
 from chalicelib.models.requests import ToSign
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 # What S3 allows a client's clock to be off.
 SKEW = timedelta(minutes=15)
 POLICY_LIFE = timedelta(minutes=5)
-# The least that S3 takes of every part but the last, so there are no more parts than this makes.
-LEAST_PART = 5 * MIB
 # How often each part, and each of the three requests about all of them, may be signed: a part that
 # is lost is signed again, and what a part may hold no signature says.
 TIMES_SIGNED = 4
@@ -226,7 +225,7 @@ class Browsers(Struct, frozen=True):
         under_way = isinstance(found, StoredRecording) and found.status == "uploading"
         if not isinstance(found, StoredRecording) or not under_way or found.key != key:
             raise _refused("The key is that of no upload of yours that is under way", field)
-        if found.upload_method == "live":
+        if found.in_pieces:
             raise _refused("The upload is sent in pieces", field)
         return found
 

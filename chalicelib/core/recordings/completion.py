@@ -46,10 +46,10 @@ class Completion(Struct, frozen=True):
         is still uploading is being put together, which a job goes on with.
         """
         recording = found(standing)
-        if recording.upload_method != "live" and (told.size or told.sha256):
+        if not recording.in_pieces and (told.size or told.sha256):
             wrong = "size" if told.size else "sha256"
             raise InvalidRequest("Told when the recording is announced", field=wrong)
-        if recording.status == "uploading" and recording.upload_method == "live":
+        if recording.status == "uploading" and recording.in_pieces:
             recording = self.live_uploads.end(recording, told.size, told.sha256)
             recording = self._put_together(recording, again=False)
         elif recording.status == "uploading":
@@ -68,7 +68,7 @@ class Completion(Struct, frozen=True):
         if not isinstance(recording, StoredRecording) or not recording.waits_for(key):
             return self.stores.uploads.discard(key, etag)
         # Of a live one the last piece alone, which has no bytes: others wait for that.
-        if recording.upload_method == "live" and not recording.ends_with(key):
+        if recording.in_pieces and not recording.ends_with(key):
             return None
         try:
             self.finish(recording, discards=False)
@@ -81,7 +81,7 @@ class Completion(Struct, frozen=True):
 
         A live one is ended with what has arrived of it. UploadIncomplete when that is nothing.
         """
-        if upload.upload_method != "live":
+        if not upload.in_pieces:
             return self.finish(upload)
         ended = self.live_uploads.fall_silent(upload)
         try:
@@ -103,7 +103,7 @@ class Completion(Struct, frozen=True):
         try:
             kept = self._kept(uploading, named, discards)
         except UploadMismatch:
-            if uploading.upload_method == "live":
+            if uploading.in_pieces:
                 # Of its pieces nothing is lost. An app that does not hear of it here is told later.
                 self.live_uploads.take_up_again(uploading, None if discards else uploading.sha256)
             raise
@@ -140,7 +140,7 @@ class Completion(Struct, frozen=True):
                 self.multipart.assemble(uploading, named)
             except UploadIncomplete as error:
                 incomplete = error  # Unless they were assembled before.
-        if uploading.upload_method == "live":
+        if uploading.in_pieces:
             self.live_uploads.assemble(uploading)
             discards = True  # It is made of pieces, which stay.
         if kept := self.promotion.promote(uploading, discards=discards):

@@ -38,15 +38,15 @@ class Bill(Struct, frozen=True):
     """What S3 holds of what a tombstone owes, by the names that delete just that."""
 
     tombstone: Tombstone
-    uploads: list[tuple[str, str]]
+    uploads: list[tuple[str, str]] = []
     """Key and name of its multipart uploads under way."""
-    pieces: list[str]
+    pieces: list[str] = []
     """The keys of its pieces; of an upload that began again since, they are others."""
-    staged: list[StoredObject]
+    staged: list[StoredObject] = []
     """What the uploads bucket has of an upload that expired, which may have begun again since."""
-    versions: list[ObjectVersion]
+    versions: list[ObjectVersion] = []
     """What the recordings bucket has under its key."""
-    links: list[Link]
+    links: list[Link] = []
     """Those to it, which open nothing any more."""
 
 
@@ -147,7 +147,7 @@ class Deletion(Struct, frozen=True):
         return self.stores.recordings.trash(recording, now, purge_at) is not None
 
     def _bill(self, tombstone: Tombstone, unpaid: set[str]) -> Bill:
-        bill = Bill(tombstone, [], [], [], [], [])
+        bill = Bill(tombstone)
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
                 bill.uploads.extend(self.stores.parts.under_way(tombstone.user_id, tombstone.id))

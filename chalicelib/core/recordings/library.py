@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import cast
 
 from msgspec import UNSET, Struct
@@ -13,7 +13,7 @@ from chalicelib.core.recordings.search import EVERYTHING, Wanted
 from chalicelib.errors import InternalError, NotFound, NotReady, Unavailable, VersionConflict
 from chalicelib.models.answers import Audio, RecordingPage, Waveform
 from chalicelib.models.entities import Standing, StoredRecording, Tombstone, Unreadable
-from chalicelib.models.fields import Told, rfc3339
+from chalicelib.models.fields import Told, end_of_url
 from chalicelib.models.requests import RecordingChange, ShelfQuery
 from chalicelib.settings import Settings
 
@@ -100,11 +100,6 @@ class Library(Struct, frozen=True):
             if not changes:
                 return recording
         raise Unavailable("The recording keeps changing")
-
-
-def end_of_url(now: datetime, seconds: int) -> str:
-    """When a URL that is signed now is good no more: a signature has whole seconds."""
-    return rfc3339(now.replace(microsecond=0) + timedelta(seconds=seconds))
 
 
 def live(recordings: RecordingStore, user_id: str, recording_id: str) -> StoredRecording:

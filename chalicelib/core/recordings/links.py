@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, field, structs
 
 from chalicelib.core.accounts.attempts import Attempts, seconds_until
 from chalicelib.core.ports import Clock, NewId, Stores
-from chalicelib.core.recordings.library import end_of_url, found, seen_anew
+from chalicelib.core.recordings.library import found, seen_anew
 from chalicelib.errors import (
     IdConflict,
     NotFound,
@@ -21,6 +21,7 @@ from chalicelib.errors import (
 from chalicelib.models import link_codes, media_types, titles
 from chalicelib.models.answers import Audio, SharedRecording
 from chalicelib.models.entities import Link, Opened, Standing, StoredRecording, Waveform
+from chalicelib.models.fields import end_of_url
 from chalicelib.models.requests import NewLink
 from chalicelib.settings import Settings
 

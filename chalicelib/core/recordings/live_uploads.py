@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings import slices
-from chalicelib.core.recordings.library import end_of_url, found, live, seen_anew
+from chalicelib.core.recordings.library import found, live, seen_anew
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.errors import (
     FieldError,
@@ -30,7 +30,7 @@ from chalicelib.errors import (
 )
 from chalicelib.models.answers import AnnouncedPieces, LiveUpload, SignedPiece, UploadedPart
 from chalicelib.models.entities import Slice, Standing, StoredRecording
-from chalicelib.models.fields import PIECE_BYTES
+from chalicelib.models.fields import PIECE_BYTES, end_of_url
 from chalicelib.models.requests import NewPieces
 from chalicelib.settings import Settings
 
@@ -68,7 +68,7 @@ class LiveUploads(Struct, frozen=True):
         """
         for now_standing in seen_anew(self.stores.recordings, standing):
             recording = found(now_standing)
-            if recording.upload_method != "live":
+            if not recording.in_pieces:
                 raise NotReady("The recording is not sent in pieces")
             if recording.status != "uploading" or recording.ended_at:
                 raise NotReady("The recording takes no more pieces")

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.core.recordings.completion import Completion
-from chalicelib.core.recordings.library import end_of_url, found, live
+from chalicelib.core.recordings.library import found, live
 from chalicelib.core.recordings.live_uploads import LiveUploads
 from chalicelib.core.recordings.multipart import Multipart
 from chalicelib.errors import NotFound, NotReady, UploadIncomplete, UploadMismatch
@@ -21,6 +21,7 @@ from chalicelib.models.answers import (
     Upload,
 )
 from chalicelib.models.entities import Standing, StoredRecording
+from chalicelib.models.fields import end_of_url
 from chalicelib.settings import Settings
 
 
@@ -72,7 +73,7 @@ class Sending(Struct, frozen=True):
 
     def until(self, recording: StoredRecording, last_sign: datetime) -> datetime:
         """When an upload's time is over, if that was the last sign of its phone."""
-        if recording.upload_method == "live":
+        if recording.in_pieces:
             return self.live_uploads.until(recording, last_sign)
         return last_sign + timedelta(days=self.settings.upload_days)
 
@@ -81,7 +82,7 @@ class Sending(Struct, frozen=True):
             return BegunUpload(recording=recording.seen(), upload=None)
         if recording.upload_method == "multipart":
             return self._in_parts(recording)
-        if recording.upload_method == "live":
+        if recording.in_pieces:
             pieces = self.live_uploads.instructions(recording)
             return BegunUpload(recording=recording.seen(), upload=pieces)
         seconds = self.settings.upload_url_seconds
