@@ -8,11 +8,11 @@ told of it, so many a minute, and does it in its own time.
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from chalicelib.aws.batches import batched
 from chalicelib.aws.clients import Clients, our_errors
 from chalicelib.aws.dynamodb.items import from_attributes, recording_key, to_attributes
 from chalicelib.aws.events import EventBus
@@ -43,7 +43,7 @@ def main(
         clients = clients or Clients(custom_s3=bool(settings.s3_endpoint))
         bus = EventBus(lambda: clients.events, settings.recordings_bucket)
         told, unheard = 0, _unheard(clients, settings)
-        while batch := list(itertools.islice(unheard, AT_ONCE)):
+        for batch in batched(unheard, AT_ONCE):
             bus.tell_of_kept(batch)
             told += len(batch)
             print(f"listen: told of {told} recordings", flush=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from chalicelib.aws.batches import batched
 from chalicelib.aws.clients import our_errors
 from chalicelib.errors import Unavailable
 from chalicelib.models.entities import Keyed
@@ -28,8 +28,7 @@ class EventBus(Struct, frozen=True):
     bucket: str
 
     def tell_of_kept(self, recordings: Iterable[Keyed]) -> None:
-        remaining = iter(recordings)
-        while batch := list(itertools.islice(remaining, TOLD_AT_ONCE)):
+        for batch in batched(recordings, TOLD_AT_ONCE):
             with our_errors():
                 answer = self.client().put_events(
                     Entries=[

@@ -21,7 +21,7 @@ from chalicelib.aws.dynamodb.items import (
     nonce_key,
     provider_key,
     read_account,
-    read_recording,
+    read_standing,
     recording_key,
     session_key,
     timestamp,
@@ -94,8 +94,7 @@ class AccountsTable(Struct, frozen=True):
             ),
         ]
         if account.email_confirmed_at is None:
-            letter = letter_item("confirmation", account.email, account.created_at)
-            writes.append(self.table.adding(letter))
+            writes.append(self._mailing("confirmation", account.email, account.created_at))
         if not self._done(writes, nonce):
             raise EmailTaken("Somebody already signed up with this address")
 
@@ -130,8 +129,7 @@ class AccountsTable(Struct, frozen=True):
         session, nonce = entering or (None, None)
         changes: Item = {"email_confirmed_at": timestamp(now)} if confirmed else {}
         writes = self._another_way(account, {provider: identity}, changes, now)
-        letter = letter_item(_added(provider), account.email, now)
-        writes.append(self.table.adding(letter))
+        writes.append(self._mailing(_added(provider), account.email, now))
         if session:
             writes.append(self.table.adding(_session_item(session)))
         return self._done(writes, nonce)
@@ -161,8 +159,10 @@ class AccountsTable(Struct, frozen=True):
         writes = self._another_way(
             account, identities, changes, now, "attribute_not_exists(#email_confirmed_at)"
         )
-        letter = letter_item(_added(provider), account.email, now)
-        writes += [self.table.adding(letter), self.table.adding(_session_item(session))]
+        writes += [
+            self._mailing(_added(provider), account.email, now),
+            self.table.adding(_session_item(session)),
+        ]
         return self._done(writes, nonce)
 
     def keep_identity(self, account: Account, provider: Provider, identity: Identity) -> bool:
@@ -175,8 +175,7 @@ class AccountsTable(Struct, frozen=True):
             writes = self._another_way(account, {}, {"password_hash": None, **NO_RESET}, now)
         else:
             writes = self._another_way(account, {way: None}, {}, now)
-        letter = letter_item(_removed(way), account.email, now)
-        return self._done([*writes, self.table.adding(letter)])
+        return self._done([*writes, self._mailing(_removed(way), account.email, now)])
 
     def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
         changing = self.table.updating(
@@ -185,11 +184,9 @@ class AccountsTable(Struct, frozen=True):
             "#email = :email_then",
             email_then=account.email,
         )
-        letters = (
-            letter_item("change", account.email, now),
-            letter_item("changing", account.email, now),
-        )
-        return self._done([changing, *map(self.table.adding, letters)])
+        kinds: tuple[LetterKind, ...] = ("change", "changing")
+        letters = (self._mailing(kind, account.email, now) for kind in kinds)
+        return self._done([changing, *letters])
 
     def change_address(self, account: Account, now: datetime) -> bool:
         new = account.new_email or ""
@@ -304,7 +301,7 @@ class AccountsTable(Struct, frozen=True):
             account_key(user_id), session_key(user_id, session_id), *named
         )
         [found] = standing or [None]
-        return read_account(account), _session(session), read_recording(found) if found else None
+        return read_account(account), _session(session), read_standing(found)
 
     def rotate(self, session: Session) -> bool:
         fields = _session_fields(session)
@@ -341,6 +338,9 @@ class AccountsTable(Struct, frozen=True):
             password_version=password_version,
         )
         return [msgspec.convert(item, Session) for item in items]
+
+    def _mailing(self, kind: LetterKind, email: str, now: datetime) -> TransactWriteItemTypeDef:
+        return self.table.adding(letter_item(kind, email, now))
 
     def _by_link(self, account: Account, kind: LetterKind, changes: Item, now: datetime) -> bool:
         """Change an account if the link in `account` still is the one mailed last, and is good."""

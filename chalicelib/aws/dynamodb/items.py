@@ -14,7 +14,15 @@ from msgspec import Struct, structs
 
 from chalicelib.errors import InternalError
 from chalicelib.models.answers import Recording
-from chalicelib.models.entities import Account, Nonce, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import (
+    Account,
+    Nonce,
+    Standing,
+    StoredRecording,
+    Tombstone,
+    Unreadable,
+    Waveform,
+)
 from chalicelib.models.fields import LetterKind, Provider, comparable
 
 if TYPE_CHECKING:
@@ -179,6 +187,11 @@ def read_account(item: Item | None) -> Account | None:
     return msgspec.convert(item, Account) if item and "email" in item else None
 
 
+def read_standing(item: Item | None) -> Standing | None:
+    """What stands under a recording's key, if anything does."""
+    return read_recording(item) if item else None
+
+
 def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
     """What an item under a recording's key says; one that cannot be read is logged."""
     try:
@@ -189,6 +202,11 @@ def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
         log.exception("%s of %s cannot be read", item["sk"], item["pk"])
         user_id, recording_id = owner_and_recording(item)
         return Unreadable(user_id=user_id, id=recording_id or "", item=item)
+
+
+def read_waveform(item: Item | None) -> Waveform | None:
+    """The waveform that an item is, if there is one."""
+    return msgspec.convert(item, Waveform) if item else None
 
 
 def read_seen(item: Item) -> Recording | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
 from msgspec import Struct
 
+from chalicelib.aws.batches import batched
 from chalicelib.aws.dynamodb.attempts import read_window
 from chalicelib.aws.dynamodb.items import (
     LISTED,
@@ -18,7 +18,8 @@ from chalicelib.aws.dynamodb.items import (
     link_key,
     listed_link_key,
     read_account,
-    read_recording,
+    read_standing,
+    read_waveform,
     recording_key,
     timestamp,
     to_item,
@@ -78,9 +79,7 @@ class LinksTable(Struct, frozen=True):
         account, recording, waveform = self.table.get_all(
             account_key(link.user_id), recording_key(*ids), waveform_key(*ids)
         )
-        standing = read_recording(recording) if recording else None
-        drawn = msgspec.convert(waveform, Waveform) if waveform else None
-        return read_account(account), standing, drawn
+        return read_account(account), read_standing(recording), read_waveform(waveform)
 
     def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
         prefix = listed_link_key(user_id, recording_id, "")["sk"] if recording_id else LISTED
@@ -89,8 +88,7 @@ class LinksTable(Struct, frozen=True):
         return map(_read, items)
 
     def remove(self, links: Iterable[Link]) -> None:
-        remaining = iter(links)
-        while batch := list(itertools.islice(remaining, REMOVED_AT_ONCE)):
+        for batch in batched(links, REMOVED_AT_ONCE):
             keys = [{"pk": item["pk"], "sk": item["sk"]} for each in batch for item in _items(each)]
             self.table.transact(*map(self.table.deleting, keys))
 

@@ -18,6 +18,7 @@ from chalicelib.aws.dynamodb.items import (
     due,
     read_account,
     read_recording,
+    read_standing,
     recording_item,
     recording_key,
     shelf,
@@ -91,7 +92,7 @@ class RecordingsTable(Struct, frozen=True):
 
     def find(self, user_id: str, recording_id: str) -> StoredRecording | Tombstone | None:
         item = self.table.get(recording_key(user_id, recording_id))
-        standing = read_recording(item) if item else None
+        standing = read_standing(item)
         if isinstance(standing, Unreadable):
             raise InternalError("What stands under this id cannot be read")
         return standing
@@ -357,7 +358,7 @@ def _upload(
         "begun_at": timestamp(recording.created_at),
         **values,
     }
-    if recording.upload_method == "live":
+    if recording.in_pieces:
         conditions = (HAS_ENDED if recording.ended_at else GOES_ON, *conditions)
     if recording.ended_at:
         found["end_read"] = timestamp(recording.ended_at)

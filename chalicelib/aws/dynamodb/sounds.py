@@ -12,7 +12,8 @@ from chalicelib.aws.dynamodb.items import (
     NEVER_DUE,
     Item,
     account_key,
-    read_recording,
+    read_standing,
+    read_waveform,
     recording_key,
     timestamp,
     to_fields,
@@ -41,14 +42,13 @@ class SoundsTable(Struct, frozen=True):
     ) -> tuple[StoredRecording | Tombstone | None, Waveform | None]:
         keys = recording_key(user_id, recording_id), waveform_key(user_id, recording_id)
         item, waveform = self.table.get_all(*keys)
-        standing = read_recording(item) if item else None
+        standing = read_standing(item)
         if isinstance(standing, Unreadable):
             raise InternalError("What stands under this id cannot be read")
-        return standing, msgspec.convert(waveform, Waveform) if waveform else None
+        return standing, read_waveform(waveform)
 
     def waveform(self, recording: StoredRecording) -> Waveform | None:
-        item = self.table.get(waveform_key(recording.user_id, recording.id))
-        return msgspec.convert(item, Waveform) if item else None
+        return read_waveform(self.table.get(waveform_key(recording.user_id, recording.id)))
 
     def note(self, recording: StoredRecording, heard: Heard, listener: int, now: datetime) -> bool:
         changes = to_fields({"sound": heard.sound, "heard_version": recording.version + 1})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
+from chalicelib.aws.batches import batched
 from chalicelib.aws.clients import error_code, our_errors
 from chalicelib.models.entities import StoredObject
 
@@ -66,8 +66,7 @@ class Bucket(Struct, frozen=True):
     def delete(self, objects: Iterable[ObjectIdentifierTypeDef]) -> set[str]:
         """Delete these, 1,000 a call; the keys of those that S3 would not delete."""
         refused: set[str] = set()
-        remaining = iter(objects)
-        while batch := list(itertools.islice(remaining, DELETED_AT_ONCE)):
+        for batch in batched(objects, DELETED_AT_ONCE):
             with our_errors():
                 answer = self.client().delete_objects(
                     Bucket=self.name, Delete={"Objects": batch, "Quiet": True}
