@@ -57,11 +57,8 @@ class Users(Struct, frozen=True):
     clock: Clock
 
     def find(self, who: str) -> Account | ClosedAccount | None:
-        """The account of an address, an id or a link."""
-        link = self.link(who)
+        """The account of an address or an id."""
         user_id = self.accounts.owner_of(who) if "@" in who else who.lower()
-        if link:
-            user_id = link.user_id
         if not user_id:
             return None
         return self.accounts.find(user_id) or self.accounts.find_closed(user_id)
@@ -71,23 +68,22 @@ class Users(Struct, frozen=True):
         code = link_codes.read(who.rstrip("/").rpartition("/")[2])
         return self.links.find(code, None, self.clock())[0] if code else None
 
-    def take_back(self, who: str) -> None:
+    def take_back(self, _: Account, link: Link | None) -> None:
         """Have a link open nothing any more. Refused for what is none."""
-        link = self.link(who)
         if link is None:
             raise Refused("that is no link")
         self.links.remove([link])
 
-    def suspend(self, account: Account, _: str) -> None:
+    def suspend(self, account: Account, _: Link | None) -> None:
         """Let nobody in to the account. Whoever is in is out with the next request."""
         if not account.suspended_at:
             self._set(account, self.clock())
 
-    def lift(self, account: Account, _: str) -> None:
+    def lift(self, account: Account, _: Link | None) -> None:
         """Let its user in again, in the sessions that they had too."""
         self._set(account, None)
 
-    def close(self, account: Account, _: str) -> None:
+    def close(self, account: Account, _: Link | None) -> None:
         """Delete the account as `DELETE /me` does. Refused unless somebody types its id."""
         if not typed(account.id):
             raise Refused("nothing was changed")
@@ -119,13 +115,13 @@ class Users(Struct, frozen=True):
         self.table.try_update(account_key(account.id), {"suspended_at": at}, OPEN)
 
 
-# Each is told whose account it is, and how that was said.
-ACTIONS: dict[str, Callable[[Users, Account, str], None]] = {
-    "find": lambda _users, _account, _who: None,
+# Each is told whose account it is, and the link that it was found by.
+ACTIONS: dict[str, Callable[[Users, Account, Link | None], None]] = {
+    "find": lambda _users, _account, _link: None,
     "suspend": Users.suspend,
     "lift": Users.lift,
     "close": Users.close,
-    "take-back": lambda users, _account, who: users.take_back(who),
+    "take-back": Users.take_back,
 }
 
 
@@ -151,13 +147,14 @@ def _act(options: argparse.Namespace, settings: Settings, clients: Clients, cloc
     table = Table(lambda: clients.dynamodb, settings.table)
     closing = Services(settings, clock, clients).closing
     users = Users(table, AccountsTable(table), LinksTable(table), closing, clock)
-    found, link = users.find(options.who), users.link(options.who)
+    link = users.link(options.who)
+    found = users.find(link.user_id if link else options.who)
     asked = {"action": options.action, "user": found.id if found else None, "why": options.why}
     if link:
         asked["recording"] = link.recording_id
     _note(clients.session, settings.stage, clock(), asked)
     if isinstance(found, Account) and options.action != "find":
-        ACTIONS[options.action](users, found, options.who)
+        ACTIONS[options.action](users, found, link)
         found = users.find(found.id)
     if found is None:
         sys.stderr.write("user: nobody has that address, id or link\n")

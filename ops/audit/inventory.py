@@ -1,13 +1,14 @@
 """All that the table and the buckets hold, of everybody: for audits, which nothing in the app is.
 
-The one place with a Scan. The app's own permissions do not cover it: see docs/operations.md.
+The one place with a Scan, but for `make listen`. The app's own permissions do not cover it: see
+docs/operations.md.
 """
 
 from __future__ import annotations
 
 import base64
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -60,41 +61,28 @@ class Inventory:
         User by user, and a user's recordings in the order of their ids. Nothing but the time that
         an audit takes may rest on that order: DynamoDB keeps it, and does not promise it.
         """
-        with our_errors():
-            pages = self._clients.dynamodb.get_paginator("scan").paginate(
-                TableName=self._settings.table,
-                FilterExpression="sk = :account OR begins_with(sk, :recording)"
-                " OR begins_with(pk, :google) OR begins_with(pk, :apple)",
-                ExpressionAttributeValues=to_attributes(
-                    {
-                        ":account": account_key("")["sk"],
-                        ":recording": recording_key("", "")["sk"],
-                        **{f":{each}": provider_key(each, "")["pk"] for each in PROVIDERS},
-                    }
-                ),
-                ProjectionExpression=", ".join(
-                    [*(f"#{name}" for name in READ), *READ_OF_IDENTITIES]
-                ),
-                ExpressionAttributeNames={f"#{name}": name for name in NAMED},
-            )
-            for page in pages:
-                for item in page["Items"]:
-                    yield _read(from_attributes(item))
+        items = self._scanned(
+            "#sk = :account OR begins_with(#sk, :recording)"
+            " OR begins_with(#pk, :google) OR begins_with(#pk, :apple)",
+            [*(f"#{name}" for name in READ), *READ_OF_IDENTITIES],
+            NAMED,
+            account=account_key("")["sk"],
+            recording=recording_key("", "")["sk"],
+            **{each: provider_key(each, "")["pk"] for each in PROVIDERS},
+        )
+        return map(_read, items)
 
     def links(self) -> Iterator[LinkEntry]:
         """Every link, as of some seconds ago, both as it is listed and as it is found."""
-        with our_errors():
-            pages = self._clients.dynamodb.get_paginator("scan").paginate(
-                TableName=self._settings.table,
-                FilterExpression="sk = :link OR begins_with(sk, :listed)",
-                ExpressionAttributeValues=to_attributes(
-                    {":link": link_key("")["sk"], ":listed": LISTED}
-                ),
-                ProjectionExpression=", ".join(LinkEntry.__struct_fields__),
-            )
-            for page in pages:
-                for item in page["Items"]:
-                    yield msgspec.convert(from_attributes(item), LinkEntry)
+        fields = LinkEntry.__struct_fields__
+        items = self._scanned(
+            "#sk = :link OR begins_with(#sk, :listed)",
+            [f"#{name}" for name in fields],
+            fields,
+            link=link_key("")["sk"],
+            listed=LISTED,
+        )
+        return (msgspec.convert(item, LinkEntry) for item in items)
 
     def stands(self, link: LinkEntry) -> bool:
         """Whether a link is still there, as last written."""
@@ -205,6 +193,23 @@ class Inventory:
                         since=upload["Initiated"],
                         upload_id=upload["UploadId"],
                     )
+
+    def _scanned(
+        self, condition: str, read: Sequence[str], names: Sequence[str], **values: str
+    ) -> Iterator[Item]:
+        """What of the table meets a condition, and of each item what is to be read; by the page."""
+        with our_errors():
+            pages = self._clients.dynamodb.get_paginator("scan").paginate(
+                TableName=self._settings.table,
+                FilterExpression=condition,
+                ExpressionAttributeValues=to_attributes(
+                    {f":{name}": value for name, value in values.items()}
+                ),
+                ProjectionExpression=", ".join(read),
+                ExpressionAttributeNames={f"#{name}": name for name in names},
+            )
+            for page in pages:
+                yield from map(from_attributes, page["Items"])
 
 
 def _read(item: Item) -> Balance | Entry | Way:
