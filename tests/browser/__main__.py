@@ -22,6 +22,8 @@ def main() -> int:
         return 0
     if missing := npm.missing():
         sys.stdout.write(f"browser: NOT RUN without {' and '.join(missing)}: Uppy and axe\n")
+    else:
+        npm.install()  # By one process, before there are several.
     command = [sys.executable, "-m", "pytest", "-q", "tests/browser", "--dist", "loadgroup"]
     return subprocess.run(
         [*command, "--numprocesses", AT_ONCE, *sys.argv[1:]], cwd=ROOT, check=False

@@ -21,6 +21,12 @@ def missing() -> list[str]:
     return [name for name in ("node", "npm") if not shutil.which(name)]
 
 
+def install() -> None:
+    """All of it, where it is not there yet."""
+    for folder in PINNED.iterdir():
+        installed(folder.name)
+
+
 @cache
 def installed(name: str) -> Path:
     """The node_modules of one of the folders in PINNED."""
