@@ -168,7 +168,7 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
         self._call("Network.emulateNetworkConditions", **{**plain, **conditions})
 
     def look(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Be a screen of that size."""
+        """Be a screen of that size, of somebody who likes nothing to move."""
         self._call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -177,7 +177,8 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
             mobile=width < 600,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme, still])
 
     def picture(self, file: Path) -> None:
         """Take a picture of what is on the screen."""
