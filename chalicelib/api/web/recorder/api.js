@@ -14,6 +14,7 @@ export class Problem extends Error {
     this.status = status;
     this.code = said.code ?? "internal_error";
     this.errors = said.errors ?? [];
+    this.offset = said.offset; // Of an offset_conflict.
     this.retryAfter = retryAfter;
   }
 }
@@ -191,6 +192,7 @@ export const takeBack = (recordingId, code) =>
 // Beyond this it goes in parts, so that a connection that breaks costs one part and not all.
 const IN_PARTS_FROM = 16 * 1024 * 1024;
 const PARTS_AT_ONCE = 3;
+const LARGEST_PIECE = 8 * 1024 * 1024;
 
 /**
  * Sends a recording: announces it under its own id, has S3 take the bytes, and completes it.
@@ -228,6 +230,38 @@ async function sendParts(upload, bytes, progress, signal) {
   told();
   await Promise.all(Array.from({ length: PARTS_AT_ONCE }, next));
 }
+
+// ---- Sending one while it is recorded ------------------------------------------------------
+
+/**
+ * Announces a recording whose bytes come piece by piece. Returns {recording, from}: from where on bytes
+ * are wanted, or undefined when none are, since it is ready. This can be repeated, as above.
+ */
+export async function announceLive(announced) {
+  const { recording, upload } = await authorized("POST", "recordings", { body: { ...announced, upload_method: "live" } });
+  return { recording, from: upload ? upload.missing[0]?.offset ?? upload.offset : undefined };
+}
+
+/** Sends what comes next of it, `bytes` from `offset` on, in one piece. Returns from where on to go on. */
+export async function sendPiece(id, offset, bytes, progress, signal) {
+  const announce = (size) => authorized("POST", `recordings/${id}/pieces`, { body: { offset, pieces: [{ size }] } });
+  let announced;
+  try {
+    announced = await announce(Math.min(bytes.size, LARGEST_PIECE));
+  } catch (problem) {
+    // Up to there it was announced before, and has not arrived.
+    const size = problem.offset - offset;
+    if (!(size < bytes.size)) throw problem;
+    if (size <= 0) return problem.offset;
+    announced = await announce(size);
+  }
+  const [{ size, url, headers }] = announced.pieces;
+  await put(url, bytes.slice(0, size), withoutLength(headers), (sent) => progress(offset + sent), signal);
+  return offset + size;
+}
+
+/** Says that this is all of it. Returns the recording, which is "uploading" while a long one is put together. */
+export const completeLive = (id, size) => authorized("POST", `recordings/${id}/complete`, { body: { size } });
 
 // A browser sets the length itself, and lets nobody else do so.
 const withoutLength = (headers) =>

@@ -111,6 +111,7 @@ export function library() {
       el("span", {}, date(recorded_at ?? created_at)),
       duration_ms !== undefined && lengthOf(duration_ms / 1000),
       el("span", {}, bytes(size)),
+      recording.interrupted && el("span", {}, t("interrupted")),
     ];
     const trashed = recording.status === "trashed";
     const card = el(

@@ -116,9 +116,11 @@ export function desk() {
     if (!finished) return;
     try {
       await finished.finish();
-    } finally {
-      ended();
+    } catch (error) {
+      trouble.textContent = t(REFUSALS[error.name] ?? "unforeseen");
+      throw error;
     }
+    ended();
     say(t("finished", { time: spokenClock(finished.elapsed / 1000) }));
     main.focus();
   }
