@@ -17,8 +17,8 @@ from chalicelib.api.web.pages import page
 # Of the style that wavesurfer.js makes itself; make browser fails when it is another one.
 WAVEFORM_STYLE = "'sha256-XGW/cX2BkTPWNNT3NdyASrPEWZfPnKdPJaJ2aN7R+v8='"
 
-# What is loaded when somebody plays, or looks at their account.
-LATER = ("account.js", "player.js")
+# What is loaded when somebody opens a recording, or looks at their account.
+LATER = ("account.js", "player.js", "sharing.js")
 IN_HTML = ("language", "title", "description", "needs_javascript", "messages")
 
 

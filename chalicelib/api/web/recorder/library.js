@@ -5,7 +5,6 @@ import * as outbox from "./outbox.js";
 import { attempt, bytes, clock, confirmed, date, el, field, form, icon, iconButton, say, spokenClock, t, told, toldOf } from "./page.js";
 import { discard, onSending, retry, sentOf } from "./sending.js";
 
-const DAY = 86_400;
 const MOST_PAGES = 20;
 const TYPING_MS = 250;
 const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
@@ -151,7 +150,7 @@ export function library() {
       if (playing) return void opened.sound.toggle();
       return close();
     }
-    const { player } = await import("./player.js");
+    const [{ player }, { sharing }] = await Promise.all([import("./player.js"), import("./sharing.js")]);
     close();
     const recording = recordings.get(id);
     if (!recording) return;
@@ -160,7 +159,7 @@ export function library() {
       button.replaceChildren(icon(plays ? "pause" : "play"));
       button.setAttribute("aria-label", t(plays ? "pause_name" : "play_name", { name: recordings.get(id)?.file_name }));
     });
-    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording)) };
+    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording, sharing(recording))) };
     card.append(opened.body);
     card.classList.add("open");
     card.querySelector(".expand").setAttribute("aria-expanded", "true");
@@ -179,13 +178,13 @@ export function library() {
     if (recording && card.dataset.version !== String(recording.version)) card.replaceWith(cardOf(recording));
   }
 
-  function details(recording) {
+  function details(recording, links) {
     return el(
       "div",
       { class: "details" },
       recording.notes && el("p", { class: "notes" }, recording.notes),
       el("details", { class: "section" }, el("summary", {}, t("edit")), el("div", { class: "inside" }, editForm(recording))),
-      sharing(recording),
+      links,
       el(
         "div",
         { class: "actions" },
@@ -256,59 +255,6 @@ export function library() {
     const url = URL.createObjectURL(blob);
     el("a", { href: url, download: file_name.replace(/[\\/:*?"<>|]/g, "-") + ending }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  }
-
-  // ---- Links -------------------------------------------------------------------------------
-
-  function sharing(recording) {
-    const rows = el("ul", { class: "rows" });
-    const name = el("input", { type: "checkbox", name: "show_name", id: `name-${recording.id}` });
-    const until = el("select", { name: "seconds" }, [DAY, 7 * DAY, 30 * DAY, 0].map((seconds) =>
-      el("option", { value: seconds, selected: seconds === 7 * DAY }, seconds ? t("days", { n: seconds / DAY }) : t("for_ever")),
-    ));
-    let id = api.uuid7();
-    const refresh = async () => rows.replaceChildren(...(await api.links(recording.id)).map((link) => linkRow(recording, link, refresh)));
-    const make = form(
-      async (given) => {
-        const link = await api.share(recording.id, { id, seconds: Number(given.seconds) || null, showName: given.show_name === "on" });
-        id = api.uuid7(); // That one is made; the next is another one.
-        await refresh();
-        await copy(link.url);
-        rows.querySelector("input")?.focus();
-      },
-      el("p", { class: "hint" }, t("share_hint")),
-      el("div", { class: "share-options" },
-        field(t("link_for"), until),
-        el("div", { class: "check" }, name, el("label", { for: name.id }, t("show_name")))),
-      el("button", { class: "primary" }, icon("link"), t("make_link")),
-    );
-    const box = el("details", { class: "section" }, el("summary", {}, t("share")), el("div", { class: "inside" }, make, rows));
-    box.addEventListener("toggle", attempt(async () => box.open && refresh()));
-    return box;
-  }
-
-  function linkRow(recording, link, refresh) {
-    const facts = [link.expires_at ? t("until", { date: date(link.expires_at) }) : t("for_ever"), link.show_name && t("with_name")];
-    const address = el("input", { class: "address", readOnly: true, value: link.url, "aria-label": t("link_address"), onfocus: () => address.select() });
-    return el(
-      "li",
-      {},
-      el("div", { class: "grow" }, address, el("span", { class: "hint" }, facts.filter(Boolean).join(" · "))),
-      iconButton("copy", t("copy"), attempt(() => copy(link.url))),
-      el("button", {
-        type: "button", class: "quiet", onclick: attempt(async () => {
-          await api.takeBack(recording.id, link.code);
-          await refresh();
-          say(t("taken_back"));
-        }),
-      }, t("take_back")),
-    );
-  }
-
-  async function copy(url) {
-    // Not every page may: the address is there to be copied by hand.
-    const done = await navigator.clipboard?.writeText(url).then(() => true, () => false);
-    say(t(done ? "copied" : "made_link"));
   }
 
   // ---- The trash ---------------------------------------------------------------------------
