@@ -15,7 +15,7 @@ from tests.support.server import Server, free_port, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make browser ARGS=--pictures` makes the pictures in docs/ anew, `--killed` kills for real."""
+    """`make browser ARGS=--pictures` makes docs/pictures anew, ARGS=--killed kills for real."""
     parser.addoption("--pictures", action="store_true")
     parser.addoption("--killed", action="store_true")
 

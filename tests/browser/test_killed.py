@@ -39,10 +39,12 @@ MediaRecorder.prototype.start = function (...given) {
 PLAYS = """
 const audio = new Audio(url);
 await audio.play();
-await new Promise((resolve) => audio.ontimeupdate = () => audio.currentTime > 0.2 && resolve());
-const to = length / 2;
-audio.currentTime = to;
-await new Promise((resolve) => audio.ontimeupdate = () => audio.currentTime > to + 0.2 && resolve());
+const plays = (from) => new Promise((resolve) => {
+  audio.ontimeupdate = () => audio.currentTime > from + 0.2 && resolve();
+});
+await plays(0);
+audio.currentTime = length / 2;
+await plays(length / 2);
 audio.pause();
 return true;
 """

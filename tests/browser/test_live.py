@@ -252,9 +252,7 @@ stores.delete = function (what) {
     assert finish(home)["id"] == id
 
 
-def test_who_is_logged_out_goes_on_where_that_was(
-    home: Browser, ask: Ask, server: Server
-) -> None:
+def test_who_is_logged_out_goes_on_where_that_was(home: Browser, ask: Ask, server: Server) -> None:
     email = home.run("return JSON.parse(localStorage.getItem('recorder.session')).user.email")
     id, some = some_has_arrived(home, ask)
     beside = home.tab()
@@ -308,9 +306,7 @@ made.close();
 """
 
 
-def test_what_an_earlier_version_left_in_the_browser_is_sent(
-    home: Browser, server: Server
-) -> None:
+def test_what_an_earlier_version_left_in_the_browser_is_sent(home: Browser, server: Server) -> None:
     pieces = [[number, 1000] for number in range(3)]
     left = [
         {"id": uuid7(), "state": "waiting", "pieces": pieces},
