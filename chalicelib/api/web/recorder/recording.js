@@ -147,11 +147,10 @@ export class Recording {
   }
 
   #take(blob) {
-    if (!blob.size) return;
     const { elapsed, paused } = this;
     // One after the other, since pieces are bytes of one file.
     this.#writing = this.#writing.then(async () => {
-      this.#unkept.push({ number: this.#size, bytes: await blob.arrayBuffer() });
+      if (blob.size) this.#unkept.push({ number: this.#size, bytes: await blob.arrayBuffer() });
       this.#size += blob.size;
       // What is not kept stays in memory, and is tried again with the next piece.
       await this.#keep({ duration_ms: elapsed }).then(() => this.onTrouble(null), this.onTrouble);

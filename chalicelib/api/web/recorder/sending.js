@@ -190,13 +190,13 @@ async function sendWhole(recording, signal) {
   const there = recording.live
     ? await sendRest(recording, signal)
     : await api.send(announcement(recording), await outbox.sound(recording), shown(id), signal);
-  signal.throwIfAborted();
   if (there.status === "uploading") return true; // It is put together.
   if (there.size < size) {
     // The server has taken it for ended before: so all of it is another one.
     await outbox.change(id, anew());
     return true;
   }
+  signal.throwIfAborted();
   await outbox.forget(id);
   tell({ kind: "arrived", id: sent_as });
   return false;
@@ -211,15 +211,17 @@ async function sendRest(recording, signal) {
   return api.completeLive(recording.sent_as, recording.size);
 }
 
-async function sendPieces({ id, sent_as }, signal) {
-  for (;;) {
+/** Sends what there was of it, and leaves to the next time what comes meanwhile. */
+async function sendPieces({ id, sent_as, size }, signal) {
+  while (arrived.get(id) < size) {
     const start = arrived.get(id);
     const bytes = await outbox.soundFrom(id, start);
+    if (!bytes.size) break; // This device was full, and has it no more.
     signal.throwIfAborted();
-    if (!bytes.size) return;
     arrived.set(id, await api.sendPiece(sent_as, start, bytes, shown(id), signal));
     refusals.delete(id);
   }
+  signal.throwIfAborted();
 }
 
 async function sendDiscarded({ id, sent_as }) {
