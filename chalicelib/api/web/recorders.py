@@ -18,7 +18,7 @@ from chalicelib.api.web.pages import page
 WAVEFORM_STYLE = "'sha256-XGW/cX2BkTPWNNT3NdyASrPEWZfPnKdPJaJ2aN7R+v8='"
 
 # What is loaded when somebody opens a recording, or looks at their account.
-LATER = ("account.js", "player.js", "sharing.js")
+LATER = ("account.js", "player.js", "details.js")
 IN_HTML = ("language", "title", "description", "needs_javascript", "messages")
 
 

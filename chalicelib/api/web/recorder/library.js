@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as outbox from "./outbox.js";
-import { attempt, bytes, clock, confirmed, date, el, field, form, icon, iconButton, say, spokenClock, t, told, toldOf } from "./page.js";
+import { attempt, bytes, clock, confirmed, date, el, icon, iconButton, say, spokenClock, t, told, toldOf } from "./page.js";
 import { discard, onSending, retry, sentOf } from "./sending.js";
 
 const MOST_PAGES = 20;
@@ -150,7 +150,7 @@ export function library() {
       if (playing) return void opened.sound.toggle();
       return close();
     }
-    const [{ player }, { sharing }] = await Promise.all([import("./player.js"), import("./sharing.js")]);
+    const [{ player }, { details }] = await Promise.all([import("./player.js"), import("./details.js")]);
     close();
     const recording = recordings.get(id);
     if (!recording) return;
@@ -159,7 +159,8 @@ export function library() {
       button.replaceChildren(icon(plays ? "pause" : "play"));
       button.setAttribute("aria-label", t(plays ? "pause_name" : "play_name", { name: recordings.get(id)?.file_name }));
     });
-    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording, sharing(recording))) };
+    const on = { latest: () => recordings.get(id) ?? recording, took, saved, throwAway };
+    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording, on)) };
     card.append(opened.body);
     card.classList.add("open");
     card.querySelector(".expand").setAttribute("aria-expanded", "true");
@@ -178,56 +179,6 @@ export function library() {
     if (recording && card.dataset.version !== String(recording.version)) card.replaceWith(cardOf(recording));
   }
 
-  function details(recording, links) {
-    return el(
-      "div",
-      { class: "details" },
-      recording.notes && el("p", { class: "notes" }, recording.notes),
-      el("details", { class: "section" }, el("summary", {}, t("edit")), el("div", { class: "inside" }, editForm(recording))),
-      links,
-      el(
-        "div",
-        { class: "actions" },
-        el("button", { type: "button", class: "quiet", onclick: attempt(() => download(recording)) }, icon("download"), t("download")),
-        el("button", { type: "button", class: "quiet", onclick: attempt(() => throwAway(recording)) }, icon("trash"), t("to_trash")),
-      ),
-    );
-  }
-
-  function editForm(recording) {
-    return form(
-      async (given) => {
-        const changes = {
-          file_name: given.file_name.trim(),
-          tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean),
-          notes: given.notes.trim() || null,
-        };
-        took(await changed(recordings.get(recording.id) ?? recording, changes));
-        say(t("saved"));
-      },
-      field(t("title_field"), el("input", { name: "file_name", required: true, maxLength: 255, value: recording.file_name, autocomplete: "off" })),
-      field(t("tags"), el("input", { name: "tags", value: recording.tags.join(", "), autocomplete: "off" }), t("tags_hint")),
-      field(t("notes"), el("textarea", { name: "notes", rows: 3, value: recording.notes ?? "" })),
-      el("button", { class: "primary" }, t("save")),
-    );
-  }
-
-  /** Changes a recording, unless somebody else has said something else of it meanwhile. */
-  async function changed(recording, changes) {
-    try {
-      return await api.change(recording, changes);
-    } catch (error) {
-      if (error.code !== "version_conflict") throw error;
-      const now = await api.find(recording.id);
-      // What was found out of its sound is another version, too, and nobody's words.
-      if (wordsOf(now) === wordsOf(recording)) return api.change(now, changes);
-      took(now); // What was typed stays; the next try is on what the other one left.
-      throw error;
-    }
-  }
-
-  const wordsOf = ({ file_name, tags, notes }) => JSON.stringify([file_name, tags, notes]);
-
   function took({ audio, ...recording }) {
     recordings.set(recording.id, recording);
     const card = cards.querySelector(`[data-id="${recording.id}"]`);
@@ -239,13 +190,6 @@ export function library() {
     if (recording.notes) card.querySelector(".details")?.prepend(el("p", { class: "notes" }, recording.notes));
     card.querySelector(".card-text .tags")?.remove();
     if (fresh) card.querySelector(".card-text").append(fresh);
-  }
-
-  async function download(recording) {
-    const { audio } = await api.find(recording.id);
-    const answer = await fetch(audio.url, { referrerPolicy: "no-referrer" }).catch(() => null);
-    if (!answer?.ok) throw new api.Unreachable();
-    saved(await answer.blob(), recording);
   }
 
   /** Has the browser save it under its title, with the ending that its type has. */
