@@ -31,6 +31,7 @@ PIECES_AT_ONCE = 50
 LONGEST_LINE = 1000
 TITLE_CHARACTERS = 255
 TAG_CHARACTERS = 100
+NAME_CHARACTERS = 100
 NOTES_CHARACTERS = 4000
 DEVICE_CHARACTERS = 100
 SEARCH_CHARACTERS = 200
@@ -43,7 +44,6 @@ MOST_PAIRS = 2000
 
 # Python's `$` also matches before a final newline, which the lookahead rules out.
 _END = r"$(?!\n)"
-_PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 
 # What is checked only once it is brought into its one form is not said by a type, but in what is
 # published: white space about an address, for one, is no part of it.
@@ -68,12 +68,12 @@ NewPassword = Annotated[
         examples=["correct horse battery"],
     ),
 ]
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+Name = Annotated[str, Meta(extra_json_schema={"maxLength": NAME_CHARACTERS})]
 Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
-FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
+FormerToken = Annotated[str, Meta(description="What is none counts for nothing.")]
 # What is no id token is refused as one, so its type refuses only what no provider would make.
 IdToken = Annotated[
     str, Meta(max_length=16_384, description="What the provider's own library gave the app.")
@@ -180,7 +180,7 @@ else:
     ]
 Tag = Annotated[
     str,
-    Meta(min_length=1, pattern=_PLAIN, extra_json_schema={"maxLength": TAG_CHARACTERS}),
+    Meta(min_length=1, extra_json_schema={"maxLength": TAG_CHARACTERS}),
 ]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Search = Annotated[

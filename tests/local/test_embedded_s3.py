@@ -200,7 +200,10 @@ def post(
 
 
 def test_a_form_is_taken_with_its_type_and_hash(s3: Embedded, http: httpx.Client, key: str) -> None:
-    assert post(s3, http, key).status_code == 204
+    answer = post(s3, http, key)
+
+    assert answer.status_code == 204
+    assert answer.headers["Location"] == f"{s3.url}/{s3.uploads}/{key}"
     there = s3.s3.head_object(Bucket=s3.uploads, Key=key, ChecksumMode="ENABLED")
     assert (there["ContentType"], there["ContentLength"]) == ("audio/mp4", len(SOUND))
     assert there["ChecksumSHA256"] == sha256(SOUND)

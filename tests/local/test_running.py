@@ -294,6 +294,8 @@ def test_a_chunked_body_is_the_recording_and_what_follows_the_next_request(serve
     ("more", "body"),
     [
         ("Transfer-Encoding: chunked", b"3\r\nab"),
+        ("Content-Length: 2\r\nContent-Length: 3", b"abc"),
+        ("Content-Length : 3", b"abc"),
         ("Transfer-Encoding: gzip", b"abc"),
         ("Content-Length: abc", b"abc"),
         ("Content-Length: -5", b"abc"),
@@ -303,6 +305,13 @@ def test_after_a_body_without_an_end_nothing_is_taken_for_a_request(
     server: Server, more: str, body: bytes
 ) -> None:
     assert ask_in_bytes(server, _put(server, uuid7(), more), body, HEALTH) == [b"400"]
+
+
+def test_bytes_of_which_nothing_is_said_are_no_request(server: Server) -> None:
+    put = _put(server, uuid7(), "Connection: keep-alive")
+
+    assert ask_in_bytes(server, put, b"abc", HEALTH) == [b"411"]
+    assert ask_in_bytes(server, b"GARBAGE\r\n\r\n", HEALTH) == [b"400"]
 
 
 def test_a_method_that_is_none_is_a_problem(server: Server) -> None:
