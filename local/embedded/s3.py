@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
@@ -23,6 +23,7 @@ Key: TypeAlias = tuple[str, str]
 # The names under which ministack has an object's bytes, and a version's.
 BYTES = ("body", "data")
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 ORIGINAL = {
     name: getattr(engine, name)
     for name in ("_dispatch", "_fire_s3_event_async", "_read_body", "_version_body", *MENDED)
@@ -122,11 +123,15 @@ class S3:
                         engine._delete_object(bucket, key, {}, {"versionId": version})
             self._save()
 
-    def events_of(self, bucket: str) -> list[Object]:
-        """The events of all that is in a bucket, as if it came now."""
+    def events_of(self, bucket: str, since: datetime = LONG_AGO) -> list[Object]:
+        """The events of all that is in a bucket and came since then, as if it came now."""
         with self._lock:
             objects = list(engine._buckets[bucket]["objects"].items())
-        return [_created(bucket, key, each["etag"]) for key, each in objects]
+        return [
+            _created(bucket, key, each["etag"])
+            for key, each in objects
+            if datetime.fromisoformat(each["last_modified"]) >= since
+        ]
 
     def forget(self) -> None:
         """Forget all that is in memory, and be ministack's as it was."""

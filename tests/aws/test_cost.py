@@ -413,7 +413,7 @@ def others(
 @pytest.fixture
 def cost(faults: Faults, clients: Clients, settings: Settings) -> Callable[[Prepare], Cost]:
     """Measures what a request of somebody new takes, once a process has found out about its S3."""
-    check_copies(clients.s3_copying, settings.uploads_bucket, settings.recordings_bucket)
+    check_copies(clients.s3_copying, settings.uploads_bucket)
 
     def cost(prepare: Prepare) -> Cost:
         ask = prepare(somebody())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.aws.s3.objects import REFUSED, UNVERSIONED
+from chalicelib.aws.s3.objects import REFUSED
 from chalicelib.errors import InternalError
 
 if TYPE_CHECKING:
@@ -25,31 +25,33 @@ IGNORED = (
 
 
 @functools.cache
-def check_copies(client: S3Client, uploads: str, recordings: str) -> None:
-    """Find out once in a process whether a copy replaces nothing; InternalError if it does."""
+def check_copies(client: S3Client, uploads: str) -> None:
+    """Find out once in a process whether a copy replaces nothing; InternalError if it does.
+
+    It asks in the uploads bucket, where what a process leaves that dies meanwhile expires.
+    """
     key = f"probes/{uuid.uuid4()}"
+    copies = f"{key}/copy"
     with our_errors():
         client.put_object(Bucket=uploads, Key=key, Body=b"probe")
-        versions = [_copied(client, uploads, recordings, key) for _ in range(2)]
-        client.delete_object(Bucket=uploads, Key=key)
-        made = [version for version in versions if version]
-        for version in made:
-            client.delete_object(Bucket=recordings, Key=key, VersionId=version)
-    if len(made) > 1:
+        made = [_is_made(client, uploads, key, copies) for _ in range(2)]
+        for each in (key, copies):
+            client.delete_object(Bucket=uploads, Key=each)
+    if all(made):
         raise InternalError(IGNORED)
 
 
-def _copied(client: S3Client, uploads: str, recordings: str, key: str) -> str | None:
-    """The version that a copy made; None when it was refused."""
+def _is_made(client: S3Client, bucket: str, key: str, to: str) -> bool:
+    """Whether a copy that is to replace nothing was made; not when it was refused."""
     try:
-        copy = client.copy_object(
-            Bucket=recordings,
-            Key=key,
-            CopySource={"Bucket": uploads, "Key": key},
+        client.copy_object(
+            Bucket=bucket,
+            Key=to,
+            CopySource={"Bucket": bucket, "Key": key},
             IfNoneMatch="*",
         )
     except ClientError as error:
         if error_code(error) not in REFUSED:
             raise
-        return None
-    return copy.get("VersionId", UNVERSIONED)
+        return False
+    return True

@@ -54,7 +54,7 @@ class RecordingsBucket(Struct, frozen=True):
         # however it was uploaded, in parts too, and it costs no byte of ours.
         copier = self.copier()
         if self.foreign:
-            check_copies(copier, self.uploads, self.bucket.name)
+            check_copies(copier, self.uploads)
         with our_errors(), _write_once():
             copy = copier.copy_object(
                 Bucket=self.bucket.name,

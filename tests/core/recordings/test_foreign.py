@@ -40,7 +40,7 @@ def test_an_s3_that_copies_over_what_is_there_is_refused_at_the_first_promotion(
 
     assert phone.complete(id).code == "internal_error"
     assert "ignores If-None-Match of CopyObject" in lines()[-1]["error"]
-    assert held("recordings", phone.user_id) == held("recordings", "probes") == {}
+    assert held("recordings", phone.user_id) == held("uploads", "probes") == {}
     assert held("uploads", phone.user_id) == {id: [SOUND]}
 
 
