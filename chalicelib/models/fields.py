@@ -36,8 +36,24 @@ NOTES_CHARACTERS = 4000
 DEVICE_CHARACTERS = 100
 SEARCH_CHARACTERS = 200
 
-# The block of the combining marks.
-_ACCENT = re.compile("[\u0300-\u036f]")
+# The combining marks that letters are composed with, and those of Hebrew and Arabic that say how
+# they are spoken; Arabic also draws words out.
+_ACCENT = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]"
+)
+# Letters whose mark Unicode does not take for one, and what is written for them without it.
+_UNMARKED = str.maketrans(
+    {
+        "ø": "o",
+        "đ": "d",
+        "ħ": "h",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+        "ł": "l",
+        "ŧ": "t",
+        "æ": "ae",
+        "œ": "oe",
+    }
+)
 
 # What a waveform has at most, so that a screen's width is drawn of two or three each.
 MOST_PAIRS = 2000
@@ -264,13 +280,13 @@ def folded(text: str) -> str:
 def searchable(text: str) -> str:
     """What is the same for every spelling of a text that people take for the same in a search.
 
-    Of the marks that letters are composed with it drops those that Latin, Greek and Cyrillic have;
-    in other scripts they make another letter.
+    Of the marks that letters are composed with it drops those of Latin, Greek and Cyrillic, and of
+    Hebrew and Arabic the vowels; in other scripts they make another letter.
     """
     if text.isascii():
         return text.lower()
     bare = _ACCENT.sub("", unicodedata.normalize("NFD", folded(text)))
-    return unicodedata.normalize("NFC", bare)
+    return unicodedata.normalize("NFC", bare.translate(_UNMARKED))
 
 
 def in_ascii(domain: str) -> str:

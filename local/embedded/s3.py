@@ -6,6 +6,7 @@ tests/local/test_embedded_s3.py says what S3 refuses and answers, rule by rule.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from threading import Lock
@@ -140,12 +141,16 @@ class S3:
             setattr(engine, name, original)
 
     def _do(self, request: Request) -> Answer:
+        headers = dict(request.headers)
+        if not _is_one_range(headers.get("range", "")):
+            # S3 makes nothing of what is none, or several: the answer is the whole.
+            headers.pop("range", None)
         with self._lock:
             answer = finished(
                 engine.handle_request(
                     request.method,
                     request.path,
-                    dict(request.headers),
+                    headers,
                     request.body,
                     request.query,
                     internal=True,
@@ -231,6 +236,11 @@ class S3:
         if held is None and self._disk and "blob" in each:
             return self._disk.read(each["blob"])
         return held or b""
+
+
+def _is_one_range(value: str) -> bool:
+    said = re.fullmatch(r"bytes=(?:([0-9]+)-([0-9]*)|-[0-9]+)", value.strip(), re.ASCII)
+    return said is not None and (not said[2] or int(said[1]) <= int(said[2]))
 
 
 def _created(bucket: str, key: str, etag: str) -> Object:

@@ -139,6 +139,8 @@ def test_mails_are_printed_and_can_be_read(server: Server) -> None:
     assert f"{server.url}/auth/email/confirm#" in server.printed()
     (mailbox,) = re.findall(r"^  Its mail +(\S+)", server.printed(), re.MULTILINE)
     assert address in [mail["to"] for mail in http.get(mailbox).json()]
+    # A page's own name that leads here: what it may read are the answers to that.
+    assert http.get(mailbox, headers={"Host": "page.example"}).status_code == 403
 
 
 def announced(user: User) -> Any:
