@@ -68,7 +68,7 @@ def until(page: Browser, seconds: float) -> None:
 
 
 def is_all_that_was_heard(page: Browser, recording: dict[str, Any]) -> bool:
-    return recording["sha256"] == page.run(DIGEST)
+    return bool(recording["sha256"] == page.run(DIGEST))
 
 
 def has(ask: Ask, id: str) -> int:
@@ -77,7 +77,7 @@ def has(ask: Ask, id: str) -> int:
     if answer.status_code == 404:
         return 0
     upload = answer.json()["upload"]
-    return min([upload["offset"], *[piece["offset"] for piece in upload["missing"]]])
+    return int(min([upload["offset"], *[piece["offset"] for piece in upload["missing"]]]))
 
 
 def arrives(ask: Ask, id: str, more_than: int = 0) -> int:
