@@ -15,6 +15,7 @@ from chalice.app import Chalice
 
 from chalicelib import __version__
 from chalicelib.api.http import Endpoint, Route
+from chalicelib.api.parsing import FORM
 from chalicelib.api.problems import Problem
 from chalicelib.errors import RecorderError, catalogue
 from chalicelib.models.answers import Upload
@@ -127,7 +128,7 @@ def _operation(route: Route, schemas: Document) -> Document:
     if route.body:
         operation["requestBody"] = {
             "required": not route.body_optional,
-            "content": {JSON: _content(route.body)},
+            "content": {FORM if route.body_form else JSON: _content(route.body)},
         }
     if route.body_types:
         operation["requestBody"] = {

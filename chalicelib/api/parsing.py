@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from decimal import Decimal
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 from chalice.app import MultiDict, Request
@@ -21,6 +23,7 @@ from chalicelib.models import media_types
 from chalicelib.models.fields import IN_PATH, InvalidField, RecordingId
 from chalicelib.models.requests import Request as Sent
 
+FORM = "application/x-www-form-urlencoded"
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
 _WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?", re.ASCII)
 # A string, closed or not, is passed over whole; what is no number to JSON is left as it is.
@@ -117,9 +120,29 @@ def body(request: Request, kind: type[S], *, optional: bool, or_form: bool = Fal
         raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
 
 
+def form(request: Request, kind: type[S]) -> S:
+    """The body of a form that a page sent; InvalidRequest names a field that is wrong or repeated.
+
+    UnsupportedMediaType when it is none. Fields that it has besides are left out: what a page of
+    somebody else's sends is theirs to add to.
+    """
+    if media_types.bare(request.headers.get("content-type", "")) != FORM:
+        raise UnsupportedMediaType(f"Use {FORM}", field="Content-Type")
+    try:
+        given = parse_qsl(_whole(request).decode(), True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise InvalidRequest("The body is not a form in UTF-8", field="body") from error
+    known = [(name, value) for name, value in given if name in kind.__struct_fields__]
+    for name, times in Counter(name for name, _ in known).items():
+        if times > 1:
+            raise InvalidRequest("Given more than once", field=name)
+    converted: S = _convert(dict(known), kind, "body")
+    return converted
+
+
 def _is_form(request: Request) -> bool:
     kind = media_types.bare(request.headers.get("content-type", ""))
-    return kind in {"application/x-www-form-urlencoded", "multipart/form-data"}
+    return kind in {FORM, "multipart/form-data"}
 
 
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes:

@@ -18,7 +18,8 @@ def recorder() -> Reply:
     """The web recorder, as a page: sign up, record, listen, share."""
     # API Gateway answers /stage as it does /stage/, so nothing can be relative to the page.
     asked_for = str(blueprint.current_request.context.get("path", ""))
-    return recorders.recorder(asked_for.rstrip("/"), services().storage_origins)
+    root, settings = asked_for.rstrip("/"), services().settings
+    return recorders.recorder(root, services().storage_origins, recorders.doors(settings))
 
 
 @blueprint.endpoint(

@@ -289,9 +289,10 @@ class GrantStore(Protocol):
 class Revoker(Protocol):
     """Apple, to whom what it gave is shown and taken back."""
 
-    def exchange(self, code: str, client_id: str) -> str | None:
+    def exchange(self, code: str, client_id: str, redirect_uri: str | None = None) -> str | None:
         """A refresh token for a code; None when Apple takes the code for none of its, or no more.
 
+        `redirect_uri` is where Apple sent the browser with it, if it did.
         Unavailable when it does not answer so; the same for the next.
         """
 

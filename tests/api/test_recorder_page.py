@@ -115,7 +115,7 @@ def test_every_text_that_is_asked_for_is_there_and_no_other_is() -> None:
     code = "\n".join(SCRIPTS.values())
     # What stands in quotes may be asked for; what is asked for by a code or a name is by a prefix.
     quoted = set(re.findall(r'"([a-z][a-z_]*)"', code)) | set(recorders.IN_HTML)
-    prefixes = ("error_", "field_", "shelf_", "empty_")
+    prefixes = ("error_", "field_", "shelf_", "empty_", "way_")
     asked = set(re.findall(r'\bt\("([a-z_]+)"', code))
     assert asked <= set(TEXTS)
     assert {name for name in TEXTS if not name.startswith(prefixes)} <= quoted

@@ -211,8 +211,9 @@ class SignIn(Struct, frozen=True):
 
     def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn) -> None:
         """Have what Apple gave beside the token exchanged, where that is of use."""
-        code = given.authorization_code if isinstance(given, AppleSignIn) else None
-        if not (code and self.settings.tells_apple):
+        if not (isinstance(given, AppleSignIn) and given.authorization_code):
+            return
+        if not self.settings.tells_apple:
             return
         now = self.clock()
         grant = Grant(
@@ -220,7 +221,8 @@ class SignIn(Struct, frozen=True):
             user_id=user_id,
             subject=person.identity.subject,
             client_id=person.client_id,
-            code=code,
+            code=given.authorization_code,
+            redirect_uri=given.redirect_uri,
             asked_at=now,
             due_at=now,
         )
