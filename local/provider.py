@@ -144,6 +144,8 @@ class Provider(ThreadingHTTPServer):
         self.revoked: list[str] = []
         self.named: set[str] = set()
         """Whose name Apple has told to the app."""
+        self.sent_to: dict[str, str | None] = {}
+        """Where browsers were sent with Apple's codes, which are good with that alone."""
 
     @property
     def url(self) -> str:
@@ -200,6 +202,9 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 self._send(200, {"id_token": token})
             case ["apple", "auth", "token"] if given.get("code"):
+                if self.server.sent_to.get(given["code"]) != given.get("redirect_uri"):
+                    self._send(400, {"error": "invalid_grant"})
+                    return
                 self._send(200, {"refresh_token": f"r.{given['code']}", "token_type": "Bearer"})
             case ["apple", "auth", "revoke"] if given.get("token"):
                 self.server.revoked.append(given["token"])
@@ -236,6 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = {"id_token": self.server.id_token(provider, who, client_id, given.get("nonce"))}
         if provider == "apple" and "code" in given.get("response_type", ""):
             answer["code"] = secrets.token_urlsafe(24)
+            self.server.sent_to[answer["code"]] = given.get("redirect_uri")
             if "name" in given.get("scope", "") and who not in self.server.named:
                 # The first time alone.
                 self.server.named.add(who)

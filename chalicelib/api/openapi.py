@@ -15,11 +15,11 @@ from chalice.app import Chalice
 
 from chalicelib import __version__
 from chalicelib.api.http import Endpoint, Route
-from chalicelib.api.parsing import FORM
 from chalicelib.api.problems import Problem
 from chalicelib.errors import RecorderError, catalogue
 from chalicelib.models.answers import Upload
 from chalicelib.models.fields import IN_PATH, RecordingId
+from chalicelib.models.media_types import FORM
 
 DESCRIPTION = """\
 Recordings are private speech: every call but those marked open wants the header

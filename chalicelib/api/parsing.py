@@ -23,7 +23,6 @@ from chalicelib.models import media_types
 from chalicelib.models.fields import IN_PATH, InvalidField, RecordingId
 from chalicelib.models.requests import Request as Sent
 
-FORM = "application/x-www-form-urlencoded"
 BEARER = re.compile(r"Bearer +([\w.~+/=-]+)", re.ASCII | re.IGNORECASE)
 _WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?", re.ASCII)
 # A string, closed or not, is passed over whole; what is no number to JSON is left as it is.
@@ -126,8 +125,8 @@ def form(request: Request, kind: type[S]) -> S:
     UnsupportedMediaType when it is none. Fields that it has besides are left out: what a page of
     somebody else's sends is theirs to add to.
     """
-    if media_types.bare(request.headers.get("content-type", "")) != FORM:
-        raise UnsupportedMediaType(f"Use {FORM}", field="Content-Type")
+    if media_types.bare(request.headers.get("content-type", "")) != media_types.FORM:
+        raise UnsupportedMediaType(f"Use {media_types.FORM}", field="Content-Type")
     try:
         given = parse_qsl(_whole(request).decode(), True, errors="strict", max_num_fields=100)
     except ValueError as error:
@@ -142,7 +141,7 @@ def form(request: Request, kind: type[S]) -> S:
 
 def _is_form(request: Request) -> bool:
     kind = media_types.bare(request.headers.get("content-type", ""))
-    return kind in {FORM, "multipart/form-data"}
+    return kind in {media_types.FORM, "multipart/form-data"}
 
 
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes:

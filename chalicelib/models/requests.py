@@ -195,7 +195,7 @@ class AppleSignIn(IdTokenSignIn):
     redirect_uri: RedirectUri | None = None
 
 
-class ProviderAnswer(Request):
+class ProviderAnswer(Request, forbid_unknown_fields=False):
     """What a provider has a browser bring back, by a form: an id token, or why there is none.
 
     What else stands in the form is not looked at.

@@ -17,7 +17,6 @@ from chalicelib.api.http import Reply
 from chalicelib.api.web import files
 from chalicelib.api.web.pages import page
 from chalicelib.models.fields import Provider
-from chalicelib.settings import Settings
 
 # Of the style that wavesurfer.js makes itself; make browser fails when it is another one.
 WAVEFORM_STYLE = "'sha256-XGW/cX2BkTPWNNT3NdyASrPEWZfPnKdPJaJ2aN7R+v8='"
@@ -33,14 +32,6 @@ class Door(Struct, frozen=True):
     provider: Provider
     url: str
     client_id: str
-
-
-def doors(settings: Settings) -> tuple[Door, ...]:
-    """One for each provider; the last of its client ids is the web's."""
-    return tuple(
-        Door(each, settings.sign_in_page(each), settings.client_ids(each)[-1])
-        for each in settings.providers
-    )
 
 
 def recorder(root: str, stores: tuple[str, ...], doors: tuple[Door, ...] = ()) -> Reply:
