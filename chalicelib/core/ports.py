@@ -114,7 +114,8 @@ class AccountStore(Protocol):
     def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
         """Note what the account's address is to become; have a link mailed there, and word of it.
 
-        A link that was mailed before is good no more. False when its address is another by now.
+        A link that was mailed before is good no more. False when its address is another by now, or
+        something else signs in to it: whose proof was good may have lost the account meanwhile.
         """
 
     def change_address(self, account: Account, now: datetime) -> bool:
