@@ -91,8 +91,7 @@ class Browser:
     def open(self, url: str) -> None:
         """Open a page, and wait until it and what it loads are there."""
         self._call("Page.navigate", url=url)
-        loaded = "location.href !== 'about:blank' && document.readyState === 'complete'"
-        assert eventually(lambda: bool(self._evaluate(loaded))), f"{url} does not load"
+        self.until("return location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def run(self, script: str, **given: Any) -> Any:
         """Run the body of an async function in the page, with these as its variables; its result.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ import pytest
 
 from tests.browser import chromium
 from tests.browser.chromium import Browser
-from tests.support.server import Server, free_port, running
+from tests.support.server import Server, eventually, free_port, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +31,14 @@ def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`make run PROVIDER=1`: people may sign in with Google and Apple."""
     log = tmp_path_factory.mktemp("run") / "log"
     yield from _run(log, "PROVIDER=1", RECORDER_SIGNUPS_PER_SOURCE="0")
+
+
+@pytest.fixture(scope="session")
+def provider(federated: Server) -> str:
+    """The address of the provider that came with that server."""
+    assert eventually(lambda: "Its provider" in federated.printed())
+    (url,) = re.findall(r"Its provider +(\S+)", federated.printed())
+    return str(url)
 
 
 @pytest.fixture(scope="session")

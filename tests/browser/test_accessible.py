@@ -9,7 +9,7 @@ import pytest
 from tests.browser import npm
 from tests.browser.chromium import Browser
 from tests.browser.test_recorder import GIVE, arrived, sign_up
-from tests.browser.test_sign_in import account, choose, sign_in
+from tests.browser.test_sign_in import account, choose, forget_all, sign_in
 from tests.support.server import Server
 
 pytestmark = [
@@ -151,8 +151,9 @@ def test_axe_finds_nothing_wrong(
 
 @pytest.mark.parametrize("view", FEDERATED)
 def test_axe_finds_nothing_wrong_where_one_may_sign_in_with_a_provider(
-    chrome: Browser, federated: Server, view: Callable[[Browser], None]
+    chrome: Browser, federated: Server, provider: str, view: Callable[[Browser], None]
 ) -> None:
+    forget_all(federated, provider)
     looked_at(chrome, federated, view)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -17,14 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("sign-in")]
 
 ME = API + "return await api.me();"
 SESSION = "return localStorage.getItem('recorder.session')"
-
-
-@pytest.fixture(scope="module")
-def provider(federated: Server) -> str:
-    """The address of the provider that came with the server."""
-    assert eventually(lambda: "Its provider" in federated.printed())
-    (url,) = re.findall(r"Its provider +(\S+)", federated.printed())
-    return str(url)
 
 
 @pytest.fixture
