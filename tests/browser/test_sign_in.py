@@ -42,7 +42,7 @@ def forget_all(server: Server, provider: str) -> None:
     for by in ("apple", "google"):
         for who in ("ann", "bob", "cleo"):
             proof = token(provider, by, who)
-            session = http.post(f"{server.url}/auth/{by}", json=proof).json()
+            session = http.post(f"{server.url}/auth/{by}", json=proof).raise_for_status().json()
             headers = {"Authorization": f"Bearer {session['access_token']}"}
             gone = http.request("DELETE", f"{server.url}/me", json=proof, headers=headers)
             assert gone.status_code == 204, gone.text
