@@ -7,6 +7,9 @@
 // This module is at <API>/web/<folder>/api.js, under whatever prefix a stage has.
 const API = new URL("../../", import.meta.url);
 
+/** The address of something of the API's. */
+export const address = (path) => new URL(path, API).href;
+
 /** The API said no. `code` is stable, and what an app switches on; `retryAfter` is in seconds. */
 export class Problem extends Error {
   constructor(status, said, retryAfter) {
@@ -34,6 +37,11 @@ export async function logIn(email, password, device) {
   begin(await ask("POST", "auth/login", { body: { email, password, device, refresh_token: before } }));
 }
 
+/** Signs in by what a provider said, {id_token, nonce, …}; who has no account gets one. */
+export async function signIn(provider, given) {
+  begin(await ask("POST", `auth/${provider}`, { body: given }));
+}
+
 /** Ends the session here in any case, and on the server if that can be reached. */
 export async function logOut() {
   const { refresh_token } = session() ?? {};
@@ -54,13 +62,19 @@ export const endSession = (id) => authorized("DELETE", `me/sessions/${id}`);
 export const changePassword = (current_password, new_password) =>
   authorized("POST", "me/password", { body: { current_password, new_password } });
 
+/** Has somebody at a provider log in here too: {id_token, nonce}, and a proof, as below. */
+export const addWay = (provider, given) => authorized("POST", `me/sign-in/${provider}`, { body: given });
+export const removeWay = (way) => authorized("DELETE", `me/sign-in/${way}`);
+
+// What proves that it is the user is {password}, or {id_token} where the account has none.
+
 /** Where a JSON file of all of one's data is, for some minutes; null while it is still written. */
-export async function exportData(password) {
-  return (await authorized("POST", "me/export", { body: { password } }))?.url ?? null;
+export async function exportData(proof) {
+  return (await authorized("POST", "me/export", { body: proof }))?.url ?? null;
 }
 
-export async function deleteAccount(password) {
-  await authorized("DELETE", "me", { body: { password } });
+export async function deleteAccount(proof) {
+  await authorized("DELETE", "me", { body: proof });
   end();
 }
 
@@ -233,10 +247,7 @@ async function sendParts(upload, bytes, progress, signal) {
 
 // ---- Sending one while it is recorded ------------------------------------------------------
 
-/**
- * Announces a recording whose bytes come piece by piece. Returns {recording, from}: from where on bytes
- * are wanted, or undefined when none are, since it is ready. This can be repeated, as above.
- */
+/** Announces it, again and again as above. Returns {recording, from}: from where on bytes are wanted, if any are. */
 export async function announceLive(announced) {
   const { recording, upload } = await authorized("POST", "recordings", { body: { ...announced, upload_method: "live" } });
   return { recording, from: upload ? upload.missing[0]?.offset ?? upload.offset : undefined };
@@ -244,23 +255,22 @@ export async function announceLive(announced) {
 
 /** Sends what comes next of it, `bytes` from `offset` on, in one piece. Returns from where on to go on. */
 export async function sendPiece(id, offset, bytes, progress, signal) {
-  const announce = (size) => authorized("POST", `recordings/${id}/pieces`, { body: { offset, pieces: [{ size }] } });
+  const size = Math.min(bytes.size, LARGEST_PIECE);
   let announced;
   try {
-    announced = await announce(Math.min(bytes.size, LARGEST_PIECE));
+    announced = await authorized("POST", `recordings/${id}/pieces`, { body: { offset, pieces: [{ size }] } });
   } catch (problem) {
-    // Up to there it was announced before, and has not arrived.
-    const size = problem.offset - offset;
-    if (!(size < bytes.size)) throw problem;
-    if (size <= 0) return problem.offset;
-    announced = await announce(size);
+    if (problem.code !== "offset_conflict") throw problem;
+    // Up to there it was announced before, and has not arrived; or it is to go on from there.
+    const { offset: end } = problem;
+    return end > offset ? sendPiece(id, offset, bytes.slice(0, end - offset), progress, signal) : end;
   }
-  const [{ size, url, headers }] = announced.pieces;
+  const [{ url, headers }] = announced.pieces;
   await put(url, bytes.slice(0, size), withoutLength(headers), (sent) => progress(offset + sent), signal);
   return offset + size;
 }
 
-/** Says that this is all of it. Returns the recording, which is "uploading" while a long one is put together. */
+/** Says that this is all of it, which is "uploading" while a long one is put together: then repeat this. */
 export const completeLive = (id, size) => authorized("POST", `recordings/${id}/complete`, { body: { size } });
 
 // A browser sets the length itself, and lets nobody else do so.

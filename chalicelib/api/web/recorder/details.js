@@ -1,38 +1,33 @@
-// What an open recording has below its player: its title, tags and notes, its links, what to do with it.
+// What is done with a recording: its title, tags and notes, its links, the trash. Loaded with the first of it.
+//
+// `list` is what shows it: `latest(recording)` is what it knows of it by now, `took` is told what has become of
+// it, and `gone` that it stands there no more; `shelf()` is what is shown, and `load` shows it anew.
 
 import * as api from "./api.js";
-import { attempt, date, el, field, form, icon, iconButton, say, t } from "./page.js";
+import * as outbox from "./outbox.js";
+import { attempt, confirmed, date, el, field, form, icon, iconButton, say, t } from "./page.js";
 
 const DAY = 86_400;
+const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
 
-/**
- * The details of a recording. `latest()` gives what is known of it by now; `took`, `saved` and `throwAway` are
- * what the list does with what it has become, with its bytes, and with it.
- */
-export function details(recording, { latest, took, saved, throwAway }) {
-  async function download() {
-    const { audio } = await api.find(recording.id);
-    const answer = await fetch(audio.url, { referrerPolicy: "no-referrer" }).catch(() => null);
-    if (!answer?.ok) throw new api.Unreachable();
-    saved(await answer.blob(), recording);
-  }
-
+/** What an open recording has below its player. */
+export function details(recording, list) {
   return el(
     "div",
     { class: "details" },
     recording.notes && el("p", { class: "notes" }, recording.notes),
-    el("details", { class: "section" }, el("summary", {}, t("edit")), el("div", { class: "inside" }, editForm(recording, latest, took))),
+    el("details", { class: "section" }, el("summary", {}, t("edit")), el("div", { class: "inside" }, editForm(recording, list))),
     sharing(recording),
     el(
       "div",
       { class: "actions" },
-      el("button", { type: "button", class: "quiet", onclick: attempt(download) }, icon("download"), t("download")),
-      el("button", { type: "button", class: "quiet", onclick: attempt(() => throwAway(recording)) }, icon("trash"), t("to_trash")),
+      el("button", { type: "button", class: "quiet", onclick: attempt(() => download(recording)) }, icon("download"), t("download")),
+      el("button", { type: "button", class: "quiet", onclick: attempt(() => throwAway(recording, list)) }, icon("trash"), t("to_trash")),
     ),
   );
 }
 
-function editForm(recording, latest, took) {
+function editForm(recording, { latest, took }) {
   return form(
     async (given) => {
       const changes = {
@@ -40,7 +35,7 @@ function editForm(recording, latest, took) {
         tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean),
         notes: given.notes.trim() || null,
       };
-      took(await changed(latest(), changes, took));
+      took(await changed(latest(recording) ?? recording, changes, took));
       say(t("saved"));
     },
     field(t("title_field"), el("input", { name: "file_name", required: true, maxLength: 255, value: recording.file_name, autocomplete: "off" })),
@@ -65,6 +60,50 @@ async function changed(recording, changes, took) {
 }
 
 const wordsOf = ({ file_name, tags, notes }) => JSON.stringify([file_name, tags, notes]);
+
+async function download(recording) {
+  const { audio } = await api.find(recording.id);
+  const answer = await fetch(audio.url, { referrerPolicy: "no-referrer" }).catch(() => null);
+  if (!answer?.ok) throw new api.Unreachable();
+  save(await answer.blob(), recording);
+}
+
+/** Saves what this device has of one that was not taken. */
+export const saveCopy = async (recording) => save(await outbox.sound(recording), recording);
+
+/** Has the browser save it under its title, with the ending that its type has. */
+function save(blob, { file_name, content_type }) {
+  const kind = content_type.split("/")[1];
+  const ending = /\.\w{2,4}$/.test(file_name) ? "" : `.${ENDINGS[kind] ?? kind.replace(/^x-/, "")}`;
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: file_name.replace(/[\\/:*?"<>|]/g, "-") + ending }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+// ---- The trash -----------------------------------------------------------------------------
+
+async function throwAway(recording, list) {
+  await api.trash(recording.id);
+  if (list.shelf() === "ready") list.gone(recording.id);
+  else await list.load();
+  say(t("trashed", { name: recording.file_name }), [t("undo"), attempt(() => bringBack(recording, list))]);
+}
+
+export async function bringBack(recording, list) {
+  await api.restore(recording.id);
+  if (list.shelf() === "trashed") list.gone(recording.id);
+  else await list.load();
+  say(t("restored", { name: recording.file_name }));
+}
+
+export async function remove(recording, list) {
+  if (!(await confirmed(t("delete"), t("delete_sure", { name: recording.file_name }), t("delete")))) return;
+  await api.deleteForGood(recording.id);
+  list.gone(recording.id);
+  say(t("deleted", { name: recording.file_name }));
+}
+
+// ---- Links ---------------------------------------------------------------------------------
 
 /** Makes links, which open it to whoever has one, and takes them back. */
 function sharing(recording) {

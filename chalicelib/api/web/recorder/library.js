@@ -7,7 +7,6 @@ import { discard, onSending, retry, sentOf } from "./sending.js";
 
 const MOST_PAGES = 20;
 const TYPING_MS = 250;
-const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
 
 /** Has a list show these, and moves none that is there: whoever types in one goes on typing. */
 function arrange(list, wanted) {
@@ -139,10 +138,14 @@ export function library() {
     return el(
       "div",
       { class: "card-actions" },
-      el("button", { type: "button", class: "quiet", "aria-label": t("restore_name", { name: recording.file_name }), onclick: attempt(() => bringBack(recording)) }, t("restore")),
-      iconButton("delete", t("delete_name", { name: recording.file_name }), attempt(() => remove(recording))),
+      el("button", { type: "button", class: "quiet", "aria-label": t("restore_name", { name: recording.file_name }), onclick: doing("bringBack", recording) }, t("restore")),
+      iconButton("delete", t("delete_name", { name: recording.file_name }), doing("remove", recording)),
     );
   }
+
+  /** What one of the functions in details.js does with a recording and this list. */
+  const doing = (name, recording) => attempt(async () => (await import("./details.js"))[name](recording, list));
+  const list = { latest: ({ id }) => recordings.get(id), took, gone, load, shelf: () => status };
 
   /** Opens a card, or closes it; with `playing` what it has is played, or paused. */
   async function toggle(card, { id }, playing = false) {
@@ -159,8 +162,7 @@ export function library() {
       button.replaceChildren(icon(plays ? "pause" : "play"));
       button.setAttribute("aria-label", t(plays ? "pause_name" : "play_name", { name: recordings.get(id)?.file_name }));
     });
-    const on = { latest: () => recordings.get(id) ?? recording, took, saved, throwAway };
-    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording, on)) };
+    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording, list)) };
     card.append(opened.body);
     card.classList.add("open");
     card.querySelector(".expand").setAttribute("aria-expanded", "true");
@@ -182,46 +184,10 @@ export function library() {
   function took({ audio, ...recording }) {
     recordings.set(recording.id, recording);
     const card = cards.querySelector(`[data-id="${recording.id}"]`);
-    const name = card?.querySelector("h3");
-    if (!name) return;
-    name.textContent = recording.file_name;
-    const fresh = cardOf(recording).querySelector(".tags");
+    if (!card) return;
+    card.querySelector(".card-text").replaceWith(cardOf(recording).querySelector(".card-text"));
     card.querySelector(".notes")?.remove();
     if (recording.notes) card.querySelector(".details")?.prepend(el("p", { class: "notes" }, recording.notes));
-    card.querySelector(".card-text .tags")?.remove();
-    if (fresh) card.querySelector(".card-text").append(fresh);
-  }
-
-  /** Has the browser save it under its title, with the ending that its type has. */
-  function saved(blob, { file_name, content_type }) {
-    const kind = content_type.split("/")[1];
-    const ending = /\.\w{2,4}$/.test(file_name) ? "" : `.${ENDINGS[kind] ?? kind.replace(/^x-/, "")}`;
-    const url = URL.createObjectURL(blob);
-    el("a", { href: url, download: file_name.replace(/[\\/:*?"<>|]/g, "-") + ending }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  }
-
-  // ---- The trash ---------------------------------------------------------------------------
-
-  async function throwAway(recording) {
-    await api.trash(recording.id);
-    if (status === "ready") gone(recording.id);
-    else await load();
-    say(t("trashed", { name: recording.file_name }), [t("undo"), attempt(() => bringBack(recording))]);
-  }
-
-  async function bringBack(recording) {
-    await api.restore(recording.id);
-    if (status === "trashed") gone(recording.id);
-    else await load();
-    say(t("restored", { name: recording.file_name }));
-  }
-
-  async function remove(recording) {
-    if (!(await confirmed(t("delete"), t("delete_sure", { name: recording.file_name }), t("delete")))) return;
-    await api.deleteForGood(recording.id);
-    gone(recording.id);
-    say(t("deleted", { name: recording.file_name }));
   }
 
   /** Takes a card away, and leaves the focus where people go on. */
@@ -273,7 +239,7 @@ export function library() {
             el("span", { class: trouble ? "state trouble" : "state" }, state))),
         el("div", { class: "card-actions" },
           trouble && el("button", { type: "button", class: "quiet", onclick: attempt(() => retry(id)) }, t("try_again")),
-          trouble && iconButton("download", t("save_copy", { name: file_name }), attempt(async () => saved(await outbox.sound(recording), recording))),
+          trouble && iconButton("download", t("save_copy", { name: file_name }), doing("saveCopy", recording)),
           iconButton("close", t("discard_name", { name: file_name }), attempt(async () => {
             if (await confirmed(t("discard"), t("discard_waiting", { name: file_name }), t("discard"))) await discard(id);
           }))),

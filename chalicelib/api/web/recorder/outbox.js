@@ -4,9 +4,8 @@
 // A recording is {id, sent_as, user, file_name, content_type, recorded_at, duration_ms, size, live, state,
 // trouble}. `state` is "recording", "copying", "waiting" or "discarded"; `sent_as` is the id that the API knows
 // it by, which is its own unless that was refused for good. Its sound stands beside it in numbered pieces. One
-// that is `live` is sent while it is recorded, and the number of each piece is where it begins.
-//
-// All of it stays until it has arrived as a whole: what is behind a piece alone plays nowhere.
+// that is `live` is sent while it is recorded; a piece's number is where it begins. All of it stays until it has
+// arrived as a whole, since the rest alone plays nowhere.
 
 const NAME = "recorder";
 // Written through to the disk: a laptop's battery may end before a browser's own delay does.
@@ -53,7 +52,7 @@ export function keep(recording, pieces = []) {
   });
 }
 
-/** Changes what is known of one that is still there, and keeps more of its sound: what it is then, if it is. */
+/** Changes what is known of one, and keeps more of its sound; undefined if it is there no more. */
 export async function change(id, changes, pieces = []) {
   let changed;
   await transaction("readwrite", (recordings, sounds) => {
@@ -103,7 +102,7 @@ export async function soundFrom(id, start) {
   return new Blob(blobs);
 }
 
-/** Makes space on a device that has none left: pieces of a live one that have arrived go, but for the first. */
+/** Makes space: pieces of a live one that have arrived go, but for the first. */
 export function lighten(id, arrived) {
   const before = IDBKeyRange.bound([id, 0], [id, arrived]);
   return transaction("readwrite", (_, pieces) => {

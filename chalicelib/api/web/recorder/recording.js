@@ -18,10 +18,6 @@ const TYPES = [
   "audio/ogg;codecs=opus",
 ];
 
-/** Whether this browser can record here: pages without TLS are given no microphone. */
-export const canRecord = () =>
-  Boolean(navigator.mediaDevices?.getUserMedia && globalThis.MediaRecorder && globalThis.indexedDB && navigator.locks);
-
 /** One recording under way; begin() makes it. */
 export class Recording {
   #stream;
@@ -116,10 +112,7 @@ export class Recording {
     return Math.min(1, Math.max(0, (decibels + 60) / 60));
   }
 
-  /**
-   * Ends it. It is whole on this device when this is done, and then goes on its way. It throws when this
-   * device has no space for that, and can be tried again.
-   */
+  /** Ends it: it is then whole on this device, and goes on its way. Without space it throws, and can be repeated. */
   async finish() {
     await this.#stop();
     await this.#keep({ duration_ms: this.elapsed, state: "waiting" });

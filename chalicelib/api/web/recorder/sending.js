@@ -27,7 +27,7 @@ const arrived = new Map();
 let wait = FIRST_WAIT_MS;
 let timer;
 
-/** Runs a task, once at a time: who asks for it meanwhile has it run once more, and waits for that. */
+/** Runs a task once at a time; asked for meanwhile, it runs once more. */
 function oneAtATime(task) {
   let running;
   let again;
@@ -109,7 +109,7 @@ export const sendAll = oneAtATime(async () => {
   else wait = FIRST_WAIT_MS;
 });
 
-/** What sends a recording while this tab records it: what there is of it, each time that it is called. */
+/** Sends what there is of a recording that this tab records, each time that it is called. */
 export const sender = (id) => oneAtATime(() => sending(id, sendSoFar));
 
 function later() {
@@ -176,7 +176,7 @@ async function sendSoFar(recording, signal) {
     // Noted first: once the API has heard of it, it is one that comes in pieces.
     if (!(await outbox.change(id, { live: true }))) return false;
     const { from } = await api.announceLive(announcement(recording));
-    // The server has taken it for ended, since it heard nothing of it for a day.
+    // It was taken for ended, since nothing was heard of it for a day.
     if (from === undefined) return outbox.change(id, anew());
     arrived.set(id, from);
   }
@@ -192,7 +192,7 @@ async function sendWhole(recording, signal) {
     : await api.send(announcement(recording), await outbox.sound(recording), shown(id), signal);
   if (there.status === "uploading") return true; // It is put together.
   if (there.size < size) {
-    // The server has taken it for ended before: so all of it is another one.
+    // It was taken for ended before: so all of it is another one.
     await outbox.change(id, anew());
     return true;
   }
@@ -202,7 +202,7 @@ async function sendWhole(recording, signal) {
   return false;
 }
 
-/** Sends what has not arrived of one that was sent while it was recorded, and says that it is all. */
+/** Sends what has not arrived of one that is live, and says that it is all. */
 async function sendRest(recording, signal) {
   const { recording: there, from } = await api.announceLive(announcement(recording));
   if (from === undefined) return there;
@@ -225,9 +225,8 @@ async function sendPieces({ id, sent_as, size }, signal) {
 }
 
 async function sendDiscarded({ id, sent_as }) {
-  await api.deleteForGood(sent_as).catch((problem) => {
-    if (problem.code !== "not_found") throw problem;
-  });
+  const deleted = await api.deleteForGood(sent_as).catch((problem) => problem);
+  if (deleted && deleted.code !== "not_found") throw deleted;
   await outbox.forget(id);
   return false;
 }
