@@ -129,7 +129,9 @@ def _ended(server: Server, killed: Killed, *, by_itself: bool) -> float:
 
 def _upkeep(server: Server) -> bool:
     attached = [str(BIN / "python"), "-m", "local.attach", server.url.rpartition(":")[2]]
-    environ = os.environ | {"RECORDER_LIVE_SILENCE_SECONDS": "60"}
+    # Those of the tests lead to another table.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("RECORDER_")}
+    environ = ours | {"RECORDER_LIVE_SILENCE_SECONDS": "60"}
     subprocess.run([*attached, "local.upkeep"], cwd=ROOT, env=environ, check=True)
     time.sleep(1)
     return True
