@@ -38,6 +38,7 @@ from chalicelib.models.fields import (
     PartNumber,
     Password,
     RecordingId,
+    RedirectUri,
     Search,
     Sha256,
     Size,
@@ -98,7 +99,9 @@ def _want_one(sent: Request, first: str, second: str) -> None:
 class SignUp(Request):
     """A new account."""
 
-    forms = MappingProxyType({"email": forms.address, "password": forms.new_password})
+    forms = MappingProxyType(
+        {"email": forms.address, "password": forms.new_password, "name": forms.name}
+    )
 
     email: Email
     password: NewPassword
@@ -113,7 +116,7 @@ class Credentials(Request):
             "email": forms.typed_address,
             "password": forms.password,
             "device": forms.device,
-            "refresh_token": forms.trimmed_or_none,
+            "refresh_token": forms.former_token,
         }
     )
 
@@ -170,6 +173,8 @@ class Confirmation(Request):
 class ProfileChange(Request):
     """What people change about themselves; null takes the name away."""
 
+    forms = MappingProxyType({"name": forms.name})
+
     name: Name | None
 
 
@@ -191,6 +196,23 @@ class AppleSignIn(IdTokenSignIn):
     """Who Apple says it is. The name is one that Apple tells the app alone, and but once."""
 
     authorization_code: AuthorizationCode | None = None
+    redirect_uri: RedirectUri | None = None
+
+
+class ProviderAnswer(Request, forbid_unknown_fields=False):
+    """What a provider has a browser bring back, by a form: an id token, or why there is none.
+
+    What else stands in the form is not looked at.
+    """
+
+    state: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
+    id_token: IdToken = ""
+    code: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
+    user: Annotated[
+        str,
+        Meta(max_length=4 * LONGEST_LINE, description="Apple's, the first time: JSON with a name."),
+    ] = ""
+    error: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
 
 
 class Proof(Request):
