@@ -126,7 +126,7 @@ def _patches(file: Any, layout: Layout, wide: bool, size: int) -> dict[int, byte
     if layout is not CAF:
         # That of the whole, which FFmpeg believes where it is AIFF or W64.
         patches[layout.name_bytes] = layout.packed(size - layout.head_bytes)
-    for name, begin, claimed in _chunks(file, layout, layout.first):  # noqa: B007 - used below
+    for name, begin, claimed in _chunks(file, layout, layout.first, size):  # noqa: B007 - used below
         if name == AIFF_COMMON:
             patches[begin + AIFF_FRAMES_AT] = AIFF_UNKNOWN
         if name == layout.sound:
@@ -154,7 +154,7 @@ def _is_right(file: Any, layout: Layout, begin: int, claimed: int, size: int) ->
 
 
 def _are_chunks(file: Any, layout: Layout, at: int, size: int) -> bool:
-    for name, begin, claimed in _chunks(file, layout, at):
+    for name, begin, claimed in _chunks(file, layout, at, size):
         if name.lower().startswith(KNOWN):
             return True
         # Where a name is no word of four letters, it is a long number, as is the size behind it.
@@ -164,14 +164,14 @@ def _are_chunks(file: Any, layout: Layout, at: int, size: int) -> bool:
     return True
 
 
-def _chunks(file: Any, layout: Layout, at: int) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: Any, layout: Layout, at: int, size: int) -> Iterator[tuple[bytes, int, int]]:
     """The chunks from there on: the name of each, where its content begins, how long it claims."""
     for _ in range(MOST_CHUNKS):
-        head = _read(file, at, layout.head_bytes)
-        if len(head) < layout.head_bytes:
+        if at + layout.head_bytes > size:
             return
-        [size] = struct.unpack(layout.size, head[layout.name_bytes :])
-        begin, claimed = at + len(head), size - layout.counts_itself * len(head)
+        head = _read(file, at, layout.head_bytes)
+        [claimed] = struct.unpack(layout.size, head[layout.name_bytes :])
+        begin, claimed = at + len(head), claimed - layout.counts_itself * len(head)
         yield head[:4], begin, claimed
         at = layout.aligned(begin + max(0, claimed))
 

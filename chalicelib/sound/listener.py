@@ -135,26 +135,13 @@ def listen(source: Any, size: int) -> Heard:
             file, "r", options=options, metadata_errors="ignore", io_open=_refuse
         ) as container:
             if stream := _track(container):
-                return _heard(container, stream, head, _Limit(size, until))
+                samples = SAMPLES_AT_LEAST + SAMPLES_PER_BYTE * size
+                return _heard(container, stream, head, until, samples)
     return NOTHING
 
 
 class TooLong(Exception):
     """To hear it to its end takes more than its bytes may take."""
-
-
-class _Limit:
-    """What listening to a file may take."""
-
-    def __init__(self, size: int, until: float) -> None:
-        self._samples = SAMPLES_AT_LEAST + SAMPLES_PER_BYTE * size
-        self._until = until
-
-    def take(self, samples: int = 0) -> None:
-        """Have so many samples more. TooLong."""
-        self._samples -= samples
-        if self._samples < 0 or time.process_time() > self._until:
-            raise TooLong
 
 
 def _track(container: InputContainer) -> AudioStream | None:
@@ -169,12 +156,17 @@ def _track(container: InputContainer) -> AudioStream | None:
     return None
 
 
-def _heard(container: InputContainer, stream: AudioStream, head: bytes, limit: _Limit) -> Heard:
+def _heard(
+    container: InputContainer, stream: AudioStream, head: bytes, until: float, samples: int
+) -> Heard:
     peaks, first, as_bytes = Peaks(), None, None
-    for frame in _frames(container, stream, limit):
+    for frame in _frames(container, stream, until):
         if first is None or as_bytes is None:
             first, as_bytes = frame, _Mixer(frame.sample_rate)
             clock = _Clock(stream, frame.sample_rate)
+        samples -= frame.samples * frame.layout.nb_channels
+        if samples < 0:
+            raise TooLong
         peaks.add_silence(clock.missing_before(frame, peaks.samples))
         peaks.add(as_bytes.bytes_of(frame))
     if first is None or not peaks.samples:
@@ -193,14 +185,18 @@ def _heard(container: InputContainer, stream: AudioStream, head: bytes, limit: _
     return Heard(sound=sound, waveform=waveform)
 
 
-def _frames(container: InputContainer, stream: AudioStream, limit: _Limit) -> Iterator[AudioFrame]:
-    """What can be decoded, in its order; what cannot is passed over, and so is what is cut off."""
+def _frames(container: InputContainer, stream: AudioStream, until: float) -> Iterator[AudioFrame]:
+    """What can be decoded, in its order; what cannot is passed over, and so is what is cut off.
+
+    TooLong when a processor was busy with it `until` then.
+    """
     import av
 
     stream.codec_context.thread_count = 1
     packets = container.demux(stream)
     while True:
-        limit.take()
+        if time.process_time() > until:
+            raise TooLong
         try:
             packet = next(packets, None)
         except av.FFmpegError:
@@ -210,7 +206,6 @@ def _frames(container: InputContainer, stream: AudioStream, limit: _Limit) -> It
         with suppress(av.FFmpegError):
             for frame in packet.decode():
                 if isinstance(frame, av.AudioFrame) and frame.samples and frame.sample_rate:
-                    limit.take(frame.samples * frame.layout.nb_channels)
                     yield frame
 
 

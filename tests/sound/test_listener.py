@@ -137,6 +137,20 @@ def test_however_long_it_is_each_pair_is_of_as_many_samples(samples: int) -> Non
     assert len(expected) <= MOST_PAIRS
 
 
+@pytest.mark.parametrize("silent", [0, 1, 7001, 10_000_019])
+def test_silence_is_drawn_as_its_samples_are(silent: int) -> None:
+    told, heard = Peaks(), Peaks()
+    for peaks in told, heard:
+        peaks.add(bytes(range(100, 200)))
+    told.add_silence(silent)
+    for start in range(0, silent, 10_000_000):
+        heard.add(b"\x80" * min(10_000_000, silent - start))
+    for peaks in told, heard:
+        peaks.add(bytes(range(200, 250)))
+
+    assert (told.data, told.step, told.samples) == (heard.data, heard.step, heard.samples)
+
+
 # What is cut off.
 
 
