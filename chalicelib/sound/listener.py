@@ -164,11 +164,13 @@ def _heard(
         if first is None or as_bytes is None:
             first, as_bytes = frame, _Mixer(frame.sample_rate)
             clock = _Clock(stream, frame.sample_rate)
-        samples -= frame.samples * frame.layout.nb_channels
+        peaks.add_silence(clock.missing_before(frame, peaks.samples))
+        mixed = as_bytes.bytes_of(frame)
+        # One of a lower rate than the first becomes more samples than it has.
+        samples -= max(len(mixed), frame.samples * frame.layout.nb_channels)
         if samples < 0:
             raise TooLong
-        peaks.add_silence(clock.missing_before(frame, peaks.samples))
-        peaks.add(as_bytes.bytes_of(frame))
+        peaks.add(mixed)
     if first is None or not peaks.samples:
         return NOTHING
     sound = Sound(

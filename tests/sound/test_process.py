@@ -70,6 +70,16 @@ def test_small_bytes_are_read_once(object: Served) -> None:
     assert len(object.asked) == 1
 
 
+def test_a_header_is_mended_in_what_is_read_by_ranges(object: Served) -> None:
+    data = bytearray((SOUNDS / "pcm.wav").read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = b"\1\0\0\0"
+    object.file.write_bytes(data)
+
+    assert hear(object).sound.duration_ms == 2000
+    assert len(object.asked) == 1
+
+
 def test_bytes_are_read_by_ranges_that_memory_has_room_for(
     object: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
