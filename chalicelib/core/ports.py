@@ -510,9 +510,10 @@ class Ear(Protocol):
     """What listens to bytes, whatever they are."""
 
     def hear(self, url: str, kept: StoredObject, seconds: float) -> Heard:
-        """What is to be heard in an object, as far as can be read of it in so many seconds.
+        """What is to be heard in an object; the same again, of the same bytes.
 
-        Unavailable when its bytes cannot be had, or are others by now.
+        Unavailable when its bytes cannot be had, or are others by now, or this is not over in so
+        many seconds.
         """
 
 
