@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from msgspec import Struct, ValidationError
+from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Stores
@@ -42,6 +42,8 @@ BATCH = 50
 # What cannot be moved is put off: for this long at first, then for twice as long each time.
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(days=1)
+# When something with these statuses is due it is to be deleted, also if it cannot be read.
+ENDS = "trashed", "deleted"
 
 
 class Tally(Struct):
@@ -57,6 +59,8 @@ class Tally(Struct):
     retold: int = 0
     """Recordings that nobody had listened to: it was told again that they are there."""
     closed: int = 0
+    forgotten: int = 0
+    """What closed accounts had besides their recordings: sessions above all."""
     failed: int = 0
     """Those that were put off."""
     overdue_seconds: int = 0
@@ -91,7 +95,7 @@ class Upkeep(Struct, frozen=True):
             for start in range(0, len(due), BATCH):
                 if not goes_on():
                     return tally
-                self._move(due[start : start + BATCH], tally)
+                self._move(due[start : start + BATCH], tally, share, goes_on)
             share *= 2
             due = self._round(share, tally) if tally.moved > moved and goes_on() else []
         return tally
@@ -130,10 +134,12 @@ class Upkeep(Struct, frozen=True):
             return False
         try:
             return self.stores.accounts.find_closed(due.user_id) is not None
-        except ValidationError:
+        except InternalError:
             return False  # It is put off when it is its turn.
 
-    def _move(self, batch: Sequence[Due], tally: Tally) -> None:
+    def _move(
+        self, batch: Sequence[Due], tally: Tally, share: int, goes_on: Callable[[], bool]
+    ) -> None:
         standing = self.stores.recordings.find_all(
             [due.key for due in batch if due.what == "recording"]
         )
@@ -142,7 +148,7 @@ class Upkeep(Struct, frozen=True):
         for due in batch:
             try:
                 if due.what == "account":
-                    self._forget_account(due, tally)
+                    self._forget_account(due, tally, share, goes_on)
                 elif due.what == "export":
                     self._delete_exports(due)
                 elif recording := self._unheard(due, standing.get(due.key)):
@@ -181,15 +187,15 @@ class Upkeep(Struct, frozen=True):
         # The index lags behind, and another run may be at work.
         if standing is None or not (due.closed or _is_due(standing, self.clock())):
             return None
-        if isinstance(standing, Unreadable):
-            raise InternalError("It cannot be read")
         if isinstance(standing, Tombstone):
             tombstone: Tombstone | None = standing
-        elif standing.status == "uploading" and not due.closed:
-            tombstone = self._end(standing, tally)
-        else:
+        elif due.closed or standing.status in ENDS:
             tombstone = self.deletion.bury(standing)
             tally.purged += tombstone is not None
+        elif isinstance(standing, Unreadable):
+            raise InternalError("It cannot be read")
+        else:
+            tombstone = self._end(standing, tally)
         # Before that nothing is paid for certain, and an upload that expired was just looked for.
         if tombstone is None or (tombstone.due_at and tombstone.due_at > self.clock()):
             return None
@@ -210,11 +216,26 @@ class Upkeep(Struct, frozen=True):
             return tombstone
         return None
 
-    def _forget_account(self, due: Due, tally: Tally) -> None:
-        """Remove what is left of a closed account that has no recordings any more."""
+    def _forget_account(
+        self, due: Due, tally: Tally, share: int, goes_on: Callable[[], bool]
+    ) -> None:
+        """Remove what is left of a closed account that has no recordings any more.
+
+        A share of its sessions is all that goes in one round, if there are more.
+        """
         account = self.stores.accounts.find_closed(due.user_id)
         # What was under way when it closed, such as a log-in, has ended by then.
         if account is None or self.clock() < account.closed_at + LONGEST_FUNCTION:
+            return
+        self.stores.links.remove(self.stores.links.of(account.id))
+        for _ in range(0, share, BATCH):
+            forgotten = self.stores.accounts.forget_rest(account.id, BATCH)
+            tally.forgotten += forgotten
+            if forgotten < BATCH:
+                break
+            if not goes_on():
+                return
+        else:
             return
         for upload in self.stores.parts.under_way(account.id):
             self.stores.parts.abort(*upload)
@@ -223,8 +244,6 @@ class Upkeep(Struct, frozen=True):
         refused |= self.stores.audio.delete(self.stores.audio.versions(account.id))
         if refused:
             raise InternalError(f"S3 would not delete {len(refused)} objects")
-        self.stores.links.remove(self.stores.links.of(account.id))
-        self.stores.accounts.forget_sessions(account.id)
         self.stores.accounts.forget(account)
         tally.closed += 1
 
@@ -252,5 +271,5 @@ def _is_due(standing: Standing, now: datetime) -> bool:
         case StoredRecording():
             at = standing.purge_at if standing.status == "trashed" else standing.upload_expires_at
         case Unreadable():
-            return True
+            at = standing.due_at
     return at is not None and at <= now

@@ -21,6 +21,7 @@ from chalicelib.models.entities import (
     StoredObject,
     StoredRecording,
     Tombstone,
+    Unreadable,
 )
 from chalicelib.models.fields import Debt
 from chalicelib.settings import Settings
@@ -46,7 +47,7 @@ class Bill(Struct, frozen=True):
     """What the uploads bucket has of an upload that expired, which may have begun again since."""
     versions: list[ObjectVersion] = []
     """What the recordings bucket has under its key."""
-    links: list[Link] = []
+    links: list[Link | Unreadable] = []
     """Those to it, which open nothing any more."""
 
 
@@ -60,7 +61,8 @@ class Deletion(Struct, frozen=True):
     def delete(self, standing: Standing | None, *, permanent: bool) -> None:
         """Move a recording to the trash, or delete it for good; again changes nothing.
 
-        An upload under way is rolled back. NotFound when there never was such a recording.
+        An upload under way is rolled back. What cannot be read can be deleted all the same, if it
+        need not come back. NotFound when there never was such a recording.
         """
         for there in seen_anew(self.stores.recordings, standing):
             if isinstance(there, Tombstone):
@@ -68,12 +70,13 @@ class Deletion(Struct, frozen=True):
                     continue  # It was begun again.
                 self.settle([msgspec.structs.replace(there, expired=False)])
                 return
-            recording = found(there)
-            if permanent or not self.settings.trash_days or recording.status == "uploading":
+            recording = there if isinstance(there, Unreadable) else found(there)
+            goes = permanent or not self.settings.trash_days
+            if goes or recording.status in {"uploading", "deleted"}:
                 if tombstone := self.bury(recording):
                     self.settle([tombstone])
                     return
-            elif recording.status == "trashed" or self._trash(recording):
+            elif recording.status == "trashed" or self._trash(found(there)):
                 return
         raise Unavailable("The recording keeps changing")
 
@@ -97,7 +100,9 @@ class Deletion(Struct, frozen=True):
                 return restored
         raise Unavailable("The recording keeps changing")
 
-    def bury(self, recording: StoredRecording, *, expired: bool = False) -> Tombstone | None:
+    def bury(
+        self, recording: StoredRecording | Unreadable, *, expired: bool = False
+    ) -> Tombstone | None:
         """Put a tombstone in a recording's place; None when the recording changed meanwhile."""
         now = self.clock()
         owes: list[Debt] = ["uploads", "recordings"]
@@ -135,7 +140,8 @@ class Deletion(Struct, frozen=True):
         """
         unpaid: set[str] = set()
         listed = [self._bill(tombstone, unpaid) for tombstone in tombstones]
-        bills = [bill for bill in listed if self._stands(bill.tombstone, unpaid)]
+        replaced = self._replaced([each for each in tombstones if each.expired], unpaid)
+        bills = [bill for bill in listed if bill.tombstone.key not in replaced]
         self._pay(bills, unpaid)
         now = self.clock()
         paid = [bill.tombstone for bill in bills if bill.tombstone.key not in unpaid]
@@ -163,16 +169,16 @@ class Deletion(Struct, frozen=True):
                 bill.links.extend(self.stores.links.of(tombstone.user_id, tombstone.id))
         return bill
 
-    def _stands(self, tombstone: Tombstone, unpaid: set[str]) -> bool:
-        """Whether a tombstone still stands, which one of an upload that expired may not.
+    def _replaced(self, expired: Sequence[Tombstone], unpaid: set[str]) -> set[str]:
+        """The keys of those of these tombstones that may stand no more, as uploads began again.
 
-        If that was begun again since, what was listed before this is not of the new one.
+        Of those that stand, what was listed before this is not of a new upload.
         """
-        if not tombstone.expired:
-            return True
-        with _unpaid_if_it_fails(unpaid, [tombstone]):
-            return self.stores.recordings.find(tombstone.user_id, tombstone.id) == tombstone
-        return False
+        standing: dict[tuple[str, str], Standing] = {}
+        with _unpaid_if_it_fails(unpaid, expired):
+            keys = [(each.user_id, each.id) for each in expired]
+            standing = self.stores.recordings.find_all(keys)
+        return {each.key for each in expired if standing.get((each.user_id, each.id)) != each}
 
     def _pay(self, bills: list[Bill], unpaid: set[str]) -> None:
         for bill in bills:
