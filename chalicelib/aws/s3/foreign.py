@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.clients import error_code, our_errors
+from chalicelib.aws.clients import error_code, leads_to_aws, our_errors
 from chalicelib.aws.s3.objects import REFUSED
 from chalicelib.errors import InternalError
 
@@ -24,11 +24,17 @@ IGNORED = (
 )
 
 
-@functools.cache
 def check_copies(client: S3Client, uploads: str) -> None:
-    """Find out once in a process whether a copy replaces nothing; InternalError if it does.
+    """InternalError where a copy replaces what is there although it is not to."""
+    if not leads_to_aws(client) and copies_replace(client, uploads):
+        raise InternalError(IGNORED)
 
-    It asks in the uploads bucket, where what a process leaves that dies meanwhile expires.
+
+@functools.cache
+def copies_replace(client: S3Client, uploads: str) -> bool:
+    """Whether an S3 ignores If-None-Match of CopyObject, found out once in a process.
+
+    It is asked in the uploads bucket, where what a process leaves that dies meanwhile expires.
     """
     key = f"probes/{uuid.uuid4()}"
     copies = f"{key}/copy"
@@ -37,8 +43,7 @@ def check_copies(client: S3Client, uploads: str) -> None:
         made = [_is_made(client, uploads, key, copies) for _ in range(2)]
         for each in (key, copies):
             client.delete_object(Bucket=uploads, Key=each)
-    if all(made):
-        raise InternalError(IGNORED)
+    return all(made)
 
 
 def _is_made(client: S3Client, bucket: str, key: str, to: str) -> bool:
