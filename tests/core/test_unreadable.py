@@ -137,7 +137,7 @@ def test_what_cannot_be_read_can_be_deleted_with_all_that_is_of_it(
     id, code = shared
     edit(recording_key(phone.user_id, id), **LATER, had="something new")
     assert phone.delete(f"/recordings/{id}").status == 500  # It is to come back.
-    phone.delete_for_good(id)
+    assert phone.delete_for_good(id).status == 204
 
     assert phone.get(f"/recordings/{id}").status == 404
     assert (phone.usage(), held("recordings", phone.user_id)) == ((0, 0), {})
@@ -166,7 +166,7 @@ def test_the_quota_of_a_tombstone_that_cannot_be_read_is_given_back_once(
 ) -> None:
     phone.upload_directly(SOUND)
     id = phone.upload(SOUND)
-    phone.delete_for_good(id)
+    assert phone.delete_for_good(id).status == 204
     edit(recording_key(phone.user_id, id), owes="everything", size=len(SOUND))
 
     assert phone.delete(f"/recordings/{id}").status == 204
@@ -185,7 +185,7 @@ def test_what_has_changed_since_it_was_not_read_is_not_deleted(
 
     assert phone.delete(f"/recordings/{id}", query={"permanent": "true"}).status == 500
     assert phone.usage() == (len(SOUND), 1)
-    phone.delete_for_good(id)
+    assert phone.delete_for_good(id).status == 204
     assert phone.usage() == (0, 0)
 
 
