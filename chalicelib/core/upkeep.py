@@ -105,7 +105,7 @@ class Upkeep(Struct, frozen=True):
         now = self.clock()
         taken: dict[str, list[Due]] = defaultdict(list)
         seen: Counter[str] = Counter()
-        for due in self._due(now):
+        for due in self._due(now, tally):
             overdue = int((now - due.due_at).total_seconds())
             tally.overdue_seconds = max(tally.overdue_seconds, overdue)
             mine, seen[due.user_id] = taken[due.user_id], seen[due.user_id] + 1
@@ -121,21 +121,25 @@ class Upkeep(Struct, frozen=True):
         random.shuffle(chosen)
         return chosen
 
-    def _due(self, now: datetime) -> Iterator[Due]:
-        """All that is due; in place of a closed account all that is left of its recordings."""
+    def _due(self, now: datetime, tally: Tally) -> Iterator[Due]:
+        """All that is due; in place of a closed account all that is left of its recordings.
+
+        One that cannot be read is put off: it would be taken for one that has none.
+        """
         for due in self.stores.due.due(now):
-            left = self.stores.shelves.all_of(due.user_id) if self._is_closed(due) else ()
-            there = [due.of_closed(standing.id) for standing in left]
-            yield from there or [due]
+            try:
+                left = self.stores.shelves.all_of(due.user_id) if self._is_closed(due) else ()
+                there = [due.of_closed(standing.id) for standing in left]
+            except InternalError:
+                log.exception("%s of %s cannot be moved", due.what, due.user_id)
+                self._put_off(due, tally)
+            else:
+                yield from there or [due]
 
     def _is_closed(self, due: Due) -> bool:
         """Whether it is a closed account, by the account itself: all its recordings go for it."""
-        if due.what != "account":
-            return False
-        try:
-            return self.stores.accounts.find_closed(due.user_id) is not None
-        except InternalError:
-            return False  # It is put off when it is its turn.
+        is_account = due.what == "account"
+        return is_account and self.stores.accounts.find_closed(due.user_id) is not None
 
     def _move(
         self, batch: Sequence[Due], tally: Tally, share: int, goes_on: Callable[[], bool]
