@@ -600,6 +600,9 @@ class UploadStore(Protocol):
     def delete(self, keys: Iterable[str]) -> set[str]:
         """Delete whatever has these keys, 1,000 a call; those that S3 would not delete."""
 
+    def arrived(self, recording: Keyed) -> Iterator[tuple[str, str]]:
+        """Key and ETag of what has arrived of a recording, whole or in pieces, as `keys` does."""
+
     def keys(self, user_id: str, recording_id: str | None = None) -> Iterator[str]:
         """The keys of what a user has uploaded, or of a recording's pieces; a call for each 1,000.
 

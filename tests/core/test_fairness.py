@@ -181,7 +181,7 @@ def test_a_closed_account_with_many_sessions_goes_in_one_run_and_few_calls(
 # How many calls it takes.
 
 
-EXPIRED = {"put": (3, 3), "post": (3, 3), "multipart": (4, 6), "live": (2, 5)}
+EXPIRED = {"put": (3, 3), "post": (3, 3), "multipart": (4, 5), "live": (2, 4)}
 
 
 @pytest.mark.parametrize("method", EXPIRED)

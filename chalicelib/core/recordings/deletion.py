@@ -18,7 +18,6 @@ from chalicelib.models.entities import (
     Link,
     ObjectVersion,
     Standing,
-    StoredObject,
     StoredRecording,
     Tombstone,
     Unreadable,
@@ -43,8 +42,11 @@ class Bill(Struct, frozen=True):
     """Key and name of its multipart uploads under way."""
     pieces: list[str] = []
     """The keys of its pieces; of an upload that began again since, they are others."""
-    staged: list[StoredObject] = []
-    """What the uploads bucket has of an upload that expired, which may have begun again since."""
+    staged: list[str] = []
+    """The ETag of what the uploads bucket has of an upload that expired, if it has that.
+
+    It may have begun again since.
+    """
     versions: list[ObjectVersion] = []
     """What the recordings bucket has under its key."""
     links: list[Link | Unreadable] = []
@@ -157,10 +159,12 @@ class Deletion(Struct, frozen=True):
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
                 bill.uploads.extend(self.stores.parts.under_way(tombstone.user_id, tombstone.id))
-                bill.pieces.extend(self.stores.uploads.keys(tombstone.user_id, tombstone.id))
-        with _unpaid_if_it_fails(unpaid, [tombstone]):
-            if tombstone.expired and (staged := self.stores.uploads.find(tombstone)):
-                bill.staged.append(staged)
+                there = dict(self.stores.uploads.arrived(tombstone))
+                whole = there.pop(tombstone.key, None)
+                bill.pieces.extend(there)
+                bill.staged.extend([whole] if whole and tombstone.expired else [])
+            elif tombstone.expired and (staged := self.stores.uploads.find(tombstone)):
+                bill.staged.append(staged.etag)
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "recordings" in tombstone.owes:
                 bill.versions.extend(self.stores.audio.versions(tombstone.user_id, tombstone.id))
@@ -185,8 +189,8 @@ class Deletion(Struct, frozen=True):
             with _unpaid_if_it_fails(unpaid, [bill.tombstone]):
                 for upload in bill.uploads:
                     self.stores.parts.abort(*upload)
-                for staged in bill.staged:
-                    self.stores.uploads.discard(bill.tombstone.key, staged.etag)
+                for etag in bill.staged:
+                    self.stores.uploads.discard(bill.tombstone.key, etag)
                 self.stores.links.remove(bill.links)
         owing = [bill.tombstone for bill in bills]
         uploaded = [each.key for each in owing if "uploads" in each.owes and not each.expired] + [
