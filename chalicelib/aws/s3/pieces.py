@@ -58,7 +58,7 @@ class Pieces(Struct, frozen=True):
             try:
                 self.bucket.client().put_object(
                     Bucket=self.bucket.name,
-                    Key=recording.piece_key(recording.size, 0),
+                    Key=recording.last_key,
                     Body=b"",
                     **condition,  # type: ignore[arg-type]
                 )
