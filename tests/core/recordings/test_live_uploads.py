@@ -102,6 +102,22 @@ def test_what_is_sent_live_cannot_be_sent_another_way(phone: Phone, method: str)
     assert phone.put_audio(id, ONE, content_type="audio/aac").code == "id_conflict"
 
 
+@pytest.mark.usefixtures("long")
+def test_nor_can_it_once_it_has_ended_with_the_same_hash(phone: Phone) -> None:
+    id = phone.record(ONE)
+    assert phone.complete_live(id, ONE, sha256=sha256(ONE)).status == 202
+
+    assert phone.put_audio(id, ONE, content_type="audio/aac").code == "id_conflict"
+
+
+def test_once_it_is_ready_the_same_bytes_find_it(phone: Phone) -> None:
+    id = phone.record(ONE)
+    phone.complete_live(id, ONE)
+
+    assert phone.put_audio(id, ONE, content_type="audio/aac").status == 200
+    assert phone.put_audio(id, TWO, content_type="audio/aac").code == "id_conflict"
+
+
 def test_what_is_sent_otherwise_takes_no_pieces(phone: Phone) -> None:
     id = str(phone.announce(ONE).json["recording"]["id"])
 
