@@ -74,6 +74,7 @@ class Browser:
         self._connection = Client(address)
         self._ids = itertools.count(1)
         self._address = address
+        self.process: subprocess.Popen[bytes] | None = None
         self._crashed = False
         self._whose = self._call("Target.createBrowserContext") if whose is None else whose
         made = self._call("Target.createTarget", url="about:blank", **self._whose)
@@ -211,6 +212,13 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
         self._connection.close()
         self._crashed = True
 
+    def kill(self) -> None:
+        """Have the whole browser die at once, as when its device does."""
+        assert self.process
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._crashed = True
+
     def close(self) -> None:
         """Close the tab."""
         if self._crashed:
@@ -254,17 +262,22 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
 
 @contextmanager
 def running(profile: Path | None = None) -> Iterator[Browser]:
-    """Run a browser that knows nothing from before but what is in `profile`, and open a tab."""
+    """Run a browser and open a tab; what it knows from before, and keeps, is in `profile`."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        whose: dict[str, str] | None = {} if profile else None
         profile = profile or Path(folder)
+        said = profile / "DevToolsActivePort"
+        said.unlink(missing_ok=True)
         command = [str(program()), *OPTIONS, f"--user-data-dir={profile}"]
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             try:
-                said = profile / "DevToolsActivePort"
                 assert eventually(lambda: said.exists() and said.read_text().count("\n") >= 1)
                 port, path = said.read_text().split()
-                yield Browser(f"ws://127.0.0.1:{port}{path}")
+                browser = Browser(f"ws://127.0.0.1:{port}{path}", whose)
+                browser.process = process
+                yield browser
             finally:
-                os.killpg(process.pid, signal.SIGTERM)
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGTERM)

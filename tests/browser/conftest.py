@@ -16,8 +16,9 @@ from tests.support.server import Server, eventually, free_port, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make browser ARGS=--pictures` makes the pictures in docs/ anew."""
+    """`make browser ARGS=--pictures` makes docs/pictures anew, ARGS=--killed kills for real."""
     parser.addoption("--pictures", action="store_true")
+    parser.addoption("--killed", action="store_true")
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,12 @@ def provider(federated: Server) -> str:
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`make run`, whose access tokens last for seconds."""
     yield from _run(tmp_path_factory.mktemp("run") / "log", RECORDER_ACCESS_TOKEN_SECONDS="3")
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`make run`, where a recording has ended when nothing was heard of it for a minute."""
+    yield from _run(tmp_path_factory.mktemp("run") / "log", RECORDER_LIVE_SILENCE_SECONDS="60")
 
 
 def _run(log: Path, *options: str, **settings: str) -> Iterator[Server]:

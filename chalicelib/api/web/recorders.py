@@ -21,8 +21,9 @@ from chalicelib.models.fields import Provider
 # Of the style that wavesurfer.js makes itself; make browser fails when it is another one.
 WAVEFORM_STYLE = "'sha256-XGW/cX2BkTPWNNT3NdyASrPEWZfPnKdPJaJ2aN7R+v8='"
 
-# What is loaded when somebody plays, or looks at their account; providers.js where it is of use.
-LATER = ("account.js", "player.js")
+# What is loaded once somebody is in, opens a recording, or looks at their account; and providers.js
+# where it is of use.
+LATER = ("account.js", "details.js", "player.js", "recording.js")
 IN_HTML = ("language", "title", "description", "needs_javascript", "messages")
 
 

@@ -230,7 +230,7 @@ function deletionForm(ways, back, close) {
 }
 
 async function leave(box) {
-  const waiting = await outbox.all(api.session().user.id);
+  const waiting = (await outbox.all(api.session().user.id)).filter(({ state }) => state !== "discarded");
   const sure = !waiting.length || (await confirmed(t("log_out"), t("log_out_waiting", { n: waiting.length }), t("log_out")));
   if (!sure) return;
   box.close();

@@ -17,6 +17,7 @@ export class Problem extends Error {
     this.status = status;
     this.code = said.code ?? "internal_error";
     this.errors = said.errors ?? [];
+    this.offset = said.offset; // Of an offset_conflict.
     this.retryAfter = retryAfter;
   }
 }
@@ -205,6 +206,7 @@ export const takeBack = (recordingId, code) =>
 // Beyond this it goes in parts, so that a connection that breaks costs one part and not all.
 const IN_PARTS_FROM = 16 * 1024 * 1024;
 const PARTS_AT_ONCE = 3;
+const LARGEST_PIECE = 8 * 1024 * 1024;
 
 /**
  * Sends a recording: announces it under its own id, has S3 take the bytes, and completes it.
@@ -242,6 +244,34 @@ async function sendParts(upload, bytes, progress, signal) {
   told();
   await Promise.all(Array.from({ length: PARTS_AT_ONCE }, next));
 }
+
+// ---- Sending one while it is recorded ------------------------------------------------------
+
+/** Announces it, again and again as above. Returns {recording, from}: from where on bytes are wanted, if any are. */
+export async function announceLive(announced) {
+  const { recording, upload } = await authorized("POST", "recordings", { body: { ...announced, upload_method: "live" } });
+  return { recording, from: upload ? upload.missing[0]?.offset ?? upload.offset : undefined };
+}
+
+/** Sends what comes next of it, `bytes` from `offset` on, in one piece. Returns from where on to go on. */
+export async function sendPiece(id, offset, bytes, progress, signal) {
+  const size = Math.min(bytes.size, LARGEST_PIECE);
+  let announced;
+  try {
+    announced = await authorized("POST", `recordings/${id}/pieces`, { body: { offset, pieces: [{ size }] } });
+  } catch (problem) {
+    if (problem.code !== "offset_conflict") throw problem;
+    // Up to there it was announced before, and has not arrived; or it is to go on from there.
+    const { offset: end } = problem;
+    return end > offset ? sendPiece(id, offset, bytes.slice(0, end - offset), progress, signal) : end;
+  }
+  const [{ url, headers }] = announced.pieces;
+  await put(url, bytes.slice(0, size), withoutLength(headers), (sent) => progress(offset + sent), signal);
+  return offset + size;
+}
+
+/** Says that this is all of it, which is "uploading" while a long one is put together: then repeat this. */
+export const completeLive = (id, size) => authorized("POST", `recordings/${id}/complete`, { body: { size } });
 
 // A browser sets the length itself, and lets nobody else do so.
 const withoutLength = (headers) =>

@@ -2,13 +2,11 @@
 
 import * as api from "./api.js";
 import * as outbox from "./outbox.js";
-import { attempt, bytes, clock, confirmed, date, el, field, form, icon, iconButton, say, spokenClock, t, told, toldOf } from "./page.js";
+import { attempt, bytes, clock, confirmed, date, el, icon, iconButton, say, spokenClock, t, told, toldOf } from "./page.js";
 import { discard, onSending, retry, sentOf } from "./sending.js";
 
-const DAY = 86_400;
 const MOST_PAGES = 20;
 const TYPING_MS = 250;
-const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
 
 /** Has a list show these, and moves none that is there: whoever types in one goes on typing. */
 function arrange(list, wanted) {
@@ -111,6 +109,7 @@ export function library() {
       el("span", {}, date(recorded_at ?? created_at)),
       duration_ms !== undefined && lengthOf(duration_ms / 1000),
       el("span", {}, bytes(size)),
+      recording.interrupted && el("span", {}, t("interrupted")),
     ];
     const trashed = recording.status === "trashed";
     const card = el(
@@ -139,10 +138,14 @@ export function library() {
     return el(
       "div",
       { class: "card-actions" },
-      el("button", { type: "button", class: "quiet", "aria-label": t("restore_name", { name: recording.file_name }), onclick: attempt(() => bringBack(recording)) }, t("restore")),
-      iconButton("delete", t("delete_name", { name: recording.file_name }), attempt(() => remove(recording))),
+      el("button", { type: "button", class: "quiet", "aria-label": t("restore_name", { name: recording.file_name }), onclick: doing("bringBack", recording) }, t("restore")),
+      iconButton("delete", t("delete_name", { name: recording.file_name }), doing("remove", recording)),
     );
   }
+
+  /** What one of the functions in details.js does with a recording and this list. */
+  const doing = (name, recording) => attempt(async () => (await import("./details.js"))[name](recording, list));
+  const list = { latest: ({ id }) => recordings.get(id), took, gone, load, shelf: () => status };
 
   /** Opens a card, or closes it; with `playing` what it has is played, or paused. */
   async function toggle(card, { id }, playing = false) {
@@ -150,7 +153,7 @@ export function library() {
       if (playing) return void opened.sound.toggle();
       return close();
     }
-    const { player } = await import("./player.js");
+    const [{ player }, { details }] = await Promise.all([import("./player.js"), import("./details.js")]);
     close();
     const recording = recordings.get(id);
     if (!recording) return;
@@ -159,7 +162,7 @@ export function library() {
       button.replaceChildren(icon(plays ? "pause" : "play"));
       button.setAttribute("aria-label", t(plays ? "pause_name" : "play_name", { name: recordings.get(id)?.file_name }));
     });
-    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording)) };
+    opened = { card, sound, body: el("div", { class: "card-body" }, sound.element, details(recording, list)) };
     card.append(opened.body);
     card.classList.add("open");
     card.querySelector(".expand").setAttribute("aria-expanded", "true");
@@ -178,163 +181,13 @@ export function library() {
     if (recording && card.dataset.version !== String(recording.version)) card.replaceWith(cardOf(recording));
   }
 
-  function details(recording) {
-    return el(
-      "div",
-      { class: "details" },
-      recording.notes && el("p", { class: "notes" }, recording.notes),
-      el("details", { class: "section" }, el("summary", {}, t("edit")), el("div", { class: "inside" }, editForm(recording))),
-      sharing(recording),
-      el(
-        "div",
-        { class: "actions" },
-        el("button", { type: "button", class: "quiet", onclick: attempt(() => download(recording)) }, icon("download"), t("download")),
-        el("button", { type: "button", class: "quiet", onclick: attempt(() => throwAway(recording)) }, icon("trash"), t("to_trash")),
-      ),
-    );
-  }
-
-  function editForm(recording) {
-    return form(
-      async (given) => {
-        const changes = {
-          file_name: given.file_name.trim(),
-          tags: given.tags.split(",").map((tag) => tag.trim()).filter(Boolean),
-          notes: given.notes.trim() || null,
-        };
-        took(await changed(recordings.get(recording.id) ?? recording, changes));
-        say(t("saved"));
-      },
-      field(t("title_field"), el("input", { name: "file_name", required: true, maxLength: 255, value: recording.file_name, autocomplete: "off" })),
-      field(t("tags"), el("input", { name: "tags", value: recording.tags.join(", "), autocomplete: "off" }), t("tags_hint")),
-      field(t("notes"), el("textarea", { name: "notes", rows: 3, value: recording.notes ?? "" })),
-      el("button", { class: "primary" }, t("save")),
-    );
-  }
-
-  /** Changes a recording, unless somebody else has said something else of it meanwhile. */
-  async function changed(recording, changes) {
-    try {
-      return await api.change(recording, changes);
-    } catch (error) {
-      if (error.code !== "version_conflict") throw error;
-      const now = await api.find(recording.id);
-      // What was found out of its sound is another version, too, and nobody's words.
-      if (wordsOf(now) === wordsOf(recording)) return api.change(now, changes);
-      took(now); // What was typed stays; the next try is on what the other one left.
-      throw error;
-    }
-  }
-
-  const wordsOf = ({ file_name, tags, notes }) => JSON.stringify([file_name, tags, notes]);
-
   function took({ audio, ...recording }) {
     recordings.set(recording.id, recording);
     const card = cards.querySelector(`[data-id="${recording.id}"]`);
-    const name = card?.querySelector("h3");
-    if (!name) return;
-    name.textContent = recording.file_name;
-    const fresh = cardOf(recording).querySelector(".tags");
+    if (!card) return;
+    card.querySelector(".card-text").replaceWith(cardOf(recording).querySelector(".card-text"));
     card.querySelector(".notes")?.remove();
     if (recording.notes) card.querySelector(".details")?.prepend(el("p", { class: "notes" }, recording.notes));
-    card.querySelector(".card-text .tags")?.remove();
-    if (fresh) card.querySelector(".card-text").append(fresh);
-  }
-
-  async function download(recording) {
-    const { audio } = await api.find(recording.id);
-    const answer = await fetch(audio.url, { referrerPolicy: "no-referrer" }).catch(() => null);
-    if (!answer?.ok) throw new api.Unreachable();
-    saved(await answer.blob(), recording);
-  }
-
-  /** Has the browser save it under its title, with the ending that its type has. */
-  function saved(blob, { file_name, content_type }) {
-    const kind = content_type.split("/")[1];
-    const ending = /\.\w{2,4}$/.test(file_name) ? "" : `.${ENDINGS[kind] ?? kind.replace(/^x-/, "")}`;
-    const url = URL.createObjectURL(blob);
-    el("a", { href: url, download: file_name.replace(/[\\/:*?"<>|]/g, "-") + ending }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  }
-
-  // ---- Links -------------------------------------------------------------------------------
-
-  function sharing(recording) {
-    const rows = el("ul", { class: "rows" });
-    const name = el("input", { type: "checkbox", name: "show_name", id: `name-${recording.id}` });
-    const until = el("select", { name: "seconds" }, [DAY, 7 * DAY, 30 * DAY, 0].map((seconds) =>
-      el("option", { value: seconds, selected: seconds === 7 * DAY }, seconds ? t("days", { n: seconds / DAY }) : t("for_ever")),
-    ));
-    // Another choice is another link: the first may be made, though its answer was lost.
-    let id;
-    const anew = () => (id = api.uuid7());
-    anew();
-    for (const choice of [name, until]) choice.addEventListener("change", anew);
-    const refresh = async () => rows.replaceChildren(...(await api.links(recording.id)).map((link) => linkRow(recording, link, refresh)));
-    const make = form(
-      async (given) => {
-        const link = await api.share(recording.id, { id, seconds: Number(given.seconds) || null, showName: given.show_name === "on" });
-        anew(); // That one is made; the next is another one.
-        await refresh();
-        await copy(link.url);
-        rows.querySelector("input")?.focus();
-      },
-      el("p", { class: "hint" }, t("share_hint")),
-      el("div", { class: "share-options" },
-        field(t("link_for"), until),
-        el("div", { class: "check" }, name, el("label", { for: name.id }, t("show_name")))),
-      el("button", { class: "primary" }, icon("link"), t("make_link")),
-    );
-    const box = el("details", { class: "section" }, el("summary", {}, t("share")), el("div", { class: "inside" }, make, rows));
-    box.addEventListener("toggle", attempt(async () => box.open && refresh()));
-    return box;
-  }
-
-  function linkRow(recording, link, refresh) {
-    const facts = [link.expires_at ? t("until", { date: date(link.expires_at) }) : t("for_ever"), link.show_name && t("with_name")];
-    const address = el("input", { class: "address", readOnly: true, value: link.url, "aria-label": t("link_address"), onfocus: () => address.select() });
-    return el(
-      "li",
-      {},
-      el("div", { class: "grow" }, address, el("span", { class: "hint" }, facts.filter(Boolean).join(" · "))),
-      iconButton("copy", t("copy"), attempt(() => copy(link.url))),
-      el("button", {
-        type: "button", class: "quiet", onclick: attempt(async () => {
-          await api.takeBack(recording.id, link.code);
-          await refresh();
-          say(t("taken_back"));
-        }),
-      }, t("take_back")),
-    );
-  }
-
-  async function copy(url) {
-    // Not every page may: the address is there to be copied by hand.
-    const done = await navigator.clipboard?.writeText(url).then(() => true, () => false);
-    say(t(done ? "copied" : "made_link"));
-  }
-
-  // ---- The trash ---------------------------------------------------------------------------
-
-  async function throwAway(recording) {
-    await api.trash(recording.id);
-    if (status === "ready") gone(recording.id);
-    else await load();
-    say(t("trashed", { name: recording.file_name }), [t("undo"), attempt(() => bringBack(recording))]);
-  }
-
-  async function bringBack(recording) {
-    await api.restore(recording.id);
-    if (status === "trashed") gone(recording.id);
-    else await load();
-    say(t("restored", { name: recording.file_name }));
-  }
-
-  async function remove(recording) {
-    if (!(await confirmed(t("delete"), t("delete_sure", { name: recording.file_name }), t("delete")))) return;
-    await api.deleteForGood(recording.id);
-    gone(recording.id);
-    say(t("deleted", { name: recording.file_name }));
   }
 
   /** Takes a card away, and leaves the focus where people go on. */
@@ -386,7 +239,7 @@ export function library() {
             el("span", { class: trouble ? "state trouble" : "state" }, state))),
         el("div", { class: "card-actions" },
           trouble && el("button", { type: "button", class: "quiet", onclick: attempt(() => retry(id)) }, t("try_again")),
-          trouble && iconButton("download", t("save_copy", { name: file_name }), attempt(async () => saved(await outbox.sound(recording), recording))),
+          trouble && iconButton("download", t("save_copy", { name: file_name }), doing("saveCopy", recording)),
           iconButton("close", t("discard_name", { name: file_name }), attempt(async () => {
             if (await confirmed(t("discard"), t("discard_waiting", { name: file_name }), t("discard"))) await discard(id);
           }))),

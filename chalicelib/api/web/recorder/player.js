@@ -15,7 +15,7 @@ let playing;
 
 /** The player of a recording; `toggled` is told whether it plays. Call its `stop()` before it is removed. */
 export function player(recording, toggled) {
-  const seconds = (recording.duration_ms ?? recording.sound?.duration_ms ?? 0) / 1000;
+  let seconds = secondsOf(recording);
   const audio = new Audio();
   audio.preload = "metadata";
   const shape = el("div", { class: "shape", "aria-hidden": "true" });
@@ -80,18 +80,19 @@ export function player(recording, toggled) {
   );
 
   async function load() {
-    const { audio: found } = await api.find(recording.id);
-    if (!found || stopped) return;
-    const [whole, known] = await Promise.all([fetched(found.url), recording.sound?.readable && api.waveform(recording.id)]);
+    const found = await api.find(recording.id);
+    if (!found.audio || stopped) return;
+    seconds = secondsOf(found);
+    const [whole, known] = await Promise.all([fetched(found.audio.url), found.sound?.readable && api.waveform(recording.id)]);
     if (stopped) return;
     if (whole) url = URL.createObjectURL(whole);
-    audio.src = url ?? found.url;
+    audio.src = url ?? found.audio.url;
     await new Promise((resolve, reject) => {
       audio.onloadedmetadata = resolve;
       audio.onerror = () => reject(new api.Problem(415, { code: "not_playable" }));
     });
-    await measured(audio);
-    audio.onerror = renewed;
+    if (!seconds) await measured(audio);
+    audio.onerror = broken;
     position.disabled = false;
     shown();
     draw(known ? peaksOf(known) : whole && drawn(whole));
@@ -104,6 +105,13 @@ export function player(recording, toggled) {
     const made = await waveOf(shape, audio, peaks, total()).catch(console.error);
     if (stopped) made?.destroy();
     else wave = made;
+  }
+
+  function broken() {
+    // What was cut off amid a frame breaks there, which is its end.
+    if (stopped || audio.currentTime < total() - 1) return renewed();
+    audio.load();
+    turned();
   }
 
   /** An address is good for some minutes, and a recording may be longer: another one, and on from there. */
@@ -147,7 +155,13 @@ export function player(recording, toggled) {
   };
 }
 
-/** What a browser recorded as WebM does not say how long it is, until somebody has gone to its end. */
+/** How long it is, by its own bytes, or else as was said; 0 when neither is known. */
+const secondsOf = ({ sound, duration_ms }) => (sound?.duration_ms ?? duration_ms ?? 0) / 1000;
+
+/**
+ * What a browser recorded as WebM does not say how long it is, until somebody has gone to its end. All of
+ * it is read for that; so only when the API does not know it either.
+ */
 function measured(audio) {
   if (audio.duration !== Infinity) return undefined;
   return new Promise((resolve) => {

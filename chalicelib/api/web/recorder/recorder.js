@@ -2,7 +2,6 @@
 
 import * as api from "./api.js";
 import { attempt, clock, confirmed, el, icon, moment, say, spokenClock, t } from "./page.js";
-import { canRecord, keepFile, Recording } from "./recording.js";
 
 const BARS = 48;
 const TICK_MS = 80;
@@ -15,6 +14,13 @@ const REFUSALS = {
   AbortError: "no_microphone",
   QuotaExceededError: "device_full",
 };
+
+/** Whether this browser can record here: pages without TLS are given no microphone. */
+const canRecord = () =>
+  Boolean(navigator.mediaDevices?.getUserMedia && globalThis.MediaRecorder && globalThis.indexedDB && navigator.locks);
+
+// At once when somebody is at the desk, who may be without a network later; not before.
+const load = () => import("./recording.js");
 
 /** The desk. `busy()` says whether it is recording. */
 export function desk() {
@@ -49,6 +55,7 @@ export function desk() {
     trouble,
   );
   show();
+  load().catch(console.error);
 
   function show() {
     const now = recording ? (recording.paused ? "paused" : "recording") : "ready";
@@ -67,6 +74,7 @@ export function desk() {
     trouble.textContent = "";
     state.textContent = t("asking");
     try {
+      const { Recording } = await load();
       recording = await Recording.begin({
         user: user.id,
         fileName: moment(new Date()),
@@ -116,9 +124,11 @@ export function desk() {
     if (!finished) return;
     try {
       await finished.finish();
-    } finally {
-      ended();
+    } catch (error) {
+      trouble.textContent = t(REFUSALS[error.name] ?? "unforeseen");
+      throw error;
     }
+    ended();
     say(t("finished", { time: spokenClock(finished.elapsed / 1000) }));
     main.focus();
   }
@@ -134,6 +144,7 @@ export function desk() {
 
   async function take(files) {
     const { user } = api.session();
+    const { keepFile } = await load();
     for (const each of files) {
       if (!/^(audio|video)\//.test(each.type)) say(t("no_sound", { name: each.name }));
       else if (each.size) await keepFile(each, user.id);

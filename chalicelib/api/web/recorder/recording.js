@@ -1,10 +1,14 @@
-// Recording: the microphone, what it picks up, and that every second of it is kept as it comes.
+// Recording: the microphone, what it picks up, and that every second of it is kept as it comes, and sent
+// soon after.
 
 import { uuid7 } from "./api.js";
 import * as outbox from "./outbox.js";
-import { busyWith, changed } from "./sending.js";
+import { arrivedOf, busyWith, changed, discard, sender } from "./sending.js";
 
+// What a tab that dies has lost.
 const PIECE_MS = 1000;
+// What a device that is lost takes along. Half of it would cost twice as many requests.
+const SENT_EVERY_MS = 5000;
 // What plays everywhere comes first.
 const TYPES = [
   "audio/mp4;codecs=mp4a.40.2",
@@ -13,10 +17,6 @@ const TYPES = [
   "audio/webm",
   "audio/ogg;codecs=opus",
 ];
-
-/** Whether this browser can record here: pages without TLS are given no microphone. */
-export const canRecord = () =>
-  Boolean(navigator.mediaDevices?.getUserMedia && globalThis.MediaRecorder && globalThis.indexedDB);
 
 /** One recording under way; begin() makes it. */
 export class Recording {
@@ -27,7 +27,10 @@ export class Recording {
   #context;
   #samples;
   #wake;
-  #number = 0;
+  #id = uuid7();
+  #send = sender(this.#id);
+  #sentAt = 0;
+  #size = 0;
   #unkept = [];
   #writing = Promise.resolve();
   #before = 0;
@@ -57,10 +60,11 @@ export class Recording {
     this.onTrouble = onTrouble;
     const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
     this.#media = new MediaRecorder(stream, { mimeType, audioBitsPerSecond: 96_000 });
-    const id = uuid7();
-    this.kept = {
-      id,
-      sent_as: id,
+    // Held for as long as this tab lives: so others know whether a recording was left behind.
+    this.#release = await busyWith(this.#id);
+    await outbox.keep({
+      id: this.#id,
+      sent_as: this.#id,
       user,
       file_name: fileName,
       content_type: (this.#media.mimeType || mimeType).split(";")[0],
@@ -68,10 +72,7 @@ export class Recording {
       duration_ms: 0,
       size: 0,
       state: "recording",
-    };
-    // Held for as long as this tab lives: so others know whether a recording was left behind.
-    this.#release = await busyWith(id);
-    await outbox.keep(this.kept);
+    });
     // Asked now, because a browser grants it more readily to a page that is in use.
     navigator.storage?.persist?.();
     this.#media.ondataavailable = ({ data }) => this.#take(data);
@@ -91,6 +92,7 @@ export class Recording {
   }
 
   pause() {
+    this.#media.requestData();
     this.#media.pause();
     this.#before = this.elapsed;
     this.#since = null;
@@ -110,54 +112,57 @@ export class Recording {
     return Math.min(1, Math.max(0, (decibels + 60) / 60));
   }
 
-  /** Ends it. It is whole on this device when this is done, and then goes on its way. */
+  /** Ends it: it is then whole on this device, and goes on its way. Without space it throws, and can be repeated. */
   async finish() {
     await this.#stop();
-    this.kept = { ...this.kept, state: "waiting" };
-    await outbox.keep(this.kept, this.#unkept);
-    await this.#close();
+    await this.#keep({ duration_ms: this.elapsed, state: "waiting" });
+    this.#close();
     changed();
   }
 
   /** Ends it, and forgets it. */
   async discard() {
     await this.#stop();
-    await outbox.forget(this.kept.id);
-    await this.#close();
-    changed();
+    await discard(this.#id);
+    this.#close();
   }
 
   async #stop() {
-    const elapsed = this.elapsed;
+    const { elapsed } = this;
     if (this.#media.state !== "inactive") {
       const stopped = new Promise((resolve) => (this.#media.onstop = resolve));
       this.#media.stop(); // What it still has comes before the event.
       await stopped;
     }
-    await this.#writing;
     this.#since = null;
     this.#before = elapsed;
-    this.kept = { ...this.kept, duration_ms: elapsed };
+    await this.#writing;
   }
 
   #take(blob) {
-    if (!blob.size) return;
-    const elapsed = this.elapsed;
-    const number = this.#number++;
+    const { elapsed, paused } = this;
     // One after the other, since pieces are bytes of one file.
     this.#writing = this.#writing.then(async () => {
-      this.#unkept.push({ number, bytes: await blob.arrayBuffer() });
-      const size = this.kept.size + blob.size;
-      this.kept = { ...this.kept, size, duration_ms: elapsed };
-      try {
-        await outbox.keep(this.kept, this.#unkept);
-        this.#unkept = [];
-        this.onTrouble(null);
-      } catch (error) {
-        // It stays in memory, and is tried again with the next piece.
-        this.onTrouble(error);
-      }
+      if (blob.size) this.#unkept.push({ number: this.#size, bytes: await blob.arrayBuffer() });
+      this.#size += blob.size;
+      // What is not kept stays in memory, and is tried again with the next piece.
+      await this.#keep({ duration_ms: elapsed }).then(() => this.onTrouble(null), this.onTrouble);
+      if (!paused && elapsed - this.#sentAt < SENT_EVERY_MS) return;
+      this.#sentAt = elapsed;
+      this.#send().catch(console.error);
     });
+  }
+
+  async #keep(changes) {
+    const keep = () => outbox.change(this.#id, { size: this.#size, ...changes }, this.#unkept);
+    try {
+      await keep();
+    } catch {
+      // This device may be full, and what has arrived is what it can do without.
+      await outbox.lighten(this.#id, arrivedOf(this.#id));
+      await keep();
+    }
+    this.#unkept = [];
   }
 
   #listen() {
@@ -178,7 +183,10 @@ export class Recording {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#context?.close();
     this.#wake?.release();
+    // What is just being sent ends first; the rest is then sent as that of any other.
+    await this.#send().catch(console.error);
     await this.#release?.();
+    changed();
   }
 }
 

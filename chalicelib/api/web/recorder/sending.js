@@ -1,5 +1,5 @@
-// Sending what the outbox has, whenever that can be: after each recording, when the network is
-// back, when the page is opened again, and in between at growing intervals.
+// Sending what the outbox has, whenever that can be: while it is recorded, after each recording, when the
+// network is back, when the page is opened again, and in between at growing intervals.
 //
 // Whoever is busy with a recording, recording it or sending it, holds a lock of its name. So no two
 // tabs send the same one, and one that is "recording" though nobody is busy with it was left behind.
@@ -12,8 +12,9 @@ const LONGEST_WAIT_MS = 60_000;
 // What S3 refuses a few times over it will refuse again.
 const MOST_REFUSALS = 4;
 // These pass by themselves, or somebody logs in again; whatever else was said needs a person.
-const PASSING = new Set(["not_authenticated", "token_expired", "refresh_token_reused", "upload_incomplete", "not_stored"]);
-const FORGOTTEN = new Set(["not_found", "id_conflict", "upload_mismatch"]);
+const PASSING = new Set(["not_authenticated", "token_expired", "refresh_token_reused", "upload_incomplete", "not_ready", "not_stored"]);
+// After these it is sent under another id.
+const FORGOTTEN = new Set(["not_found", "id_conflict", "upload_mismatch", "upload_incomplete"]);
 
 const tabs = new BroadcastChannel("recorder");
 const lockOf = (id) => `recorder.recording.${id}`;
@@ -21,10 +22,30 @@ const progress = new Map();
 const aborts = new Map();
 const refusals = new Map();
 const watched = new Map();
+// How far S3 has what is sent while it is recorded.
+const arrived = new Map();
 let wait = FIRST_WAIT_MS;
 let timer;
-let running = false;
-let again = false;
+
+/** Runs a task once at a time; asked for meanwhile, it runs once more. */
+function oneAtATime(task) {
+  let running;
+  let again;
+  async function run() {
+    try {
+      do {
+        again = false;
+        await task();
+      } while (again);
+    } finally {
+      running = undefined;
+    }
+  }
+  return () => {
+    again = true;
+    return (running ??= run());
+  };
+}
 
 /** Holds a recording's lock until the function that this gives is called, and has ended. */
 export async function busyWith(id) {
@@ -65,30 +86,31 @@ export function onSending(callback) {
   addEventListener("recorder:sending", ({ detail }) => callback(detail));
   tabs.onmessage = ({ data }) => {
     note(data);
+    if (data.kind === "discarded") aborts.get(data.id)?.abort();
     callback(data);
   };
 }
+
+/** How many bytes S3 has of one that this tab records. */
+export const arrivedOf = (id) => arrived.get(id) ?? 0;
 
 /** How many bytes of a recording have arrived, as far as any tab has said. */
 export const sentOf = (id) => progress.get(id) ?? 0;
 
 /** Sends all that waits, one after the other. */
-export async function sendAll() {
-  if (running) return void (again = true);
-  running = true;
+export const sendAll = oneAtATime(async () => {
   clearTimeout(timer);
   let left = false;
-  do {
-    again = false;
-    const user = api.session()?.user.id;
-    for (const { id } of user ? await outbox.all(user).catch(() => []) : []) {
-      left = (await ifNobodyIsBusyWith(id, () => sendOne(id, user), () => whenFree(id, user))) || left;
-    }
-  } while (again);
-  running = false;
+  const user = api.session()?.user.id;
+  for (const { id } of user ? await outbox.all(user).catch(() => []) : []) {
+    left = (await ifNobodyIsBusyWith(id, () => sendOne(id, user), () => whenFree(id, user))) || left;
+  }
   if (left) later();
   else wait = FIRST_WAIT_MS;
-}
+});
+
+/** Sends what there is of a recording that this tab records, each time that it is called. */
+export const sender = (id) => oneAtATime(() => sending(id, sendSoFar));
 
 function later() {
   clearTimeout(timer);
@@ -104,61 +126,128 @@ export function hurry() {
 
 /** Takes the trouble off a recording, so that it is sent again; under another id, if need be. */
 export async function retry(id) {
-  const recording = await outbox.find(id);
-  if (!recording) return;
-  const sent_as = FORGOTTEN.has(recording.trouble) ? api.uuid7() : recording.sent_as;
-  await outbox.keep({ ...recording, sent_as, trouble: undefined });
+  const { trouble } = (await outbox.find(id)) ?? {};
+  await outbox.change(id, { ...(FORGOTTEN.has(trouble) && anew()), trouble: undefined });
   refusals.delete(id);
   changed();
 }
 
-/** Gives a recording up, on this device and on the server, if that has heard of it. */
+/** Has it be another recording to the API, sent from its beginning. */
+const anew = () => ({ sent_as: api.uuid7(), live: false });
+
+/** Gives a recording up, on this device at once, and on the server when it can be reached. */
 export async function discard(id) {
   const recording = await outbox.find(id);
+  if (!recording) return;
+  await outbox.discard(recording);
   aborts.get(id)?.abort();
-  await outbox.forget(id);
+  tell({ kind: "discarded", id });
   changed();
-  // Best effort: an upload that nobody goes on with is removed by the server in a week.
-  if (recording) await api.deleteForGood(recording.sent_as).catch(() => {});
 }
 
 /** Sends one; true when it is to be tried again. */
 async function sendOne(id, user) {
-  let recording = await outbox.find(id);
-  if (!recording || recording.trouble) return false; // Another tab has sent it meanwhile.
-  if (recording.state !== "waiting") recording = await leftBehind(recording);
-  if (!recording || api.session()?.user.id !== user) return false;
-  const { file_name, content_type, recorded_at, duration_ms, sent_as } = recording;
+  const recording = await outbox.find(id);
+  if (recording?.user !== user) return false; // Another tab has sent it meanwhile.
+  if (["recording", "copying"].includes(recording.state)) await leftBehind(recording);
+  return sending(id, sendWhole);
+}
+
+/** Sends one in some way, which says whether to try again. */
+async function sending(id, way) {
+  const recording = await outbox.find(id);
+  if (!recording || recording.trouble || api.session()?.user.id !== recording.user) return false;
   const aborting = new AbortController();
   aborts.set(id, aborting);
   try {
-    await api.send(
-      { id: sent_as, file_name, content_type, recorded_at, ...(duration_ms && { duration_ms }) },
-      await outbox.sound(recording),
-      (sent) => tell({ kind: "progress", id, sent }),
-      aborting.signal,
-    );
+    return await way(recording, aborting.signal);
   } catch (error) {
-    return refused(recording, error);
+    arrived.delete(id);
+    return await refused(recording, error);
   } finally {
     aborts.delete(id);
   }
+}
+
+async function sendSoFar(recording, signal) {
+  const { id } = recording;
+  if (recording.state !== "recording") return false;
+  if (!arrived.has(id)) {
+    // Noted first: once the API has heard of it, it is one that comes in pieces.
+    if (!(await outbox.change(id, { live: true }))) return false;
+    const { from } = await api.announceLive(announcement(recording));
+    // It was taken for ended, since nothing was heard of it for a day.
+    if (from === undefined) return outbox.change(id, anew());
+    arrived.set(id, from);
+  }
+  await sendPieces(recording, signal);
+  return false;
+}
+
+async function sendWhole(recording, signal) {
+  const { id, sent_as, size } = recording;
+  if (recording.state === "discarded") return sendDiscarded(recording);
+  const there = recording.live
+    ? await sendRest(recording, signal)
+    : await api.send(announcement(recording), await outbox.sound(recording), shown(id), signal);
+  if (there.status === "uploading") return true; // It is put together.
+  if (there.size < size) {
+    // It was taken for ended before: so all of it is another one.
+    await outbox.change(id, anew());
+    return true;
+  }
+  signal.throwIfAborted();
   await outbox.forget(id);
   tell({ kind: "arrived", id: sent_as });
   return false;
 }
 
-/** A recording whose tab died: what it kept is all there is, and worth as much as any other. */
-async function leftBehind(recording) {
-  // Half a copy of a file is worth nothing, since whoever has chosen it still has the file.
-  if (!recording.size || recording.state === "copying") {
-    await outbox.forget(recording.id);
-    return null;
+/** Sends what has not arrived of one that is live, and says that it is all. */
+async function sendRest(recording, signal) {
+  const { recording: there, from } = await api.announceLive(announcement(recording));
+  if (from === undefined) return there;
+  arrived.set(recording.id, from);
+  await sendPieces(recording, signal);
+  return api.completeLive(recording.sent_as, recording.size);
+}
+
+/** Sends what there was of it, and leaves to the next time what comes meanwhile. */
+async function sendPieces({ id, sent_as, size }, signal) {
+  while (arrived.get(id) < size) {
+    const start = arrived.get(id);
+    const bytes = await outbox.soundFrom(id, start);
+    if (!bytes.size) break; // This device was full, and has it no more.
+    signal.throwIfAborted();
+    arrived.set(id, await api.sendPiece(sent_as, start, bytes, shown(id), signal));
+    refusals.delete(id);
   }
-  const whole = { ...recording, state: "waiting", rescued: true };
-  await outbox.keep(whole);
+  signal.throwIfAborted();
+}
+
+async function sendDiscarded({ id, sent_as }) {
+  const deleted = await api.deleteForGood(sent_as).catch((problem) => problem);
+  if (deleted && deleted.code !== "not_found") throw deleted;
+  await outbox.forget(id);
+  return false;
+}
+
+/** What is announced of it. How long it is, is known at its end. */
+const announcement = ({ sent_as, file_name, content_type, recorded_at, duration_ms, state }) => ({
+  id: sent_as,
+  file_name,
+  content_type,
+  recorded_at,
+  ...(state === "waiting" && duration_ms && { duration_ms }),
+});
+
+const shown = (id) => (sent) => tell({ kind: "progress", id, sent });
+
+/** A recording whose tab died: what it kept is all there is, and worth as much as any other. */
+async function leftBehind({ id, size, state }) {
+  // Half a copy of a file is worth nothing, since whoever has chosen it still has the file.
+  if (!size || state === "copying") return outbox.forget(id);
+  await outbox.change(id, { state: "waiting", rescued: true });
   tell({ kind: "changed" });
-  return whole;
 }
 
 async function refused(recording, error) {
@@ -174,10 +263,7 @@ async function refused(recording, error) {
   const times = (refusals.get(recording.id) ?? 0) + 1;
   refusals.set(recording.id, times);
   const passing = PASSING.has(error.code) && (error.status === 401 || times < MOST_REFUSALS);
-  // Unless it was discarded meanwhile.
-  if (!passing && (await outbox.find(recording.id))) {
-    await outbox.keep({ ...recording, trouble: error.code });
-  }
+  if (!passing) await outbox.change(recording.id, { trouble: error.code });
   tell({ kind: "changed" });
   return passing;
 }
