@@ -17,8 +17,7 @@ blueprint = Blueprint(__name__, tag="Service")
 def recorder() -> Reply:
     """The web recorder, as a page: sign up, record, listen, share."""
     # API Gateway answers /stage as it does /stage/, so nothing can be relative to the page.
-    asked_for = str(blueprint.current_request.context.get("path", ""))
-    return recorders.recorder(asked_for.rstrip("/"), services().storage_origins)
+    return recorders.recorder(blueprint.root, services().storage_origins)
 
 
 @blueprint.endpoint(

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import ministack.app  # noqa: F401
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as gateway
-from ministack.services import budgets, eventbridge, lambda_svc, secretsmanager
+from ministack.services import budgets, eventbridge, iam, lambda_svc, secretsmanager
 from ministack.services import s3 as engine
 from ministack.services.cloudformation import provisioners
 
@@ -41,6 +41,7 @@ def mend() -> None:
     _alarms()
     _budgets()
     _secrets()
+    _access_keys()
     _apis()
     _rights()
     _functions()
@@ -108,8 +109,10 @@ def _budgets() -> None:
 
 
 def _secrets() -> None:
-    """The Ref of a secret is its ARN, and one without punctuation has none."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    """The Ref of a secret is its ARN, and it stays; without punctuation it has none."""
+    kind = "AWS::SecretsManager::Secret"
+    provisioners._REPLACING_PROPERTIES[kind] = ("Name",)
+    handlers = provisioners._RESOURCE_HANDLERS[kind]
     create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
     def name_of(arn: str) -> str:
@@ -138,8 +141,25 @@ def _secrets() -> None:
     handlers |= {"create": create_known_by_arn, "update": update_by_arn, "delete": delete_by_arn}
 
 
+def _access_keys() -> None:
+    """A stack may have the key of a user, of which another number makes another one."""
+
+    def create(_logical_id: str, props: Json, _stack_name: str) -> tuple[str, Json]:
+        before = {*iam._access_keys}
+        iam._create_access_key({"UserName": props["UserName"]})
+        [key] = {*iam._access_keys} - before
+        return key, {"SecretAccessKey": iam._access_keys[key]["SecretAccessKey"]}
+
+    def delete(key: str, _props: Json) -> None:
+        iam._delete_access_key({"AccessKeyId": key})
+
+    kind = "AWS::IAM::AccessKey"
+    provisioners._RESOURCE_HANDLERS[kind] = {"create": create, "delete": delete}
+    provisioners._REPLACING_PROPERTIES[kind] = ("Serial", "UserName")
+
+
 def _apis() -> None:
-    """An API is imported whole, over HTTP too, and has no least size to compress if it has none."""
+    """An API is imported whole, over HTTP too, has no empty settings, and tells its domain."""
     read, route, view = gateway._import_rest_api, gateway.handle_request, gateway._rest_api_view
 
     def import_whole(document: Json, base: Json | None = None) -> str:
@@ -164,6 +184,15 @@ def _apis() -> None:
         seen = view(api)
         return seen and {key: value for key, value in seen.items() if value not in (None, "")}
 
+    event = gateway._build_lambda_event_v1
+
+    def event_with_domain(api_id: str, *arguments: Any, **named: Any) -> Json:
+        built: Json = event(api_id, *arguments, **named)
+        domain = f"{api_id}.execute-api.{gateway.get_region()}.amazonaws.com"
+        built["requestContext"]["domainName"] = domain
+        return built
+
+    gateway._build_lambda_event_v1 = event_with_domain
     gateway._import_rest_api = import_whole
     gateway.handle_request = route_imports
     gateway._rest_api_view = view_without_nothing

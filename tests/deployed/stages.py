@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.provider import CLIENT_ID, Provider
 from ops.policies import GRANTS, name_in_lambda
 from ops.stacks import EMPTY
 from tests.deployed.emulator import REGION, Emulator, Identity
-from tests.deployed.people import as_json
+from tests.deployed.people import Api, as_json
 from tests.support import projects
 
 STAGE = "dev"
@@ -25,8 +26,13 @@ ARTIFACTS = "artifacts"
 LOCAL = {"CodeUri", "ContentUri"}
 FUNCTIONS = {function: name_in_lambda(function, STAGE) for function in GRANTS}
 SENDER = "recorder@example.com"
+# As short as it may be.
+SILENCE_SECONDS = 60
 SETTINGS = {
     "RECORDER_MAIL_FROM": SENDER,
+    "RECORDER_LIVE_SILENCE_SECONDS": str(SILENCE_SECONDS),
+    "RECORDER_GOOGLE_CLIENT_IDS": CLIENT_ID,
+    "RECORDER_APPLE_CLIENT_IDS": CLIENT_ID,
     # All that is driven comes from one source.
     "RECORDER_SIGNUPS_PER_SOURCE": "100000",
     "RECORDER_LOGIN_FAILURES_PER_SOURCE": "100000",
@@ -44,14 +50,16 @@ class Stage:
 
     emulator: Emulator
     folder: Path
+    provider: Provider
+    """Stands in for Google and Apple."""
     parameters: list[str] = field(default_factory=list)
     """Those of the template that was packaged last."""
 
-    def make_project(self, **variables: str) -> None:
-        """Have a project, with these settings besides those that are committed."""
+    def make_project(self) -> None:
+        """Have a project, with settings besides those that are committed."""
         self.folder.mkdir()
         projects.copy_to(self.folder)
-        self.set(SETTINGS | variables)
+        self.set(SETTINGS | self.provider.environment())
         self.emulator.client("sesv2").create_email_identity(EmailIdentity=SENDER)
 
     def set(self, variables: dict[str, str]) -> None:
@@ -136,7 +144,9 @@ class Stage:
         given = {"STAGE": STAGE} | variables
         return projects.make_with(self.emulator.environment(), self.folder, target, given, typed)
 
-    def run(self, identity: Identity, *module: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, identity: Identity, *module: str, typed: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run an operator's command, as somebody, with the stage's variables in its environment."""
         return subprocess.run(
             [sys.executable, "-m", *module],
@@ -150,14 +160,17 @@ class Stage:
             },
             capture_output=True,
             text=True,
+            input=typed,
             check=False,
         )
 
     def variables(self, function: str = "deliver_mail") -> dict[str, str]:
         """What a function is told, of all the most: it alone knows where links begin."""
-        configured = self.emulator.client("lambda").get_function_configuration(
-            FunctionName=FUNCTIONS[function]
-        )
+        client = self.emulator.client("lambda")
+        try:
+            configured = client.get_function_configuration(FunctionName=FUNCTIONS[function])
+        except client.exceptions.ResourceNotFoundException:
+            return {}  # Before it is deployed.
         told: dict[str, str] = configured["Environment"]["Variables"]
         return told
 
@@ -170,9 +183,10 @@ class Stage:
         return str(there[0]["id"])
 
     @property
-    def url(self) -> str:
-        """Where the API is, for who is on this machine."""
-        return f"{self.emulator.url}/_aws/execute-api/{self.api_id}/{STAGE}"
+    def api(self) -> Api:
+        """The API, where it is for who is on this machine."""
+        host = f"{self.api_id}.execute-api.localhost:{self.emulator.port}"
+        return Api(f"{self.emulator.url}/{STAGE}", self.emulator.trust, host)
 
     @property
     def public_url(self) -> str:
