@@ -22,6 +22,8 @@ UPLOADS = f"{STACK}-uploads-{ACCOUNT}-{REGION}"
 RECORDINGS = f"{STACK}-recordings-{ACCOUNT}-{REGION}"
 # Upkeep's quarter of an hour takes 15 seconds here, and what it does a moment.
 UPKEEP_SECONDS = 45
+# When something is looked at, and what is looked at then.
+TIMES = ("due_at", "upload_expires_at", "purge_at")
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
 
@@ -100,11 +102,12 @@ class Deployed:
             TableName=STACK, KeyConditionExpression="pk = :pk", ExpressionAttributeValues=theirs
         )
         for item in found["Items"]:
+            times = [name for name in TIMES if name in item]
             if "due_at" in item and item["sk"]["S"].endswith(only):
                 table.update_item(
                     TableName=STACK,
                     Key={"pk": item["pk"], "sk": item["sk"]},
-                    UpdateExpression="SET due_at = :then",
+                    UpdateExpression=f"SET {', '.join(f'{name} = :then' for name in times)}",
                     ExpressionAttributeValues={":then": {"S": until}},
                 )
 
