@@ -17,7 +17,7 @@ from local.provider import Provider
 from tests.deployed import emulator, grants
 from tests.deployed.again import BY_A_PIPELINE, BY_CHALICE
 from tests.deployed.jobs import JOBS, Deployed
-from tests.deployed.main_job import MAIN_JOB, Job, told
+from tests.deployed.main_job import MAIN_JOB, Job, it_answers, told
 from tests.deployed.providers import PROVIDERS, make_apple_secret
 from tests.deployed.stages import Stage
 from tests.deployed.steps import Steps, say
@@ -81,8 +81,9 @@ def by_make(stage: Stage) -> Deployed:
 
 def drive(on: Deployed, again: Steps[Deployed]) -> list[str]:
     """Drive all of it; what failed."""
-    assert on.silent  # From now on.
     job = Job(on.api)
+    it_answers(job)  # While nobody has asked for anything.
+    assert on.silent  # From now on.
     failed = MAIN_JOB.drive(job)
     told(job)
     failed += PROVIDERS.drive(on) + JOBS.drive(on)

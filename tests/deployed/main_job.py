@@ -91,7 +91,7 @@ step = MAIN_JOB.step
 def it_answers(job: Job) -> None:
     began = time.monotonic()
     answer = job.api.ask("GET", "/health")
-    job.seconds["first answer"] = time.monotonic() - began
+    job.seconds.setdefault("first answer", time.monotonic() - began)
     assert answer.json()["status"] == "ok"
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
