@@ -207,6 +207,12 @@ class TooManyAttempts(RecorderError):
         self.headers = {"Retry-After": str(seconds)}
 
 
+class LengthRequired(RecorderError):
+    """The request does not say where its body ends, so it may have one or not."""
+
+    status, code, title = 411, "length_required", "The length of the body is needed"
+
+
 class InternalError(RecorderError):
     """A fault of ours; the log has its cause under the request id."""
 

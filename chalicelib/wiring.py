@@ -327,7 +327,6 @@ class Services:
                 clients.copier,
                 signer,
                 self._signer_at(settings.s3_endpoint),
-                foreign=bool(settings.s3_endpoint),
             ),
             exports=Exports(uploads, signer),
             events=EventBus(lambda: clients.events, settings.recordings_bucket),

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from local.embedded import environment
 
@@ -25,7 +27,10 @@ def main() -> None:
     if environ.get("RECORDER_BACKEND") != "aws":
         try:
             word = json.loads(_file(port).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            where = urlsplit(word["AWS_ENDPOINT_URL"])
+            # It stays behind when its `make run` is killed.
+            socket.create_connection((where.hostname, where.port), timeout=5).close()
+        except OSError:
             sys.exit(f"No `make run PORT={port}` is running, and RECORDER_BACKEND is not aws")
         environment.apply(word, environ)
     command = [sys.executable, "-m", module, *arguments]

@@ -55,8 +55,8 @@ class Child:
     def tell(self, event: dict[str, Any]) -> None:
         """Tell the server of an event of S3's.
 
-        What it is not told, since it does not run or does not listen, it is told when it starts
-        again, and upkeep finds it.
+        What it is not told, since it does not run or does not listen, or does nothing about since
+        it ends, it is told when it starts again, and upkeep finds it.
         """
         with contextlib.suppress(OSError):
             if self._tether:

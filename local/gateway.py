@@ -11,6 +11,7 @@ import re
 import socket
 import uuid
 from contextlib import suppress
+from email.errors import MissingHeaderBodySeparatorDefect
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
@@ -19,7 +20,7 @@ from chalice.local import ChaliceRequestHandler, ThreadedHTTPServer
 
 from chalicelib import settings
 from chalicelib.api.problems import HEADERS, PROBLEM, cors, describe
-from chalicelib.errors import InvalidRequest, MethodNotAllowed, RecorderError
+from chalicelib.errors import InvalidRequest, LengthRequired, MethodNotAllowed, RecorderError
 from ops.gateway import NO_SUCH_ROUTE, REFUSALS
 
 # API Gateway's own limit for a request.
@@ -42,6 +43,8 @@ def mend() -> None:
     handler.disable_nagle_algorithm = True
     handler.log_request = _log_request
     handler.send_error = _refuse_malformed
+    # What is no request is refused as one of today is, and not as those of 1991.
+    handler.default_request_version = "HTTP/1.1"
     handler.serve_as_chalice_does = handler._generic_handle
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
         setattr(handler, f"do_{method}", _serve)
@@ -53,15 +56,24 @@ def mend() -> None:
     ThreadedHTTPServer.request_queue_size = 256
 
 
-def body_of(headers: Any, stream: BinaryIO) -> bytes:
-    """A request's body, read to its end; InvalidRequest or TooLarge when that cannot be."""
+def body_of(headers: Any, stream: BinaryIO) -> bytes | None:
+    """A request's body, read to its end; InvalidRequest or TooLarge when that cannot be.
+
+    None when it has none that it says anything of.
+    """
+    if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in headers.defects):
+        # From there on they are taken for no headers, be it because of a space before a colon.
+        raise InvalidRequest("A line is not a header", field="headers")
     coding = headers.get("Transfer-Encoding", "").strip().lower()
     if coding == "chunked":
         return _chunks(stream)
     if coding:
         raise InvalidRequest("Only chunked is known", field="Transfer-Encoding")
-    announced = headers.get("Content-Length", "0").strip()
-    if not re.fullmatch("[0-9]{1,18}", announced, re.ASCII):
+    lengths = {length.strip() for length in headers.get_all("Content-Length", [])}
+    if not lengths:
+        return None
+    announced = lengths.pop()
+    if lengths or not re.fullmatch("[0-9]{1,18}", announced, re.ASCII):
         raise InvalidRequest("Not a number of bytes", field="Content-Length")
     if int(announced) > MOST_BYTES:
         raise REFUSALS["REQUEST_TOO_LARGE"]
@@ -105,15 +117,19 @@ def _serve(handler: Any) -> None:
     except RecorderError as error:
         # Where its body ends is not known, so neither is where another request begins.
         handler.close_connection = True
-        _answer(handler, error)
-        _linger(handler)
+        # Nor whether anybody is left to be answered.
+        with suppress(ConnectionError):
+            _answer(handler, error)
+            _linger(handler)
 
 
 def _parse_payload(handler: Any) -> tuple[Headers, bytes | None]:
     body = body_of(handler.headers, handler.rfile)
+    if body is None and handler.command == "PUT":
+        raise LengthRequired("Send Content-Length, or chunks")
     headers = {name.lower(): value for name, value in handler.headers.items()}
     if headers.pop("transfer-encoding", None):
-        headers["content-length"] = str(len(body))
+        headers["content-length"] = str(len(body or b""))
     return headers, body or None
 
 

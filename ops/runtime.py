@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
+
+import boto3
+
+from chalicelib.aws.clients import leads_to_aws
 
 # Below it Lambda's runtime writes each character beyond ASCII as an escape: a page of notes in
 # emoji is 11 MB, and an answer has 6 MB at most.
@@ -23,4 +26,7 @@ def complaint(version: tuple[int, ...] = sys.version_info[:3]) -> str | None:
 
 def leads_elsewhere() -> bool:
     """Whether botocore is told of another place than AWS, where nothing is to be spoilt."""
-    return bool(os.environ.get("AWS_ENDPOINT_URL"))
+    session = boto3.session.Session()
+    # Where functions are is where the rest is, and any region tells.
+    client = session.client("lambda", region_name=session.region_name or "us-east-1")
+    return not leads_to_aws(client)

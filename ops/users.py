@@ -153,6 +153,8 @@ def _act(options: argparse.Namespace, settings: Settings, clients: Clients, cloc
     if link:
         asked["recording"] = link.recording_id
     _note(clients.session, settings.stage, clock(), asked)
+    if isinstance(found, ClosedAccount) and options.action not in {"find", "close"}:
+        raise Refused("the account is closed")
     if isinstance(found, Account) and options.action != "find":
         ACTIONS[options.action](users, found, link)
         found = users.find(found.id)

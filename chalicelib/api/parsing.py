@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from decimal import Decimal
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeVar, cast
+from urllib.parse import unquote
 
 import msgspec
 from chalice.app import MultiDict, Request
@@ -62,6 +64,8 @@ def source(request: Request) -> str:
 
 def in_path(value: str, name: str) -> str | int:
     """What the path has: an id in its one form, or what IN_PATH says; InvalidRequest names it."""
+    # API Gateway hands the paths of REST APIs on as they were sent.
+    value = unquote(value)
     if name in IN_PATH:
         other: str | int = _convert(value, IN_PATH[name], whole=name)
         return other
@@ -98,7 +102,8 @@ def wants_json(request: Request) -> bool:
 def header(request: Request, name: str, kind: Any) -> Any:
     """A header by its type, None when it is not there; InvalidRequest names it when it is wrong."""
     value = request.headers.get(name)
-    return None if value is None else _convert(value, kind, whole=name)
+    # White space about it is no part of it (RFC 9110, section 5.5).
+    return None if value is None else _convert(value.strip(" \t"), kind, whole=name)
 
 
 def body(request: Request, kind: type[S], *, optional: bool, or_form: bool = False) -> S:
@@ -110,11 +115,24 @@ def body(request: Request, kind: type[S], *, optional: bool, or_form: bool = Fal
     if optional and (not raw or (or_form and _is_form(request))):
         return kind()
     try:
-        return msgspec.json.decode(_with_whole_numbers(raw), type=kind)
+        parsed = msgspec.json.decode(_with_whole_numbers(raw), type=kind)
+        json.loads(raw, object_pairs_hook=_each_once)
     except msgspec.ValidationError as error:
         raise _invalid(error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest("The body is not JSON in UTF-8", field="body") from error
+    except RecursionError as error:
+        raise InvalidRequest("The body is nested too deeply", field="body") from error
+    return parsed
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    """InvalidRequest for a name that an object has twice: which of the two counts, nobody says."""
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise InvalidRequest("Given more than once", field=name)
+        names.add(name)
 
 
 def _is_form(request: Request) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chalicelib.api.http import Blueprint, Reply
 from chalicelib.errors import (
     IdConflict,
+    LengthRequired,
     NotFound,
     NotReady,
     OffsetConflict,
@@ -184,7 +185,15 @@ def announce_pieces(caller: Caller, standing: Standing | None, body: NewPieces) 
     200,
     query=DirectUpload,
     body_types=media_types.DIRECT,
-    raises=(NotFound, IdConflict, QuotaExceeded, TooLarge, TooManyAttempts, UnsupportedMediaType),
+    raises=(
+        NotFound,
+        IdConflict,
+        LengthRequired,
+        QuotaExceeded,
+        TooLarge,
+        TooManyAttempts,
+        UnsupportedMediaType,
+    ),
     operation="uploadDirectly",
 )
 def receive(caller: Caller, id: str, query: DirectUpload, body: bytes, content_type: str) -> Reply:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 import msgspec
@@ -36,6 +37,8 @@ TABLE_READ_SECONDS = 4
 # as can be: another would only run beside it, while a repeated call finds what it made.
 COPY_READ_SECONDS = 20
 COPY_TRIES = 1
+# A job can wait until even 5 GB are copied, which S3 does at some 50 MB a second or more.
+LONG_COPY_READ_SECONDS = 200
 # A secret is read in some milliseconds, and before anything else is done for a request.
 SECRET_READ_SECONDS = 2
 SECRET_TRIES = 2
@@ -127,13 +130,22 @@ class Clients:
         """The S3 client for copies that have time."""
         return self._s3(_patience(COPY_READ_SECONDS, COPY_TRIES))
 
+    @cached_property
+    def s3_copying_long(self) -> S3Client:
+        """The S3 client for copies that have the time that the largest takes."""
+        return self._s3(_patience(LONG_COPY_READ_SECONDS, COPY_TRIES))
+
     def copier(self) -> S3Client:
         """The S3 client to copy with now: what came before may have taken that time.
 
         InternalError when this boto3 cannot make our copies.
         """
-        has_time = deadline.seconds_left() >= CONNECT_SECONDS + COPY_READ_SECONDS
-        client = self.s3_copying if has_time else self.s3
+        left = deadline.seconds_left() - CONNECT_SECONDS
+        client = self.s3
+        if left >= LONG_COPY_READ_SECONDS:
+            client = self.s3_copying_long
+        elif left >= COPY_READ_SECONDS:
+            client = self.s3_copying
         copying = client.meta.service_model.operation_model("CopyObject").input_shape
         # boto3 is Lambda's own (docs/decisions/07-dependencies-in-lambda.md), which may be old.
         if copying is None or "IfNoneMatch" not in copying.members:
@@ -235,6 +247,12 @@ def our_errors() -> Iterator[None]:
         raise (Unavailable if _is_busy(error) else InternalError)(_summary(error)) from error
     except BotoCoreError as error:
         raise Unavailable("What this API stands on does not answer") from error
+
+
+def leads_to_aws(client: BaseClient) -> bool:
+    """Whether a client's calls go to AWS, wherever botocore was told that they are to go."""
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def error_code(error: ClientError) -> str:

@@ -31,19 +31,35 @@ PIECES_AT_ONCE = 50
 LONGEST_LINE = 1000
 TITLE_CHARACTERS = 255
 TAG_CHARACTERS = 100
+NAME_CHARACTERS = 100
 NOTES_CHARACTERS = 4000
 DEVICE_CHARACTERS = 100
 SEARCH_CHARACTERS = 200
 
-# The block of the combining marks.
-_ACCENT = re.compile("[\u0300-\u036f]")
+# The combining marks that letters are composed with, and those of Hebrew and Arabic that say how
+# they are spoken; Arabic also draws words out.
+_ACCENT = re.compile(
+    "[\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]"
+)
+# Letters whose mark Unicode does not take for one, and what is written for them without it.
+_UNMARKED = str.maketrans(
+    {
+        "ø": "o",
+        "đ": "d",
+        "ħ": "h",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+        "ł": "l",
+        "ŧ": "t",
+        "æ": "ae",
+        "œ": "oe",
+    }
+)
 
 # What a waveform has at most, so that a screen's width is drawn of two or three each.
 MOST_PAIRS = 2000
 
 # Python's `$` also matches before a final newline, which the lookahead rules out.
 _END = r"$(?!\n)"
-_PLAIN = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 
 # What is checked only once it is brought into its one form is not said by a type, but in what is
 # published: white space about an address, for one, is no part of it.
@@ -68,12 +84,12 @@ NewPassword = Annotated[
         examples=["correct horse battery"],
     ),
 ]
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PLAIN)]
+Name = Annotated[str, Meta(extra_json_schema={"maxLength": NAME_CHARACTERS})]
 Device = Annotated[
     str, Meta(description=f"What is beyond {DEVICE_CHARACTERS} characters is cut off.")
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
-FormerToken = Annotated[str, Meta(max_length=LONGEST_LINE)]
+FormerToken = Annotated[str, Meta(description="What is none counts for nothing.")]
 # What is no id token is refused as one, so its type refuses only what no provider would make.
 IdToken = Annotated[
     str, Meta(max_length=16_384, description="What the provider's own library gave the app.")
@@ -180,7 +196,7 @@ else:
     ]
 Tag = Annotated[
     str,
-    Meta(min_length=1, pattern=_PLAIN, extra_json_schema={"maxLength": TAG_CHARACTERS}),
+    Meta(min_length=1, extra_json_schema={"maxLength": TAG_CHARACTERS}),
 ]
 Tags = Annotated[list[Tag], Meta(max_length=50)]
 Search = Annotated[
@@ -264,13 +280,13 @@ def folded(text: str) -> str:
 def searchable(text: str) -> str:
     """What is the same for every spelling of a text that people take for the same in a search.
 
-    Of the marks that letters are composed with it drops those that Latin, Greek and Cyrillic have;
-    in other scripts they make another letter.
+    Of the marks that letters are composed with it drops those of Latin, Greek and Cyrillic, and of
+    Hebrew and Arabic the vowels; in other scripts they make another letter.
     """
     if text.isascii():
         return text.lower()
     bare = _ACCENT.sub("", unicodedata.normalize("NFD", folded(text)))
-    return unicodedata.normalize("NFC", bare)
+    return unicodedata.normalize("NFC", bare.translate(_UNMARKED))
 
 
 def in_ascii(domain: str) -> str:

@@ -16,6 +16,7 @@ from chalicelib.models.fields import (
     DEVICE_CHARACTERS,
     EMAIL_BYTES,
     LONGEST_LINE,
+    NAME_CHARACTERS,
     NOTES_CHARACTERS,
     PASSWORD_BYTES,
     PASSWORD_CHARACTERS,
@@ -32,6 +33,8 @@ _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)(?:([Zz])|([+ -])(\d\d):?(\d\d)?)",
     re.ASCII,
 )
+_LEAP = re.compile("(?<=:[0-5][0-9]):60")
+_NO_INSTANT = "Not a time with its offset, such as 2026-11-28T20:51:39Z"
 
 
 def composed(value: str) -> str:
@@ -95,9 +98,14 @@ def new_password(value: str) -> str:
     return value
 
 
-def trimmed_or_none(value: str) -> str | None:
-    """The text as `trimmed` has it; None for nothing."""
-    return trimmed(value) or None
+def name(value: str) -> str | None:
+    """What somebody is called, on one line; None for nothing."""
+    return _at_most(NAME_CHARACTERS, trimmed(titles.one_line(value))) or None
+
+
+def former_token(value: str) -> str | None:
+    """A token that was had before, trimmed; None for what can be none."""
+    return (trimmed(value) or None) if len(value) <= LONGEST_LINE else None
 
 
 def device(value: str) -> str | None:
@@ -116,15 +124,19 @@ def title(value: str) -> str:
 
 
 def tags(value: list[str]) -> list[str]:
-    """Each of them in NFC; InvalidField says which is too long."""
-    return [
-        _at_most(TAG_CHARACTERS, composed(tag), f"[{place}]") for place, tag in enumerate(value)
-    ]
+    """Each of them as `tag` has it; InvalidField says which is none."""
+    return [tag(each, f"[{place}]") for place, each in enumerate(value)]
 
 
-def tag(value: str) -> str:
-    """A tag in NFC."""
-    return _at_most(TAG_CHARACTERS, composed(value))
+def tag(value: str, place: str = "") -> str:
+    """A tag in NFC and on one line, trimmed."""
+    try:
+        line = trimmed(titles.one_line(value))
+    except ValueError as error:
+        raise InvalidField(place, str(error)) from error
+    if not line:
+        raise InvalidField(place, "Empty")
+    return _at_most(TAG_CHARACTERS, line, place)
 
 
 def search(value: str) -> str:
@@ -165,10 +177,14 @@ def in_utc(value: datetime) -> datetime:
 def _read_instant(value: str) -> datetime:
     given = _INSTANT.fullmatch(value)
     if not given:
-        raise ValueError("Not a time with its offset, such as 2026-11-28T20:51:39Z")
+        raise ValueError(_NO_INSTANT)
     day, time, utc, sign, hours, minutes = given.groups()
     offset = "Z" if utc else f"{sign.replace(' ', '+')}{hours}:{minutes or '00'}"
-    return datetime.fromisoformat(f"{day}T{time}{offset}")
+    try:
+        # A leap second has no other name here than the one before it.
+        return datetime.fromisoformat(f"{day}T{_LEAP.sub(':59', time)}{offset}")
+    except ValueError as error:
+        raise ValueError(_NO_INSTANT) from error
 
 
 def _check_bytes(value: str, most: int) -> None:

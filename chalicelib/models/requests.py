@@ -98,7 +98,9 @@ def _want_one(sent: Request, first: str, second: str) -> None:
 class SignUp(Request):
     """A new account."""
 
-    forms = MappingProxyType({"email": forms.address, "password": forms.new_password})
+    forms = MappingProxyType(
+        {"email": forms.address, "password": forms.new_password, "name": forms.name}
+    )
 
     email: Email
     password: NewPassword
@@ -113,7 +115,7 @@ class Credentials(Request):
             "email": forms.typed_address,
             "password": forms.password,
             "device": forms.device,
-            "refresh_token": forms.trimmed_or_none,
+            "refresh_token": forms.former_token,
         }
     )
 
@@ -169,6 +171,8 @@ class Confirmation(Request):
 
 class ProfileChange(Request):
     """What people change about themselves; null takes the name away."""
+
+    forms = MappingProxyType({"name": forms.name})
 
     name: Name | None
 

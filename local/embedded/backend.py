@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from local.embedded.services import Services
 
 SENDER = "recorder@example.com"
+LATELY = timedelta(minutes=15)
 
 
 @dataclass
@@ -90,9 +92,15 @@ class Backend:
         return self.services.mailbox.mails if self.services else []
 
     def arrivals(self) -> list[dict[str, Any]]:
-        """S3's events of all that waits in the uploads bucket, for who has heard of none yet."""
-        bucket = self.template["UploadsBucket"]["BucketName"]
-        return self.services.s3.events_of(bucket) if self.services else []
+        """S3's events for who has heard of none: of all that waits, and of recordings of late.
+
+        Those of before upkeep has had listened to, or is about to.
+        """
+        if not self.services:
+            return []
+        waiting, kept = (self.template[name] for name in ("UploadsBucket", "RecordingsBucket"))
+        events_of, lately = self.services.s3.events_of, datetime.now(UTC) - LATELY
+        return [*events_of(waiting["BucketName"]), *events_of(kept["BucketName"], lately)]
 
     def stop(self) -> None:
         """Stop listening and let go of the data, which stays where it was on a disk."""

@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
 from threading import Lock
@@ -24,6 +26,7 @@ FILE = "data.sqlite"
 BYTES = "bytes"
 # Anything smaller is read into memory.
 SPOOLED_BYTES = 1024 * 1024
+_NAME = re.compile(r"[0-9a-f]{32}(?:\.part)?")
 
 
 class NotUsable(Exception):
@@ -49,7 +52,9 @@ class Disk:
         self._lock = Lock()
         self._named: dict[tuple[str, str], set[str]] = {}
         try:
-            self._bytes.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # There are secrets in it, and people's recordings.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._bytes.mkdir(exist_ok=True, mode=0o700)
             self._rows = self._open(folder / FILE)
         except OSError as error:
             raise NotUsable(f"the data cannot be kept in {folder}: {error.strerror}") from error
@@ -137,7 +142,7 @@ class Disk:
     def sweep(self) -> None:
         """Remove the bytes that no row names, once all rows were read and before any is saved."""
         named = {name for names in self._named.values() for name in names}
-        for path in self._bytes.iterdir():
+        for path in _kept_in(self._bytes):
             if path.name not in named:
                 path.unlink()
 
@@ -147,6 +152,9 @@ class Disk:
             self._rows.close()
 
     def _open(self, path: Path) -> sqlite3.Connection:
+        # What SQLite makes beside it may be read by whoever may read this.
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         rows = sqlite3.connect(path, timeout=0, check_same_thread=False)
         try:
             # The lock on the file is ours until the process ends, however that comes about.
@@ -164,7 +172,6 @@ class Disk:
         except sqlite3.DatabaseError:
             rows.close()
             raise
-        path.chmod(0o600)
         return rows
 
     def _check_format(self, folder: Path) -> None:
@@ -200,10 +207,15 @@ def forget(folder: Path) -> None:
         except NotUsable as error:
             if "in use" in str(error):
                 raise
-    for path in [*folder.glob(f"{FILE}*"), *(folder / BYTES).glob("*")]:
+    for path in [*folder.glob(f"{FILE}*"), *_kept_in(folder / BYTES)]:
         path.unlink(missing_ok=True)
-    if (folder / BYTES).exists():
+    with suppress(OSError):  # It is not there, or has what is not ours.
         (folder / BYTES).rmdir()
+
+
+def _kept_in(folder: Path) -> list[Path]:
+    """The files there that are called as those that were kept or received."""
+    return [path for path in folder.glob("*") if _NAME.fullmatch(path.name)]
 
 
 def _flush(file: IO[bytes]) -> None:

@@ -81,7 +81,7 @@ def _build_object_record(
 
 
 def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
-    """A form is signed, or refused."""
+    """A form is signed, or refused; what it made is where it was sent to."""
     parts = engine._parse_multipart_form(headers.get("content-type", ""), body)
     fields = {name.lower(): value for name, _, _, value in parts if name != "file"}
     if parts and not SIGNING_FIELDS & fields.keys():
@@ -94,7 +94,12 @@ def _post_object(bucket: str, body: bytes, headers: dict[str, str]) -> Answer:
         answer = refused.answer
     finally:
         _form.reset(token)
-    return answer
+    status, answered, content = answer
+    if (location := answered.get("Location")) and isinstance(content, bytes):
+        elsewhere, here = f"http://{bucket}.s3.amazonaws.com", f"http://{headers['host']}/{bucket}"
+        answered = {**answered, "Location": location.replace(elsewhere, here, 1)}
+        content = content.replace(elsewhere.encode(), here.encode(), 1)
+    return status, answered, content
 
 
 def _copy_object(bucket: str, key: str, headers: dict[str, str | None]) -> Answer:

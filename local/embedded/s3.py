@@ -6,8 +6,9 @@ tests/local/test_embedded_s3.py says what S3 refuses and answers, rule by rule.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, TypeAlias
 from xml.etree.ElementTree import Element, SubElement
@@ -23,6 +24,7 @@ Key: TypeAlias = tuple[str, str]
 # The names under which ministack has an object's bytes, and a version's.
 BYTES = ("body", "data")
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 ORIGINAL = {
     name: getattr(engine, name)
     for name in ("_dispatch", "_fire_s3_event_async", "_read_body", "_version_body", *MENDED)
@@ -122,11 +124,15 @@ class S3:
                         engine._delete_object(bucket, key, {}, {"versionId": version})
             self._save()
 
-    def events_of(self, bucket: str) -> list[Object]:
-        """The events of all that is in a bucket, as if it came now."""
+    def events_of(self, bucket: str, since: datetime = LONG_AGO) -> list[Object]:
+        """The events of all that is in a bucket and came since then, as if it came now."""
         with self._lock:
             objects = list(engine._buckets[bucket]["objects"].items())
-        return [_created(bucket, key, each["etag"]) for key, each in objects]
+        return [
+            _created(bucket, key, each["etag"])
+            for key, each in objects
+            if datetime.fromisoformat(each["last_modified"]) >= since
+        ]
 
     def forget(self) -> None:
         """Forget all that is in memory, and be ministack's as it was."""
@@ -135,12 +141,16 @@ class S3:
             setattr(engine, name, original)
 
     def _do(self, request: Request) -> Answer:
+        headers = dict(request.headers)
+        if not _is_one_range(headers.get("range", "")):
+            # S3 makes nothing of what is none, or several: the answer is the whole.
+            headers.pop("range", None)
         with self._lock:
             answer = finished(
                 engine.handle_request(
                     request.method,
                     request.path,
-                    dict(request.headers),
+                    headers,
                     request.body,
                     request.query,
                     internal=True,
@@ -226,6 +236,11 @@ class S3:
         if held is None and self._disk and "blob" in each:
             return self._disk.read(each["blob"])
         return held or b""
+
+
+def _is_one_range(value: str) -> bool:
+    said = re.fullmatch(r"bytes=(?:([0-9]+)-([0-9]*)|-[0-9]+)", value.strip(), re.ASCII)
+    return said is not None and (not said[2] or int(said[1]) <= int(said[2]))
 
 
 def _created(bucket: str, key: str, etag: str) -> Object:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from local.embedded import events, lifecycle, mailbox
 from local.embedded.disk import Disk
 from local.embedded.dynamodb import TARGET, DynamoDB
-from local.embedded.environment import MAIL
+from local.embedded.environment import MAIL, is_loopback
 from local.embedded.events import EventBridge
 from local.embedded.http import Answer, Request, refusal
 from local.embedded.mailbox import Mailbox
@@ -45,8 +46,10 @@ class Services:
     def answer(self, request: Request, asked_from: str) -> Answer:
         """Have the service that is meant answer a request from an address."""
         if request.path == MAIL:
-            # Mails have links that log people in: they are for who sits at this machine.
-            if ip_address(asked_from).is_loopback:
+            # Mails have links that log people in: they are for who sits at this machine, and for no
+            # page that had a name of its own lead here.
+            asked_for = urlsplit(f"//{request.headers.get('host', '')}").hostname
+            if ip_address(asked_from).is_loopback and is_loopback(asked_for or ""):
                 return self.mailbox.show()
             return refusal(403, "AccessDenied", "Access Denied")
         if request.path == mailbox.SEND:

@@ -92,6 +92,21 @@ def test_a_weak_etag_names_a_version(phone: Phone) -> None:
     assert (first.status, second.code) == (200, "version_conflict")
 
 
+@pytest.mark.parametrize("written", ['"1" ', ' "1"', '\t"1"\t'], ids=ascii)
+def test_white_space_about_a_header_is_no_part_of_it(phone: Phone, written: str) -> None:
+    id = announced(phone)["id"]
+
+    answer = phone.patch(f"/recordings/{id}", {"notes": "a"}, headers={"If-Match": written})
+
+    assert answer.status == 200
+
+
+def test_a_path_may_be_percent_encoded(phone: Phone) -> None:
+    id = announced(phone)["id"]
+
+    assert phone.get(f"/recordings/{id.replace('-', '%2D')}").json["id"] == id
+
+
 # Text that is typed or pasted
 
 
@@ -157,6 +172,27 @@ def test_no_device_is_kept_from_logging_in_by_its_name(
     assert named[tablet.session_id] == kept
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("", None), (" \n", None), (" Ann\nLee\t", "Ann Lee"), ("e\u0301" * 100, "\u00e9" * 100)],
+    ids=lambda text: ascii(text)[:20],
+)
+def test_nobody_is_kept_from_signing_up_by_their_name(
+    nobody: Phone, name: str, kept: str | None
+) -> None:
+    them = {"email": f"{uuid7()}@example.com", "password": PASSWORD, "name": name}
+
+    assert nobody.post("/auth/signup", them).json["user"]["name"] == kept
+
+
+def test_a_tag_is_one_line_without_white_space_about_it(phone: Phone) -> None:
+    recording = announced(phone, tags=[" work\n", "a\tb"])
+
+    assert recording["tags"] == ["work", "a b"]
+    query = {"status": "uploading", "tag": "work\n"}
+    assert phone.get("/recordings", query=query).json["recordings"] == [recording]
+
+
 # Titles
 
 
@@ -216,7 +252,7 @@ def test_a_mark_of_utf_8_before_a_body_is_no_part_of_it(phone: Phone) -> None:
     assert phone.post("/recordings", body).status == 201
 
 
-@pytest.mark.parametrize("token", ["", " ", None])
+@pytest.mark.parametrize("token", ["", " ", None, "x" * 5000])
 def test_a_device_that_had_no_refresh_token_says_so_as_it_likes(
     phone: Phone, token: str | None
 ) -> None:

@@ -15,6 +15,7 @@ from botocore.compat import HTTPHeaders
 from botocore.loaders import Loader
 from urllib3 import HTTPResponse
 
+from chalicelib import deadline
 from chalicelib.aws import clients as clients_module
 from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
@@ -257,6 +258,16 @@ def test_a_call_is_tried_again_unless_it_is_a_copy_which_is_waited_for_the_longe
     for name, config in configured.items():
         assert config.retries == {"mode": "standard", "total_max_attempts": tries[name]}
         assert config.read_timeout == seconds[name]
+
+
+@pytest.mark.parametrize(
+    ("left", "waited"), [(28, 20), (10, 6), (290, 200), (150, 20)], ids=lambda each: f"{each} s"
+)
+def test_a_copy_is_waited_for_as_long_as_there_is_time(left: float, waited: float) -> None:
+    with deadline.within(left):
+        config: Any = Clients(custom_s3=False).copier().meta.config
+
+    assert config.read_timeout == waited
 
 
 @pytest.mark.parametrize("name", S3_CLIENTS)

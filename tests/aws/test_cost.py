@@ -325,7 +325,7 @@ CALLS = {
     "POST /auth/signup": 2,
     "POST /me/email": 6,  # guess, take back, count, whether it is taken, and the transaction
     "POST /me/email/confirmation": 3,
-    "POST /me/export": 9,  # guess, take back, count, note, read, write
+    "POST /me/export": 11,  # guess, take back, count, former, note, read, write, still in
     "POST /me/password": 5,
     "POST /me/sign-in/apple": 6,  # guess, take back, its source's window, whose, the transaction
     "POST /me/sign-in/google": 6,
@@ -413,7 +413,7 @@ def others(
 @pytest.fixture
 def cost(faults: Faults, clients: Clients, settings: Settings) -> Callable[[Prepare], Cost]:
     """Measures what a request of somebody new takes, once a process has found out about its S3."""
-    check_copies(clients.s3_copying, settings.uploads_bucket, settings.recordings_bucket)
+    check_copies(clients.s3, settings.uploads_bucket)
 
     def cost(prepare: Prepare) -> Cost:
         ask = prepare(somebody())

@@ -49,6 +49,11 @@ def ready(user: User) -> dict[str, str]:
     return {each["id"]: each["file_name"] for each in listed}
 
 
+def heard(user: User) -> bool:
+    listed = user.ask("GET", "/recordings", params={"limit": 100}).json()["recordings"]
+    return all("sound" in each for each in listed)
+
+
 def announce(user: User, data: bytes, method: str = "put") -> dict[str, Any]:
     announced = {"file_name": "a.m4a", "content_type": "audio/mp4", "size": len(data)}
     answer = user.ask("POST", "/recordings", json=announced | {"upload_method": method})
@@ -133,6 +138,7 @@ def test_a_kill_amid_fifty_uploads_loses_nothing_that_was_answered(run: Run, tim
     with run() as server:
         kept = ready(users[0]) | ready(users[1])
         assert set(answered) <= set(kept)
+        assert eventually(lambda: all(map(heard, users)))
         assert all(users[0].play(id).content == SOUND for id in ready(users[0]))
         audit = audited(server.url.rpartition(":")[2])
         assert audit.returncode == 0, audit.stdout
@@ -196,6 +202,24 @@ def test_bytes_whose_row_was_never_saved_are_swept_away(disk: Disk, folder: Path
     again.sweep()
     assert [path.read_bytes() for path in (folder / "bytes").iterdir()] == [SOUND]
     again.close()
+
+
+def test_what_is_not_ours_is_left_alone(folder: Path) -> None:
+    thesis = folder / "bytes" / "thesis.txt"
+    (folder / "bytes" / "more").mkdir(parents=True)
+    thesis.write_text("somebody's own")
+    disk = Disk(folder)
+    disk.keep(b"of an answer that was never given")
+    disk.sweep()
+    disk.close()
+    forget(folder)
+    assert sorted(path.name for path in folder.rglob("*")) == ["bytes", "more", "thesis.txt"]
+
+
+def test_nobody_else_can_read_it(disk: Disk, folder: Path) -> None:
+    disk.save("object", {"key": {"blob": disk.keep(SOUND)}})
+    assert folder.stat().st_mode & 0o077 == 0
+    assert [path.name for path in folder.glob(f"{FILE}*") if path.stat().st_mode & 0o077] == []
 
 
 def test_data_of_another_format_is_refused_in_a_line(disk: Disk, folder: Path) -> None:

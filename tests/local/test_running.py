@@ -139,6 +139,8 @@ def test_mails_are_printed_and_can_be_read(server: Server) -> None:
     assert f"{server.url}/auth/email/confirm#" in server.printed()
     (mailbox,) = re.findall(r"^  Its mail +(\S+)", server.printed(), re.MULTILINE)
     assert address in [mail["to"] for mail in http.get(mailbox).json()]
+    # A page's own name that leads here: what it may read are the answers to that.
+    assert http.get(mailbox, headers={"Host": "page.example"}).status_code == 403
 
 
 def announced(user: User) -> Any:
@@ -294,6 +296,8 @@ def test_a_chunked_body_is_the_recording_and_what_follows_the_next_request(serve
     ("more", "body"),
     [
         ("Transfer-Encoding: chunked", b"3\r\nab"),
+        ("Content-Length: 2\r\nContent-Length: 3", b"abc"),
+        ("Content-Length : 3", b"abc"),
         ("Transfer-Encoding: gzip", b"abc"),
         ("Content-Length: abc", b"abc"),
         ("Content-Length: -5", b"abc"),
@@ -303,6 +307,13 @@ def test_after_a_body_without_an_end_nothing_is_taken_for_a_request(
     server: Server, more: str, body: bytes
 ) -> None:
     assert ask_in_bytes(server, _put(server, uuid7(), more), body, HEALTH) == [b"400"]
+
+
+def test_bytes_of_which_nothing_is_said_are_no_request(server: Server) -> None:
+    put = _put(server, uuid7(), "Connection: keep-alive")
+
+    assert ask_in_bytes(server, put, b"abc", HEALTH) == [b"411"]
+    assert ask_in_bytes(server, b"GARBAGE\r\n\r\n", HEALTH) == [b"400"]
 
 
 def test_a_method_that_is_none_is_a_problem(server: Server) -> None:

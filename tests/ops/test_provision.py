@@ -201,6 +201,24 @@ def test_it_will_do_elsewhere_than_on_aws(monkeypatch: pytest.MonkeyPatch) -> No
     assert provisioned() == 0
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"AWS_ENDPOINT_URL": "https://dynamodb.us-east-1.amazonaws.com"},
+        {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+        {"AWS_ENDPOINT_URL_LAMBDA": "https://lambda.us-east-1.amazonaws.com"},
+    ],
+    ids=str,
+)
+def test_aws_by_another_name_is_aws(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    assert runtime.leads_elsewhere()
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert not runtime.leads_elsewhere()
+
+
 @pytest.mark.parametrize("version", [(3, 12), (3, 12, 1), (3, 14, 0)])
 def test_a_python_that_is_lambdas_own_is_nothing_to_complain_of(version: tuple[int, ...]) -> None:
     assert runtime.complaint(version) is None

@@ -55,7 +55,7 @@ class Faults:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = {
-            "s3": (clients.s3, clients.s3_copying),
+            "s3": (clients.s3, clients.s3_copying, clients.s3_copying_long),
             "dynamodb": (clients.dynamodb,),
             "events": (clients.events,),
             "secretsmanager": (clients.secretsmanager,),

@@ -140,6 +140,7 @@ def _all(clients: Clients) -> list[Any]:
         clients.events,
         clients.s3,
         clients.s3_copying,
+        clients.s3_copying_long,
         clients.secretsmanager,
         clients.ses,
     ]

@@ -42,7 +42,6 @@ def _player(opened: Opened) -> Reply:
         type=shared.content_type,
         duration=shared.duration_ms or "",
         length=_length(shared.duration_ms or 0),
-        until=shared.audio.expires_at,
         drawn="" if opened.waveform else "hidden",
         wave=_drawn(opened.waveform.seen().data) if opened.waveform else "",
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.clients import error_code, our_errors
-from chalicelib.aws.s3.objects import REFUSED, UNVERSIONED
+from chalicelib.aws.clients import error_code, leads_to_aws, our_errors
+from chalicelib.aws.s3.objects import REFUSED
 from chalicelib.errors import InternalError
 
 if TYPE_CHECKING:
@@ -24,32 +24,39 @@ IGNORED = (
 )
 
 
-@functools.cache
-def check_copies(client: S3Client, uploads: str, recordings: str) -> None:
-    """Find out once in a process whether a copy replaces nothing; InternalError if it does."""
-    key = f"probes/{uuid.uuid4()}"
-    with our_errors():
-        client.put_object(Bucket=uploads, Key=key, Body=b"probe")
-        versions = [_copied(client, uploads, recordings, key) for _ in range(2)]
-        client.delete_object(Bucket=uploads, Key=key)
-        made = [version for version in versions if version]
-        for version in made:
-            client.delete_object(Bucket=recordings, Key=key, VersionId=version)
-    if len(made) > 1:
+def check_copies(client: S3Client, uploads: str) -> None:
+    """InternalError where a copy replaces what is there although it is not to."""
+    if not leads_to_aws(client) and copies_replace(client, uploads):
         raise InternalError(IGNORED)
 
 
-def _copied(client: S3Client, uploads: str, recordings: str, key: str) -> str | None:
-    """The version that a copy made; None when it was refused."""
+@functools.cache
+def copies_replace(client: S3Client, uploads: str) -> bool:
+    """Whether an S3 ignores If-None-Match of CopyObject, found out once in a process.
+
+    It is asked in the uploads bucket, where what a process leaves that dies meanwhile expires.
+    """
+    key = f"probes/{uuid.uuid4()}"
+    copies = f"{key}/copy"
+    with our_errors():
+        client.put_object(Bucket=uploads, Key=key, Body=b"probe")
+        made = [_is_made(client, uploads, key, copies) for _ in range(2)]
+        for each in (key, copies):
+            client.delete_object(Bucket=uploads, Key=each)
+    return all(made)
+
+
+def _is_made(client: S3Client, bucket: str, key: str, to: str) -> bool:
+    """Whether a copy that is to replace nothing was made; not when it was refused."""
     try:
-        copy = client.copy_object(
-            Bucket=recordings,
-            Key=key,
-            CopySource={"Bucket": uploads, "Key": key},
+        client.copy_object(
+            Bucket=bucket,
+            Key=to,
+            CopySource={"Bucket": bucket, "Key": key},
             IfNoneMatch="*",
         )
     except ClientError as error:
         if error_code(error) not in REFUSED:
             raise
-        return None
-    return copy.get("VersionId", UNVERSIONED)
+        return False
+    return True

@@ -32,8 +32,6 @@ class RecordingsBucket(Struct, frozen=True):
     signer: Signer
     own_signer: Signer
     """That of URLs which no phone is to reach."""
-    foreign: bool
-    """Whether this S3 is not AWS's own, and has yet to show that it keeps what it is asked."""
 
     def sign_get(self, recording: StoredRecording, seconds: int) -> str:
         query = {
@@ -52,9 +50,8 @@ class RecordingsBucket(Struct, frozen=True):
     def promote(self, recording: StoredRecording, uploaded: StoredObject) -> StoredObject:
         # S3 is asked for the SHA-256 of what it copies. That is the hash of the whole object
         # however it was uploaded, in parts too, and it costs no byte of ours.
+        check_copies(self.bucket.client(), self.uploads)
         copier = self.copier()
-        if self.foreign:
-            check_copies(copier, self.uploads, self.bucket.name)
         with our_errors(), _write_once():
             copy = copier.copy_object(
                 Bucket=self.bucket.name,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
+from chalicelib.errors import NotAuthenticated
 from chalicelib.models.answers import DataExport
 from chalicelib.models.entities import Account, Link, StoredRecording, Tombstone, Unreadable
 from chalicelib.models.fields import PROVIDERS, end_of_url, rfc3339
@@ -42,12 +43,15 @@ class Exporting(Struct, frozen=True):
         "links": [{…}], "waveforms": {"<id>": {…}}}`, in memory that does not grow with them. An
         upload under way is in it too, without a URL, and what cannot be read as it stands. The URLs
         are good for RECORDER_DOWNLOAD_URL_SECONDS. With more than MOST_DRAWN recordings the
-        waveforms are null: to write them all would take too long. InvalidCredentials,
-        TooManyAttempts, Unavailable.
+        waveforms are null: to write them all would take too long. What was exported before goes.
+        InvalidCredentials, TooManyAttempts, Unavailable; NotAuthenticated when the access ended
+        meanwhile.
         """
         self.proofs.check(account, proof, source, "export")
         self.attempts.count("exports_per_day", account.id)
         now = self.clock()
+        # Its time would be that of this one.
+        self.stores.exports.delete(account.id)
         # Before there is anything to be deleted, so that nothing is forgotten.
         self.stores.accounts.note_export(account.id, now + LIFE)
         seconds = self.settings.download_url_seconds
@@ -57,6 +61,11 @@ class Exporting(Struct, frozen=True):
                 file.write(text)
             file.seek(0)
             url = self.stores.exports.publish(account.id, file, seconds)
+        # What ends access deletes what there is by then; whoever comes after it is told of nothing.
+        standing = self.stores.accounts.find(account.id)
+        if standing is None or standing.password_version != account.password_version:
+            self.stores.exports.delete(account.id)
+            raise NotAuthenticated("The access ended meanwhile")
         return DataExport(url=url, expires_at=end_of_url(now, seconds))
 
     def _text(self, account: Account, address: str) -> Iterator[bytes]:

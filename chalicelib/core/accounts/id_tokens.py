@@ -21,7 +21,7 @@ from chalicelib.core.ports import Clock
 from chalicelib.errors import EmailNotConfirmed, InvalidCredentials
 from chalicelib.models import forms
 from chalicelib.models.entities import Identity, Nonce, PublicKey
-from chalicelib.models.fields import Name, Provider, comparable
+from chalicelib.models.fields import Provider, comparable
 
 # What the clocks of two machines may differ by.
 LEEWAY = timedelta(seconds=10)
@@ -243,8 +243,5 @@ def _address(claimed: str) -> str:
 
 
 def _name(claimed: object) -> str | None:
-    """The name, if it is one that a user of ours can have."""
-    try:
-        return msgspec.convert(claimed, Name) if claimed else None
-    except msgspec.ValidationError:
-        return None
+    """The name, as one that a user of ours can have."""
+    return forms.device(claimed) if isinstance(claimed, str) else None

@@ -11,10 +11,16 @@ import msgspec
 from msgspec import Struct
 
 from chalicelib import telemetry
-from chalicelib.core.accounts.attempts import Attempts
+from chalicelib.core.accounts.attempts import Attempts, seconds_until
 from chalicelib.core.accounts.tokens import AccessTokens, RefreshSecret, Subject
 from chalicelib.core.ports import AccountStore, Clock, NewId
-from chalicelib.errors import EmailNotConfirmed, NotAuthenticated, NotFound, RefreshTokenReused
+from chalicelib.errors import (
+    EmailNotConfirmed,
+    NotAuthenticated,
+    NotFound,
+    RefreshTokenReused,
+    TooManyAttempts,
+)
 from chalicelib.models.answers import ListedSession, SignedIn
 from chalicelib.models.entities import Account, Caller, Replaced, Session, Standing
 from chalicelib.settings import Settings
@@ -23,8 +29,9 @@ log = logging.getLogger(__name__)
 
 # Threads of one app refresh at once, each with the token that they had.
 REUSE_GRACE = timedelta(seconds=60)
-# How many that were replaced within that time are remembered: the session is read on each request.
-MOST_REPLACED = 20
+# How many may be replaced within that time: each is remembered, and the session is read on each
+# request.
+MOST_REPLACED = 60
 
 
 class Sessions(Struct, frozen=True):
@@ -89,7 +96,7 @@ class Sessions(Struct, frozen=True):
         replacement again, since that answer may have been lost: for REUSE_GRACE, and then until
         the replacement, or the access token that came with it, was seen in use. After that it is
         somebody else's, so the session ends: RefreshTokenReused. TooManyAttempts instead of either
-        when the source had too many.
+        when the source had too many, and when MOST_REPLACED were replaced within REUSE_GRACE.
         """
         try:
             return self._refresh(token)
@@ -167,12 +174,14 @@ class Sessions(Struct, frozen=True):
     ) -> Session:
         now = self.clock()
         recent = [each for each in session.replaced if now - each.at <= REUSE_GRACE]
+        if len(recent) >= MOST_REPLACED:
+            raise TooManyAttempts(seconds_until(recent[0].at + REUSE_GRACE, now))
         return msgspec.structs.replace(
             session,
             refresh_hash=replacement.hash,
             replaced_hash=presented.hash,
             replacement_salt=salt,
-            earlier=recent[-MOST_REPLACED:],
+            earlier=recent,
             rotation=session.rotation + 1,
             last_used_at=now,
             expires_at=self._expiry(),

@@ -208,7 +208,7 @@ class Browsers(Struct, frozen=True):
             raise _refused(f"It has {parts} parts at most", "headers")
         times = TIMES_SIGNED * (parts + OF_THE_WHOLE)
         if not self.recordings.count_signature(self.sending.prolonged(recording, 0.5), times):
-            raise _refused("It was signed too often; announce it anew", "headers")
+            raise _refused("It was signed too often; announce it anew, with another id", "headers")
         return Signature(signature=place.sign(described.to_sign(place, key), described.scope))
 
     def _place(self, access_key: str | None = None) -> SigningPlace:

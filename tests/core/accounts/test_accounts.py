@@ -319,16 +319,17 @@ def test_a_profile_counts_what_is_kept(phone: Phone) -> None:
 
 
 def test_a_name_can_be_changed_and_taken_away(phone: Phone) -> None:
-    for name in ("Ann \U0001f399", None):
+    names = {"Ann \U0001f399": "Ann \U0001f399", None: None, "A\nB": "A B", "": None}
+    for name, kept in names.items():
         answer = phone.patch("/me", {"name": name})
-        assert (answer.status, answer.json["name"]) == (200, name)
+        assert (answer.status, answer.json["name"]) == (200, kept)
         assert phone.get("/me").json == answer.json
 
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"name": ""}, {"name": "x" * 101}, {"name": "a\nb"}, {"name": "a\n"}, {"name": 5}],
-    ids=["missing", "empty", "101 characters", "newline", "last newline", "number"],
+    [{}, {"name": "x" * 101}, {"name": "a\0b"}, {"name": 5}],
+    ids=["missing", "101 characters", "control", "number"],
 )
 def test_a_name_that_will_not_do_is_refused(phone: Phone, body: object) -> None:
     answer = phone.patch("/me", body)

@@ -203,7 +203,9 @@ def test_nothing_is_due_of_an_export_that_is_gone(
     assert [item for item in stored() if "due_shard" in item] == []
 
 
-def test_each_export_is_a_file_of_its_own_among_the_users(phone: Phone, settings: Settings) -> None:
+def test_each_export_is_a_file_of_its_own_in_place_of_the_one_before(
+    phone: Phone, settings: Settings, held: Held
+) -> None:
     urls = [phone.export().json["url"] for _ in range(2)]
     [first, second] = [urlsplit(url).path for url in urls]
 
@@ -211,6 +213,18 @@ def test_each_export_is_a_file_of_its_own_among_the_users(phone: Phone, settings
     assert first.startswith(folder)
     assert second.startswith(folder)
     assert first != second
+    assert len(held("uploads", f"exports/{phone.user_id}")) == 1
+
+
+@pytest.mark.parametrize("end", [by_change, by_reset, by_closing])
+def test_an_export_that_is_written_while_the_access_ends_is_for_nobody(
+    phone: Phone, clock: Clock, held: Held, faults: Faults, end: Callable[[Phone, Clock], None]
+) -> None:
+    owner = phone.on_another_device()
+    faults.meanwhile("s3", "PutObject", lambda: end(owner, clock))
+
+    assert phone.export().code == "not_authenticated"
+    assert held("uploads", f"exports/{phone.user_id}") == {}
 
 
 def test_an_export_that_arrives_is_taken_for_no_upload(
@@ -252,9 +266,13 @@ def test_a_large_export_is_sent_from_the_disk(
 class Many:
     """Shelves with recordings, and a bucket that keeps nothing."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, account: Account, count: int) -> None:
+        self._account = account
         self._count = count
         self.published = 0
+
+    def find(self, _user_id: str) -> Account:
+        return self._account
 
     def check(self, *_: object) -> None:
         """The password is right."""
@@ -264,6 +282,9 @@ class Many:
 
     def note_export(self, *_: object) -> None:
         """Nothing is due."""
+
+    def delete(self, *_: object) -> None:
+        """There is nothing of before."""
 
     def all_of(self, user_id: str) -> Iterator[StoredRecording]:
         for _ in range(self._count):
@@ -294,7 +315,7 @@ class Many:
 
 def peak_of_an_export(account: Account, services: Services, clock: Clock, count: int) -> int:
     """The most bytes that exporting so many recordings has in memory."""
-    many: Any = Many(count)
+    many: Any = Many(account, count)
     nothing: Any = None
     others = dict.fromkeys(Stores.__struct_fields__, nothing)
     used = ("shelves", "links", "sounds", "audio", "exports", "accounts")

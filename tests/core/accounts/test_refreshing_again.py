@@ -138,14 +138,20 @@ def test_a_thief_who_got_the_same_answer_is_found_at_the_next(phone: Phone, cloc
     assert_stolen(phone, both, phones)
 
 
-def test_what_is_remembered_of_one_session_does_not_grow(
-    phone: Phone, find_session: Callable[[Phone], Tokens]
+def test_a_session_is_refreshed_so_often_in_a_minute_and_forgets_none_of_it(
+    phone: Phone, clock: Clock
 ) -> None:
-    tokens = phone.tokens
-    for _ in range(MOST_REPLACED + 5):
-        tokens = refresh(phone, tokens).json
+    newest = phone.tokens
+    for _ in range(MOST_REPLACED):
+        newest = refresh(phone, newest).json
 
-    assert len(find_session(phone)["earlier"]) == MOST_REPLACED
+    once_more = refresh(phone, newest)
+
+    assert once_more.code == "too_many_attempts"
+    assert 50 < int(once_more.headers["retry-after"]) <= 60
+    assert refresh(phone, phone.tokens).json["refresh_token"] == newest["refresh_token"]
+    clock.advance(seconds=61)
+    assert refresh(phone, newest).status == 200
 
 
 # What it costs

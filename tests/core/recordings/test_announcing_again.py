@@ -165,6 +165,15 @@ def test_a_batch_revises_what_is_under_way_and_adds_the_rest(phone: Phone) -> No
 # Another way to send it
 
 
+def test_what_goes_in_parts_after_all_has_parts_as_any_other(phone: Phone) -> None:
+    body = {"id": uuid7(), "file_name": "a", "content_type": "audio/mp4", "size": 20_000_000}
+    phone.post("/recordings", body | {"upload_method": "put"})
+
+    upload = phone.post("/recordings", body | {"upload_method": "multipart"}).json["upload"]
+
+    assert [part["size"] for part in upload["parts"]] == [8_388_608, 8_388_608, 3_222_784]
+
+
 WAYS = ["put", "post", "multipart"]
 
 

@@ -201,6 +201,19 @@ SPOILT_POLICIES: dict[str, Spoil] = {
 }
 
 
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        b'[{"acl":"public-read","acl":"private"}]',
+        b'[],"conditions":[]',
+        b"[" * 1000 + b"]" * 1000,
+    ],
+    ids=["a condition", "all of them", "nested"],
+)
+def test_what_is_said_twice_or_too_deep_is_refused(page: Page, conditions: bytes) -> None:
+    assert refused(page.sign(b'{"expiration":"x","conditions":%s}' % conditions))
+
+
 def test_every_other_policy_is_refused(page: Page, id: str) -> None:
     signed = []
     for how, spoil in SPOILT_POLICIES.items():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.s3.foreign import check_copies
+from chalicelib.aws.s3.foreign import copies_replace
 from tests.support.faults import Faults
 from tests.support.invariants import Held
 from tests.support.phone import Phone, send
@@ -19,33 +19,34 @@ SOUND = b"some sound"
 @pytest.fixture
 def forgets_conditions(clients: Clients) -> Iterator[None]:
     """An S3 that ignores If-None-Match of CopyObject, in a process that begins."""
-    check_copies.cache_clear()
+    copies_replace.cache_clear()
 
     def drop(request: Any, **_: Any) -> None:
         del request.headers["If-None-Match"]
 
-    events = clients.s3_copying.meta.events
+    events = clients.s3.meta.events
     events.register_first("before-sign.s3.CopyObject", drop)
     yield
     events.unregister("before-sign.s3.CopyObject", drop)
-    check_copies.cache_clear()
+    copies_replace.cache_clear()
 
 
 @pytest.mark.usefixtures("forgets_conditions")
 def test_an_s3_that_copies_over_what_is_there_is_refused_at_the_first_promotion(
-    phone: Phone, held: Held, lines: Callable[[], list[dict[str, Any]]]
+    phone: Phone, faults: Faults, held: Held, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
     id = phone.deliver(SOUND)
     lines()
 
     assert phone.complete(id).code == "internal_error"
+    assert "s3.PutObject" not in faults.calls_of(lambda: phone.complete(id))  # It is known by now.
     assert "ignores If-None-Match of CopyObject" in lines()[-1]["error"]
-    assert held("recordings", phone.user_id) == held("recordings", "probes") == {}
+    assert held("recordings", phone.user_id) == held("uploads", "probes") == {}
     assert held("uploads", phone.user_id) == {id: [SOUND]}
 
 
 def test_whether_an_s3_serves_is_asked_once(phone: Phone, faults: Faults) -> None:
-    check_copies.cache_clear()
+    copies_replace.cache_clear()
     first, second = phone.deliver(SOUND), phone.deliver(SOUND)
 
     assert faults.calls_of(lambda: phone.complete(first)).count("s3.CopyObject") == 3

@@ -40,6 +40,9 @@ def kept(phone: Phone, **fields: Any) -> str:
         ("\N{FULLWIDTH LATIN SMALL LETTER M}emo", "memo"),
         ("İstanbul", "istanbul"),
         ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("Łódź, Ørsted, Œuvre", "lodz orsted oeuvre"),
+        ("שָׁלוֹם", "שלום"),
+        ("مُحَمَّد", "محمد"),
         ("100%_done", "%_"),
     ],
 )

@@ -252,7 +252,7 @@ def test_a_put_is_signed_as_boto3_signs_it(
 @pytest.mark.parametrize(("endpoint", "region"), PLACES)
 def test_playing_is_signed_as_boto3_signs_it(endpoint: str, region: str) -> None:
     ours, boto = signers(endpoint, region)
-    kept = RecordingsBucket(RECORDINGS, UPLOADS.name, NO_CLIENT, ours, ours, foreign=False)
+    kept = RecordingsBucket(RECORDINGS, UPLOADS.name, NO_CLIENT, ours, ours)
     url = kept.sign_get(a_recording(), 600)
 
     params = {

@@ -265,12 +265,16 @@ export function library() {
     const until = el("select", { name: "seconds" }, [DAY, 7 * DAY, 30 * DAY, 0].map((seconds) =>
       el("option", { value: seconds, selected: seconds === 7 * DAY }, seconds ? t("days", { n: seconds / DAY }) : t("for_ever")),
     ));
-    let id = api.uuid7();
+    // Another choice is another link: the first may be made, though its answer was lost.
+    let id;
+    const anew = () => (id = api.uuid7());
+    anew();
+    for (const choice of [name, until]) choice.addEventListener("change", anew);
     const refresh = async () => rows.replaceChildren(...(await api.links(recording.id)).map((link) => linkRow(recording, link, refresh)));
     const make = form(
       async (given) => {
         const link = await api.share(recording.id, { id, seconds: Number(given.seconds) || null, showName: given.show_name === "on" });
-        id = api.uuid7(); // That one is made; the next is another one.
+        anew(); // That one is made; the next is another one.
         await refresh();
         await copy(link.url);
         rows.querySelector("input")?.focus();
