@@ -97,8 +97,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The same for Apple: app ids, and services ids."""
     google_keys_url: ProviderUrl = "https://www.googleapis.com/oauth2/v3/certs"
     apple_keys_url: ProviderUrl = "https://appleid.apple.com/auth/keys"
+    google_url: ProviderUrl = "https://accounts.google.com"
+    """Where browsers are sent to sign in with Google."""
     apple_url: ProviderUrl = "https://appleid.apple.com"
-    """Where Apple is told that somebody has deleted their account."""
+    """The same for Apple, which is told there too that somebody has deleted their account."""
     apple_client_secrets: ClientSecrets | None = None
     """`client_id=secret`, several with commas, by which it knows us; without any it is not told."""
     apple_secret_id: Annotated[str, Meta(pattern=r"^[\w/+=.@:-]{1,2048}\Z")] | None = None
@@ -143,6 +145,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """For whom a provider's id tokens have to be."""
         listed: str | None = getattr(self, f"{provider}_client_ids")
         return [each.strip() for each in listed.split(",")] if listed else []
+
+    def sign_in_page(self, provider: Provider) -> str:
+        """Where a browser is sent to sign in with a provider."""
+        path = {"google": "/o/oauth2/v2/auth", "apple": "/auth/authorize"}[provider]
+        return str(getattr(self, f"{provider}_url")).rstrip("/") + path
 
     @property
     def address(self) -> str:

@@ -6,8 +6,13 @@ is for, and why no deployment may.
 
     GET  /                                      the page
     GET  /google/keys          /apple/keys      as GET of the provider's own address
-    GET  /google/authorize     /apple/authorize ?client_id=&redirect_uri=&nonce=&state=
-                                                who it is, then back with #id_token=…&state=…
+    GET  /google/o/oauth2/v2/auth  /apple/auth/authorize
+                               ?client_id=&redirect_uri=&response_type=&scope=&nonce=&state=
+                                                who it is, then back: from Google with
+                                                #id_token=…&state=…, from Apple by a form if it is
+                                                asked for a name or an address. What the real ones
+                                                refuse is refused
+    GET  /google/authorize     /apple/authorize the same for whoever asks for less
     POST /google/token         /apple/token     {"person": "ann", "client_id": …, "nonce": …}
                                                 answers {"id_token": …}, for scripts and apps
     POST /apple/auth/token     /apple/auth/revoke
@@ -36,6 +41,9 @@ CLIENT_ID = "recorder.local"
 # How long each has its tokens last, and Google's keys may be kept.
 LIFE = {"google": 3600, "apple": 86_400}
 KEYS_GOOD_FOR = 300
+# Who somebody is that goes back without having signed in, and what each calls that.
+NOBODY = "nobody"
+CANCELLED = {"google": "access_denied", "apple": "user_cancelled_authorize"}
 
 
 class Person(NamedTuple):
@@ -134,6 +142,10 @@ class Provider(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.keys = {"google": Key(), "apple": Key()}
         self.revoked: list[str] = []
+        self.named: set[str] = set()
+        """Whose name Apple has told to the app."""
+        self.sent_to: dict[str, str | None] = {}
+        """Where browsers were sent with Apple's codes, which are good with that alone."""
 
     @property
     def url(self) -> str:
@@ -143,7 +155,8 @@ class Provider(ThreadingHTTPServer):
     def environment(self) -> dict[str, str]:
         """What has the app trust it."""
         keys = {f"RECORDER_{each.upper()}_KEYS_URL": f"{self.url}/{each}/keys" for each in ISSUERS}
-        return keys | {"RECORDER_APPLE_URL": f"{self.url}/apple"}
+        urls = {f"RECORDER_{each.upper()}_URL": f"{self.url}/{each}" for each in ISSUERS}
+        return keys | urls
 
     def serve(self) -> None:
         """Answer in threads."""
@@ -170,10 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
             case [("google" | "apple") as provider, "keys"]:
                 keys = {"keys": [self.server.keys[provider].public()]}
                 self._send(200, keys, {"Cache-Control": f"public, max-age={KEYS_GOOD_FOR}"})
-            case [("google" | "apple") as provider, "authorize"] if "person" in given:
-                self._go_back(provider, given)
-            case [("google" | "apple") as provider, "authorize"]:
-                self._send_page(_page({provider: given}))
+            case [("google" | "apple") as provider, *_, "authorize" | "auth"]:
+                self._authorize(provider, given)
             case ["apple", "revoked"]:
                 self._send(200, self.server.revoked)
             case [""]:
@@ -191,6 +202,9 @@ class _Handler(BaseHTTPRequestHandler):
                 )
                 self._send(200, {"id_token": token})
             case ["apple", "auth", "token"] if given.get("code"):
+                if self.server.sent_to.get(given["code"]) != given.get("redirect_uri"):
+                    self._send(400, {"error": "invalid_grant"})
+                    return
                 self._send(200, {"refresh_token": f"r.{given['code']}", "token_type": "Bearer"})
             case ["apple", "auth", "revoke"] if given.get("token"):
                 self.server.revoked.append(given["token"])
@@ -209,19 +223,42 @@ class _Handler(BaseHTTPRequestHandler):
                 return given if isinstance(given, dict) else {}
         return {name: values[0] for name, values in parse_qs(raw).items()}
 
-    def _go_back(self, provider: str, given: dict[str, str]) -> None:
-        client_id = given.get("client_id") or CLIENT_ID
-        if given["person"] not in PEOPLE:
+    def _authorize(self, provider: str, given: dict[str, str]) -> None:
+        person = given.get("person")
+        if wrong := _refused(provider, given):
+            self._send(400, {"error": "invalid_request", "error_description": wrong})
+        elif person is None:
+            self._send_page(_page({provider: given}))
+        elif person == NOBODY:
+            self._go_back(given, {"error": CANCELLED[provider]})
+        elif person in PEOPLE:
+            self._go_back(given, self._answer(provider, person, given))
+        else:
             self._send(400, {"error": "invalid_request"})
-            return
-        token = self.server.id_token(provider, given["person"], client_id, given.get("nonce"))
+
+    def _answer(self, provider: str, who: str, given: dict[str, str]) -> dict[str, str]:
+        client_id = given.get("client_id") or CLIENT_ID
+        answer = {"id_token": self.server.id_token(provider, who, client_id, given.get("nonce"))}
+        if provider == "apple" and "code" in given.get("response_type", ""):
+            answer["code"] = secrets.token_urlsafe(24)
+            self.server.sent_to[answer["code"]] = given.get("redirect_uri")
+            if "name" in given.get("scope", "") and who not in self.server.named:
+                # The first time alone.
+                self.server.named.add(who)
+                first, last = PEOPLE[who].name.split()
+                answer["user"] = json.dumps({"name": {"firstName": first, "lastName": last}})
+        return answer
+
+    def _go_back(self, given: dict[str, str], answer: dict[str, str]) -> None:
         address = given.get("redirect_uri", "")
         if not address:
-            self._send(200, {"id_token": token})
+            self._send(200, answer)
             return
-        answer = {"id_token": token}
         if "state" in given:
             answer["state"] = given["state"]
+        if given.get("response_mode") == "form_post":
+            self._send_page(_form(address, answer))
+            return
         self.send_response(302)
         self.send_header("Location", f"{address}#{urlencode(answer)}")
         self.send_header("Content-Length", "0")
@@ -256,11 +293,49 @@ def _page(dialects: dict[str, dict[str, str]]) -> str:
         for provider, given in dialects.items()
         for who, person in PEOPLE.items()
     ]
+    for given in dialects.values():
+        if "redirect_uri" in given:
+            query = html.escape(urlencode(given | {"person": NOBODY}))
+            rows.append(f'<li><a href="?{query}">Nobody</a>: goes back as they came</li>')
     return (
         '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Who are you?</title>'
         "<h1>Who are you?</h1><p>For development. None of these people exists.</p>"
         f"<ul>{''.join(rows)}</ul></html>"
     )
+
+
+def _form(address: str, answer: dict[str, str]) -> str:
+    """What has the browser bring an answer by POST (OAuth 2.0 Form Post Response Mode)."""
+    fields = "".join(
+        f'<input type="hidden" name="{name}" value="{html.escape(value)}">'
+        for name, value in answer.items()
+    )
+    return (
+        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Back to the app</title>'
+        f'<form method="post" action="{html.escape(address)}">{fields}</form>'
+        "<script>document.forms[0].submit()</script></html>"
+    )
+
+
+def _refused(provider: str, given: dict[str, str]) -> str | None:
+    """What the real one would not take of what is asked, as far as it is asked in full."""
+    kinds, scopes = (set(given.get(name, "").split()) for name in ("response_type", "scope"))
+    if not kinds:
+        return None
+    if not {"client_id", "redirect_uri"} <= given.keys():
+        return "client_id and redirect_uri are required"
+    if (
+        provider == "google"
+        and "id_token" in kinds
+        and not ("openid" in scopes and "nonce" in given)
+    ):
+        return "An id token wants the scope openid, and a nonce"
+    if provider == "apple" and "id_token" in kinds and "code" not in kinds:
+        return "id_token alone is no response_type"
+    by_form = given.get("response_mode") == "form_post"
+    if provider == "apple" and scopes & {"name", "email"} and not by_form:
+        return "response_mode must be form_post when name or email scope is requested"
+    return None
 
 
 def _subject(provider: str, who: str) -> str:

@@ -76,6 +76,8 @@ class Route(Struct, frozen=True, kw_only=True):
     limited: bool = False
     """Whether its attempts are counted; the view is then given their `source`."""
     body: type[Sent] | None = None
+    body_form: bool = False
+    """Whether the body is a form's in place of JSON: what a provider has a browser send."""
     body_types: tuple[str, ...] = ()
     """The media types of a body that is taken as it is, as bytes."""
     body_optional: bool = False
@@ -224,7 +226,9 @@ class Endpoint:
         arguments |= self._ids(path)
         if route.query:
             arguments["query"] = parsing.query(request, route.query)
-        if route.body:
+        if route.body and route.body_form:
+            arguments["body"] = parsing.form(request, route.body)
+        elif route.body:
             arguments["body"] = parsing.body(
                 request, route.body, optional=route.body_optional, or_form=route.for_library
             )

@@ -19,6 +19,7 @@ from chalicelib.api.problems import Problem
 from chalicelib.errors import RecorderError, catalogue
 from chalicelib.models.answers import Upload
 from chalicelib.models.fields import IN_PATH, RecordingId
+from chalicelib.models.media_types import FORM
 
 DESCRIPTION = """\
 Recordings are private speech: every call but those marked open wants the header
@@ -127,7 +128,7 @@ def _operation(route: Route, schemas: Document) -> Document:
     if route.body:
         operation["requestBody"] = {
             "required": not route.body_optional,
-            "content": {JSON: _content(route.body)},
+            "content": {FORM if route.body_form else JSON: _content(route.body)},
         }
     if route.body_types:
         operation["requestBody"] = {

@@ -8,7 +8,7 @@ import re
 from decimal import Decimal
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from chalice.app import MultiDict, Request
@@ -135,9 +135,27 @@ def _each_once(pairs: list[tuple[str, Any]]) -> None:
         names.add(name)
 
 
+def form(request: Request, kind: type[S]) -> S:
+    """The body of a form that a page sent; InvalidRequest names a field that is wrong or repeated.
+
+    UnsupportedMediaType when it is none. Fields that it has besides are left out: what a page of
+    somebody else's sends is theirs to add to.
+    """
+    if media_types.bare(request.headers.get("content-type", "")) != media_types.FORM:
+        raise UnsupportedMediaType(f"Use {media_types.FORM}", field="Content-Type")
+    try:
+        given = parse_qsl(_whole(request).decode(), True, errors="strict", max_num_fields=100)
+    except ValueError as error:
+        raise InvalidRequest("The body is not a form in UTF-8", field="body") from error
+    known = [(name, value) for name, value in given if name in kind.__struct_fields__]
+    _each_once(known)
+    converted: S = _convert(dict(known), kind, "body")
+    return converted
+
+
 def _is_form(request: Request) -> bool:
     kind = media_types.bare(request.headers.get("content-type", ""))
-    return kind in {"application/x-www-form-urlencoded", "multipart/form-data"}
+    return kind in {media_types.FORM, "multipart/form-data"}
 
 
 def raw_body(request: Request, types: tuple[str, ...]) -> bytes:

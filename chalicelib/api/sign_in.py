@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chalicelib.api.http import Blueprint, Reply
+from chalicelib.api.web import returns
 from chalicelib.errors import (
     EmailNotConfirmed,
     EmailTaken,
@@ -13,7 +14,7 @@ from chalicelib.errors import (
 from chalicelib.models.answers import SignedIn
 from chalicelib.models.entities import Caller
 from chalicelib.models.fields import Provider
-from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay
+from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay, ProviderAnswer
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Sign in", unconfirmed=True)
@@ -119,6 +120,32 @@ def remove_apple(caller: Caller) -> None:
 def remove_password(caller: Caller) -> None:
     """Do without a password; word of it is mailed, and no session ends."""
     services().sign_in.remove(caller.account, "password")
+
+
+@blueprint.endpoint(
+    "GET", "/auth/return", str, auth=False, wants="providers", operation="showReturnPage"
+)
+def return_page() -> Reply:
+    """The page that a provider sends a browser back to, with what it says behind the `#`."""
+    return returns.page_of(ProviderAnswer())
+
+
+@blueprint.endpoint(
+    "POST",
+    "/auth/return",
+    str,
+    auth=False,
+    wants="providers",
+    body=ProviderAnswer,
+    body_form=True,
+    operation="showReturnPageOfForm",
+)
+def return_page_of_form(body: ProviderAnswer) -> Reply:
+    """The same page, for a provider that has the browser bring what it says by a form, as Apple.
+
+    What is in it counts for nothing but with what the recorder has kept in that browser.
+    """
+    return returns.page_of(body)
 
 
 def _signed_in(provider: Provider, body: IdTokenSignIn, source: str) -> Reply:

@@ -114,7 +114,8 @@ class AccountStore(Protocol):
     def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
         """Note what the account's address is to become; have a link mailed there, and word of it.
 
-        A link that was mailed before is good no more. False when its address is another by now.
+        A link that was mailed before is good no more. False when its address is another by now, or
+        something else signs in to it: whose proof was good may have lost the account meanwhile.
         """
 
     def change_address(self, account: Account, now: datetime) -> bool:
@@ -289,9 +290,10 @@ class GrantStore(Protocol):
 class Revoker(Protocol):
     """Apple, to whom what it gave is shown and taken back."""
 
-    def exchange(self, code: str, client_id: str) -> str | None:
+    def exchange(self, code: str, client_id: str, redirect_uri: str | None = None) -> str | None:
         """A refresh token for a code; None when Apple takes the code for none of its, or no more.
 
+        `redirect_uri` is where Apple sent the browser with it, if it did.
         Unavailable when it does not answer so; the same for the next.
         """
 

@@ -222,6 +222,8 @@ class Grant(Struct, kw_only=True, frozen=True):
     """When to try next."""
     code: str | None = None
     """Good once, for five minutes."""
+    redirect_uri: str | None = None
+    """Where Apple sent the browser with it, if it was one: the code is good with that alone."""
     refresh_token: str | None = None
     """What is to be revoked."""
 

@@ -112,6 +112,15 @@ AuthorizationCode = Annotated[
         "the account was deleted.",
     ),
 ]
+RedirectUri = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_LINE,
+        description="Where Apple sent the browser with the `authorization_code`, if one was sent: "
+        "Apple takes the code with that alone.",
+    ),
+]
 # Generators make nothing that compiles of a union of an object and an array, nor of no word on it.
 Conditions = Annotated[
     list[Any],

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+# What a form of a page is sent as.
+FORM = "application/x-www-form-urlencoded"
 # What a direct upload may have, and API Gateway is told is binary: of such it knows 25 at most.
 DIRECT = (
     "audio/mp4",

@@ -38,6 +38,7 @@ from chalicelib.models.fields import (
     PartNumber,
     Password,
     RecordingId,
+    RedirectUri,
     Search,
     Sha256,
     Size,
@@ -195,6 +196,23 @@ class AppleSignIn(IdTokenSignIn):
     """Who Apple says it is. The name is one that Apple tells the app alone, and but once."""
 
     authorization_code: AuthorizationCode | None = None
+    redirect_uri: RedirectUri | None = None
+
+
+class ProviderAnswer(Request, forbid_unknown_fields=False):
+    """What a provider has a browser bring back, by a form: an id token, or why there is none.
+
+    What else stands in the form is not looked at.
+    """
+
+    state: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
+    id_token: IdToken = ""
+    code: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
+    user: Annotated[
+        str,
+        Meta(max_length=4 * LONGEST_LINE, description="Apple's, the first time: JSON with a name."),
+    ] = ""
+    error: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
 
 
 class Proof(Request):

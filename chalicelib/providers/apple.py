@@ -31,8 +31,10 @@ class AppleServer(Struct, frozen=True):
     client_secrets: Callable[[], Mapping[str, str]]
     """The secret of each app, by its client id; none lasts longer than six months."""
 
-    def exchange(self, code: str, client_id: str) -> str | None:
+    def exchange(self, code: str, client_id: str, redirect_uri: str | None = None) -> str | None:
         given = {"grant_type": "authorization_code", "code": code}
+        if redirect_uri:
+            given["redirect_uri"] = redirect_uri
         answer = self._ask("token", client_id, given)
         if answer is None:
             return None

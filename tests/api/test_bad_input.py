@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from chalicelib.api.http import Route
 from chalicelib.aws.dynamodb.items import Item
 from chalicelib.core.ids import uuid7
+from chalicelib.models.media_types import FORM
 from chalicelib.settings import Settings
 from tests.conftest import DEEP as HAS_TIME
 from tests.support.phone import Answer, Phone
@@ -176,6 +177,15 @@ BAD_COMPLETIONS: dict[str, object] = {
     "parts[0].number": {"parts": [{"number": 0, "etag": "x"}]},
     "parts[0].etag": {"parts": [{"number": 1}]},
 }
+# Of what a provider has a browser bring; another field is no error there.
+BAD_FORMS: dict[str, list[bytes]] = {
+    "body": [b"\xff", b"state=%FF", b"state=%ED%A0%80", b"&".join([b"a=1"] * 101)],
+    "state": [b"state=" + b"x" * 1001, b"state=a&state=a", b"state=&id_token=x&state=b"],
+    "id_token": [b"id_token=" + b"x" * 16_385],
+    "code": [b"code=" + b"x" * 1001],
+    "user": [b"user=" + b"x" * 4001],
+    "error": [b"error=" + b"x" * 1001],
+}
 BAD_ADDRESSES = [
     *("ann", "ann@example@com", "@example.com", "ann@", "ann @example.com", "", 5, None),
     *("ann\0@example.com", "ann\x85@example.com", ["ann@example.com"]),
@@ -187,6 +197,10 @@ BAD_ADDRESSES = [
 
 def announce(phone: Phone, body: object) -> Answer:
     return phone.post("/recordings", body)
+
+
+def come_back(phone: Phone, body: bytes, kind: str = FORM) -> Answer:
+    return phone.call("POST", "/auth/return", body, headers={"Content-Type": kind})
 
 
 def in_field(field: str) -> Send:
@@ -264,6 +278,15 @@ CASES: dict[str, Case] = {
     "a log-in": (to("/auth/login", "email", password="correct horse"), BAD_ADDRESSES, "email"),
     "a forgotten password": (to("/auth/password/forgot", "email"), BAD_ADDRESSES, "email"),
     "a refresh": (to("/auth/refresh", "refresh_token"), BAD_TOKENS, "refresh_token"),
+    **{
+        f"what a provider says, its {name}": (come_back, BAD_FORMS[name], name)
+        for name in BAD_FORMS
+    },
+    "what a provider says, by its type": (
+        lambda phone, kind: come_back(phone, b"state=x", kind),
+        ["application/json", "multipart/form-data", "text/plain", ""],
+        (415, "unsupported_media_type", ["Content-Type"]),
+    ),
     "logging out": (to("/auth/logout", "refresh_token"), BAD_TOKENS, "refresh_token"),
 }
 
@@ -295,7 +318,10 @@ def test_what_is_bad_is_refused_by_its_name_and_nothing_is_stored(
     refused(*CASES[what])
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.body], ids=named)
+WITH_JSON = [route for route in ROUTES if route.body and not route.body_form]
+
+
+@pytest.mark.parametrize("route", WITH_JSON, ids=named)
 def test_every_route_refuses_a_body_that_is_no_json_object(refused: Refused, route: Route) -> None:
     path = path_of(route, uuid7())
 
@@ -420,6 +446,10 @@ def objects(struct: type | None) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def _form(value: dict[str, Any]) -> bytes:
+    return urlencode(value, doseq=True, errors="replace").encode()
+
+
 def _json(value: object) -> bytes:
     # With NaN and lone surrogates, which Python writes and JSON does not have.
     return json.dumps(value).encode()
@@ -437,6 +467,9 @@ def test_no_input_whatever_gets_a_500(phone: Phone, route: Route, data: st.DataO
     query = data.draw(objects(route.query) | st.just({}))
     texts = HEADER_TEXT | st.just("audio/mp4")
     headers = data.draw(st.dictionaries(HEADERS, texts, max_size=3))
+    if route.body_form:
+        body = data.draw(objects(route.body).map(_form) | st.binary())
+        headers = {"Content-Type": FORM} | headers
     path = path_of(route, quote(data.draw(IDS), safe=""))
 
     # The phone itself fails for an answer that is not documented.

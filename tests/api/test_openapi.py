@@ -209,6 +209,8 @@ def test_what_is_open_is_what_the_contract_marks_open() -> None:
         "POST /auth/password/forgot",
         "POST /auth/password/reset",
         "GET /auth/password/reset",
+        "GET /auth/return",
+        "POST /auth/return",
         "GET /health",
         "GET /openapi.json",
         "GET /config",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha384
 from html.parser import HTMLParser
 from pathlib import Path
@@ -62,6 +63,53 @@ def test_the_policy_allows_its_own_files_and_the_two_buckets_alone() -> None:
     }
 
 
+def doors(page: str) -> list[dict[str, str]]:
+    """What the page knows of where people may sign in."""
+    (said,) = re.findall(r'id="doors">(.*?)</script>', page)
+    found: list[dict[str, str]] = json.loads(said)
+    return found
+
+
+def test_people_are_sent_to_each_provider_as_the_last_of_its_client_ids(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    configure(google_client_ids="ios, web", apple_client_ids="com.example.app,com.example.web")
+    page = phone.get("/").text
+
+    assert doors(page) == [
+        {
+            "provider": "google",
+            "url": "https://accounts.google.com/o/oauth2/v2/auth",
+            "client_id": "web",
+        },
+        {
+            "provider": "apple",
+            "url": "https://appleid.apple.com/auth/authorize",
+            "client_id": "com.example.web",
+        },
+    ]
+    assert f"{files.recorder()}/providers.js" in page
+
+
+def test_without_client_ids_there_is_no_door_and_nothing_of_it_is_loaded(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    configure(google_client_ids=None, apple_client_ids=None)
+    page = phone.get("/").text
+
+    assert doors(page) == []
+    assert "providers.js" not in page
+
+
+def test_no_client_id_can_end_the_script_that_it_is_in(
+    phone: Phone, configure: Callable[..., None]
+) -> None:
+    configure(google_client_ids="</script><script>alert(1)</script>", apple_client_ids=None)
+
+    (door,) = doors(phone.get("/").text)
+    assert door["client_id"] == "</script><script>alert(1)</script>"
+
+
 def test_the_buckets_are_where_urls_are_signed_for() -> None:
     assert services().storage_origins
     signer = services()._signer
@@ -115,7 +163,7 @@ def test_every_text_that_is_asked_for_is_there_and_no_other_is() -> None:
     code = "\n".join(SCRIPTS.values())
     # What stands in quotes may be asked for; what is asked for by a code or a name is by a prefix.
     quoted = set(re.findall(r'"([a-z][a-z_]*)"', code)) | set(recorders.IN_HTML)
-    prefixes = ("error_", "field_", "shelf_", "empty_")
+    prefixes = ("error_", "field_", "shelf_", "empty_", "way_")
     asked = set(re.findall(r'\bt\("([a-z_]+)"', code))
     assert asked <= set(TEXTS)
     assert {name for name in TEXTS if not name.startswith(prefixes)} <= quoted

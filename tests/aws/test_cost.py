@@ -291,6 +291,8 @@ CALLS = {
     "GET /": 0,
     "GET /auth/email/confirm": 0,
     "GET /auth/password/reset": 0,
+    "GET /auth/return": 0,
+    "POST /auth/return": 0,
     "GET /blank": 0,
     "GET /config": 0,
     "GET /docs": 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ OPTIONS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     *("--mute-audio", "--disable-background-timer-throttling", "--hide-scrollbars"),
 )
+LEFT = re.compile("navigated or closed|context (with|was)")
 # What a page did that a good one does not, kept in the page for `Browser.mishaps`.
 WATCH = """
 window.mishaps = [];
@@ -60,6 +62,10 @@ def program() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+class Left(Exception):
+    """The tab went to another page before what was run in it had ended."""
+
+
 class Browser:
     """One tab."""
 
@@ -85,8 +91,7 @@ class Browser:
     def open(self, url: str) -> None:
         """Open a page, and wait until it and what it loads are there."""
         self._call("Page.navigate", url=url)
-        loaded = "location.href !== 'about:blank' && document.readyState === 'complete'"
-        assert eventually(lambda: bool(self._evaluate(loaded))), f"{url} does not load"
+        self.until("return location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def run(self, script: str, **given: Any) -> Any:
         """Run the body of an async function in the page, with these as its variables; its result.
@@ -103,7 +108,14 @@ class Browser:
     def until(self, script: str, seconds: float = 20, **given: Any) -> Any:
         """Run it again and again until it returns something; fails with what the page shows."""
         found: list[Any] = []
-        tried = lambda: bool(found.append(self.run(script, **given)) or found[-1])  # type: ignore[func-returns-value]  # noqa: E731
+
+        def tried() -> bool:
+            try:
+                found.append(self.run(script, **given))
+            except Left:
+                return False
+            return bool(found[-1])
+
         assert eventually(tried, seconds), f"{script}\n\n{self.text()}\n\n{self.mishaps()}"
         return found[-1]
 
@@ -158,6 +170,10 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
     def offline(self, whether: bool) -> None:
         """Take the network away from this tab, or give it back."""
         self._network(offline=whether)
+
+    def block(self, *urls: str) -> None:
+        """Have what is asked of such addresses get no answer, until this is said anew."""
+        self._call("Network.setBlockedURLs", urls=list(urls))
 
     def slow(self, upload: int) -> None:
         """Have it send so many bytes a second."""
@@ -229,6 +245,8 @@ return found.contains(hit) || hit?.contains(found) ? [x, y] : null;
             if said.get("method") == "Page.javascriptDialogOpening":
                 self._send("Page.handleJavaScriptDialog", accept=True)
             if "error" in said and said.get("id", number) == number:
+                if LEFT.search(str(said["error"])):
+                    raise Left
                 raise RuntimeError(f"{method}: {said['error']}")
             if said.get("id") == number:
                 return said["result"]

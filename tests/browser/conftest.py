@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ import pytest
 
 from tests.browser import chromium
 from tests.browser.chromium import Browser
-from tests.support.server import Server, free_port, running
+from tests.support.server import Server, eventually, free_port, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,16 +27,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def federated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`make run PROVIDER=1`: people may sign in with Google and Apple."""
+    log = tmp_path_factory.mktemp("run") / "log"
+    yield from _run(log, "PROVIDER=1", RECORDER_SIGNUPS_PER_SOURCE="0")
+
+
+@pytest.fixture(scope="session")
+def provider(federated: Server) -> str:
+    """The address of the provider that came with that server."""
+    assert eventually(lambda: "Its provider" in federated.printed())
+    (url,) = re.findall(r"Its provider +(\S+)", federated.printed())
+    return str(url)
+
+
+@pytest.fixture(scope="session")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`make run`, whose access tokens last for seconds."""
     yield from _run(tmp_path_factory.mktemp("run") / "log", RECORDER_ACCESS_TOKEN_SECONDS="3")
 
 
-def _run(log: Path, **settings: str) -> Iterator[Server]:
+def _run(log: Path, *options: str, **settings: str) -> Iterator[Server]:
     port = free_port()
     # People sign up in each test, and what their passwords cost is tested elsewhere.
     environ = {"RECORDER_BCRYPT_COST": "4", **settings}
-    with running("make", "run", f"PORT={port}", log=log, port=port, environ=environ) as started:
+    command = ["make", "run", f"PORT={port}", *options]
+    with running(*command, log=log, port=port, environ=environ) as started:
         yield started
 
 

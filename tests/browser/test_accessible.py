@@ -9,6 +9,7 @@ import pytest
 from tests.browser import npm
 from tests.browser.chromium import Browser
 from tests.browser.test_recorder import GIVE, arrived, sign_up
+from tests.browser.test_sign_in import account, choose, forget_all, sign_in
 from tests.support.server import Server
 
 pytestmark = [
@@ -89,6 +90,44 @@ def an_own_password(page: Browser) -> None:
     page.shows("Set a new password")
 
 
+def entrance_with_buttons(page: Browser) -> None:
+    page.shows("Sign in with Apple")
+
+
+def without_an_answer(page: Browser) -> None:
+    sign_in(page, "Google", "nobody")
+    page.shows("You came back from Google")
+
+
+def ways_to_log_in(page: Browser) -> None:
+    sign_up(page)
+    account(page, "Ways to log in")
+    page.shows("Continue with Apple")
+
+
+def a_way_that_is_added(page: Browser) -> None:
+    ways_to_log_in(page)
+    page.click("Continue with Apple")
+    choose(page, "Apple", "ann")
+    page.shows("Your Apple account is to log in here.")
+
+
+def a_proof(page: Browser) -> None:
+    sign_in(page, "Google", "ann")
+    account(page, "Delete account")
+    page.shows("Prove that it is you:")
+    page.click("Continue with Google")
+    choose(page, "Google", "ann")
+    page.shows("Google says that it is you.")
+
+
+FEDERATED = [
+    entrance_with_buttons,
+    without_an_answer,
+    ways_to_log_in,
+    a_way_that_is_added,
+    a_proof,
+]
 VIEWS = [
     a_shared_recording,
     an_own_password,
@@ -107,6 +146,18 @@ VIEWS = [
 def test_axe_finds_nothing_wrong(
     chrome: Browser, server: Server, view: Callable[[Browser], None]
 ) -> None:
+    looked_at(chrome, server, view)
+
+
+@pytest.mark.parametrize("view", FEDERATED)
+def test_axe_finds_nothing_wrong_where_one_may_sign_in_with_a_provider(
+    chrome: Browser, federated: Server, provider: str, view: Callable[[Browser], None]
+) -> None:
+    forget_all(federated, provider)
+    looked_at(chrome, federated, view)
+
+
+def looked_at(chrome: Browser, server: Server, view: Callable[[Browser], None]) -> None:
     page = chrome.tab(fresh=True)
     page.look(1280, 860)
     page.open(f"{server.url}/")

@@ -37,7 +37,13 @@ def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
     with (
         tempfile.TemporaryDirectory() as folder,
         running(
-            "make", "run", f"PORT={port}", log=Path(folder, "log"), port=port, environ=ENVIRON
+            "make",
+            "run",
+            f"PORT={port}",
+            "PROVIDER=1",
+            log=Path(folder, "log"),
+            port=port,
+            environ=ENVIRON,
         ) as server,
     ):
         ended = subprocess.run(

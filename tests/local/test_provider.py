@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -81,6 +82,86 @@ def test_whoever_is_chosen_on_its_page_comes_back_to_the_app_with_a_token(
     assert (back.status_code, address, answer["state"]) == (302, asked["redirect_uri"], "a&b")
     body = {"id_token": answer["id_token"], "nonce": "n"}
     assert Phone().post("/auth/google", body).status == 201
+
+
+# What a browser is sent there with, and comes back with
+
+ASKED = {
+    "google": {"response_type": "id_token", "scope": "openid email profile", "nonce": "n"},
+    "apple": {
+        **{"response_type": "code id_token", "scope": "name email", "nonce": "n"},
+        "response_mode": "form_post",
+    },
+}
+THERE = {
+    "google": "/google/o/oauth2/v2/auth",
+    "apple": "/apple/auth/authorize",
+    "redirect_uri": "http://127.0.0.1:1/done",
+}
+
+
+def authorize(provider: Provider, by: str, **given: str | None) -> httpx.Response:
+    asked = {"client_id": CLIENT_ID, "redirect_uri": THERE["redirect_uri"], "state": "a&b"}
+    wanted = {name: value for name, value in {**asked, **ASKED[by], **given}.items() if value}
+    return http.get(provider.url + THERE[by], params=wanted)
+
+
+def posted(page: str) -> dict[str, str]:
+    found = re.findall(r'name="(\w+)" value="([^"]*)"', page)
+    fields = {name: html.unescape(value) for name, value in found}
+    learn(fields)
+    return fields
+
+
+def test_apple_has_a_form_bring_what_it_says_and_a_name_but_once(trusted: Provider) -> None:
+    first, again = (posted(authorize(trusted, "apple", person="ann").text) for _ in range(2))
+
+    assert json.loads(first["user"])["name"] == {"firstName": "Ann", "lastName": "Example"}
+    assert again.keys() == {"id_token", "code", "state"}
+    assert first["state"] == "a&b"
+    body = {"id_token": first["id_token"], "authorization_code": first["code"]}
+    assert Phone().post("/auth/apple", body).code == "invalid_credentials"  # Without the nonce.
+    assert claims(first["id_token"])["nonce"] == "n"
+
+
+def test_a_code_is_good_with_the_address_alone_that_it_was_sent_to(trusted: Provider) -> None:
+    code = posted(authorize(trusted, "apple", person="ann").text)["code"]
+    form = {"client_id": CLIENT_ID, "code": code}
+
+    def exchanged(**more: str) -> int:
+        return http.post(f"{trusted.url}/apple/auth/token", data=form | more).status_code
+
+    assert exchanged() == 400
+    assert exchanged(redirect_uri="http://127.0.0.1:1/other") == 400
+    assert exchanged(redirect_uri=THERE["redirect_uri"]) == 200
+
+
+@pytest.mark.parametrize("by", ["google", "apple"])
+def test_whoever_goes_back_without_having_signed_in_brings_an_error(
+    trusted: Provider, by: str
+) -> None:
+    back = authorize(trusted, by, person="nobody")
+
+    said = posted(back.text) if by == "apple" else dict(parse_qsl(back.headers["location"]))
+    assert "id_token" not in str(said)
+    assert {"google": "access_denied", "apple": "user_cancelled_authorize"}[by] in str(said)
+
+
+@pytest.mark.parametrize(
+    ("by", "given"),
+    [
+        ("google", {"nonce": None}),
+        ("google", {"scope": "email"}),
+        ("google", {"redirect_uri": None}),
+        ("apple", {"response_type": "id_token"}),
+        ("apple", {"response_mode": "fragment"}),
+        ("apple", {"client_id": None}),
+    ],
+)
+def test_what_the_real_ones_refuse_is_refused(
+    trusted: Provider, by: str, given: dict[str, str | None]
+) -> None:
+    assert authorize(trusted, by, person="ann", **given).status_code == 400
 
 
 def test_nobody_else_is_made_up(trusted: Provider) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from app import app
 from chalicelib.api.http import Endpoint, Route
@@ -66,12 +67,14 @@ def ask(
     if route.body_types:
         body, sent["Content-Type"] = b"some sound", route.body_types[0]
     elif route.body:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        ((kind, content),) = operation["requestBody"]["content"].items()
+        schema = content["schema"]
         whose = (
             {"email": f"{uuid7()}@example.com"} if "email" in route.body.__struct_fields__ else {}
         )
         proof = {"password": "x"} if "password" in route.body.__struct_fields__ else {}
-        body = proof | example(schema) | whose | fields
+        given = proof | example(schema) | whose | fields
+        body, sent["Content-Type"] = urlencode(given).encode() if route.body_form else given, kind
     return phone.call(
         route.method, path_of(route, id), body, query=query, headers=sent | (headers or {})
     )

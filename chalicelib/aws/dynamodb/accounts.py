@@ -178,11 +178,12 @@ class AccountsTable(Struct, frozen=True):
         return self._done([*writes, self._mailing(_removed(way), account.email, now)])
 
     def ask_for_address(self, account: Account, email: str, now: datetime) -> bool:
+        same, those = _same_ways(account)
         changing = self.table.updating(
             account_key(account.id),
             {**NO_CHANGE, "new_email": email},
-            "#email = :email_then",
-            email_then=account.email,
+            same,
+            **those,
         )
         kinds: tuple[LetterKind, ...] = ("change", "changing")
         letters = (self._mailing(kind, account.email, now) for kind in kinds)
@@ -469,9 +470,12 @@ def _by_this_link(account: Account, kind: LetterKind, now: datetime) -> tuple[st
 
 
 def _same_ways(account: Account) -> tuple[str, dict[str, str | int]]:
-    """The condition that what signs in to an account is what it has here."""
-    conditions = ["#password_version = :version_checked"]
-    values: dict[str, str | int] = {"version_checked": account.password_version}
+    """The condition that what signs in to an account is what it has here, and so is its address."""
+    conditions = ["#email = :email_checked AND #password_version = :version_checked"]
+    values: dict[str, str | int] = {
+        "email_checked": account.email,
+        "version_checked": account.password_version,
+    }
     conditions.append(HAS_PASSWORD if account.password_hash else f"NOT {HAS_PASSWORD}")
     for provider in PROVIDERS:
         if identity := account.identity(provider):

@@ -65,7 +65,7 @@ class Grants(Struct, frozen=True):
 
     def _exchange(self, grant: Grant, now: datetime) -> bool:
         """Exchange a code; False when what came of it is to be revoked."""
-        token = self.apple.exchange(grant.code or "", grant.client_id)
+        token = self.apple.exchange(grant.code or "", grant.client_id, grant.redirect_uri)
         if token is None:
             return True
         for _ in range(LOOKS):

@@ -114,7 +114,8 @@ class SignIn(Struct, frozen=True):
         accounts = self.stores.accounts
         if user_id := accounts.signs_in(person.provider, person.identity.subject):
             account = accounts.find(user_id)
-            if account is None:
+            # What led to it may have been taken from it since, by whose account it is.
+            if account is None or not _is_of(account, person):
                 return None
             session, signed_in = self.sessions.new(account, given.device)
             accounts.add_session(session, person.nonce)
@@ -123,7 +124,10 @@ class SignIn(Struct, frozen=True):
             raise EmailNotConfirmed("The provider tells no address: ask it for that, too")
         if user_id := accounts.owner_of(person.email):
             account = accounts.find(user_id)
-            return self._join(account, person, given) if account else None
+            # Nor need it be the address's any more.
+            if account is None or comparable(account.email) != comparable(person.email):
+                return None
+            return self._join(account, person, given)
         return self._open(person, given, source)
 
     def _open(
@@ -154,14 +158,13 @@ class SignIn(Struct, frozen=True):
         self, account: Account, person: Person, given: IdTokenSignIn
     ) -> tuple[SignedIn, bool] | None:
         """Sign somebody in to the account that has their address, if it is theirs."""
-        there = account.identity(person.provider)
-        if there and there.subject == person.identity.subject:
+        if _is_of(account, person):
             return None  # Another of their devices has just opened it.
         if not person.is_authority:
             raise EmailTaken("Log in to the account with this address, and add this way to it")
         if account.email_confirmed_at is None:
             return self._take_over(account, person, given)
-        if there:
+        if account.identity(person.provider):
             # The provider knows somebody else by the same address: it has changed hands.
             raise EmailTaken("Somebody else signs in to the account with this address")
         joined = structs.replace(account, **{person.provider: person.identity})
@@ -211,8 +214,9 @@ class SignIn(Struct, frozen=True):
 
     def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn) -> None:
         """Have what Apple gave beside the token exchanged, where that is of use."""
-        code = given.authorization_code if isinstance(given, AppleSignIn) else None
-        if not (code and self.settings.tells_apple):
+        if not (isinstance(given, AppleSignIn) and given.authorization_code):
+            return
+        if not self.settings.tells_apple:
             return
         now = self.clock()
         grant = Grant(
@@ -220,7 +224,8 @@ class SignIn(Struct, frozen=True):
             user_id=user_id,
             subject=person.identity.subject,
             client_id=person.client_id,
-            code=code,
+            code=given.authorization_code,
+            redirect_uri=given.redirect_uri,
             asked_at=now,
             due_at=now,
         )
@@ -247,3 +252,9 @@ class SignIn(Struct, frozen=True):
         if found is None or found.password_version != account.password_version:
             raise NotAuthenticated("The password was changed meanwhile, or the account is gone")
         return found
+
+
+def _is_of(account: Account, person: Person) -> bool:
+    """Whether somebody signs in to an account, as it says itself."""
+    there = account.identity(person.provider)
+    return there is not None and there.subject == person.identity.subject

@@ -145,6 +145,21 @@ def test_a_new_password_takes_it_back(phone: Phone, how: str) -> None:
     assert address(phone) == phone.email
 
 
+def test_a_reset_that_overtakes_the_change_leaves_none(phone: Phone, faults: Faults) -> None:
+    body = {"token": link_for(phone), "new_password": "quite another one"}
+    # Once the proof was good, and before the change is noted.
+    faults.meanwhile(
+        "dynamodb",
+        "TransactWriteItems",
+        lambda: Phone().post("/auth/password/reset", body),
+        after=2,
+    )
+
+    assert ask(phone).status == 503
+    assert faults.met == 1
+    assert delivered_to(NEW) == []
+
+
 def test_what_was_mailed_to_the_old_address_is_good_no_more(phone: Phone) -> None:
     reset = link_for(phone)
     confirmation = token_in(delivered_to(phone.email)[0])

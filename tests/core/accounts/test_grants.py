@@ -220,6 +220,19 @@ def test_a_code_that_apple_refuses_is_dropped(
     assert (waiting(stored), told) == ([], [])
 
 
+def test_a_code_that_came_to_a_browser_is_exchanged_with_the_address_that_it_came_to(
+    federation: Federation, down: Callable[[int], list[dict[str, Any]]], told: list[str]
+) -> None:
+    there = "https://app.example.com/auth/return"
+    federation.sign_in("apple", {"authorization_code": CODE, "redirect_uri": there})
+    asked = down(400)
+
+    go_round()
+
+    assert [each["redirect_uri"] for each in asked] == [there]
+    assert told == []
+
+
 def test_what_is_exchanged_after_the_account_went_is_revoked_at_once(
     federation: Federation, told: list[str], stored: Stored, clock: Clock
 ) -> None:

@@ -290,6 +290,75 @@ def test_who_opened_an_account_with_anothers_address_has_nothing_of_it_once_they
     assert f"{by.upper()}#victim" in identities(stored)
 
 
+def test_a_sign_in_that_a_takeover_overtakes_is_into_nothing_of_the_owners(
+    federation: Federation, faults: Faults
+) -> None:
+    mallory = hijacked(federation)
+    taken: list[Phone] = []
+    # It is known whose account theirs signs in to, which is not read yet.
+    faults.meanwhile(
+        "dynamodb",
+        "GetItem",
+        lambda: taken.append(federation.phone("apple", sub="victim", email=mallory.email)),
+        after=2,
+    )
+
+    answer = federation.sign_in("google", sub="mallory", email="mallory@example.org")
+
+    assert faults.met == 1
+    assert taken[0].user_id == mallory.user_id
+    assert answer.status == 201
+    assert answer.json["user"]["id"] != mallory.user_id
+
+
+@pytest.mark.parametrize(
+    ("operation", "after"), [("GetItem", 2), ("GetItem", 3), ("TransactWriteItems", 0)]
+)
+def test_an_address_that_changes_meanwhile_joins_nobody_to_who_had_it(
+    federation: Federation, nobody: Phone, faults: Faults, operation: str, after: int
+) -> None:
+    nobody.email = "ann@gmail.com"
+    ann = confirmed(nobody.sign_up())
+    body = {"email": "ann@example.org", "password": PASSWORD}
+    assert ann.post("/me/email", body).status == 202
+    token = token_in(delivered_to("ann@example.org")[-1])
+    faults.meanwhile(
+        "dynamodb",
+        operation,
+        lambda: Phone().post("/auth/email/confirm", {"token": token}),
+        after=after,
+    )
+
+    somebody = federation.phone("google", sub="somebody", email="ann@gmail.com")
+
+    assert faults.met == 1
+    assert somebody.user_id != ann.user_id
+    assert ways(ann) == ["password"]
+
+
+def test_a_change_of_address_that_a_takeover_overtakes_is_not_asked_for(
+    federation: Federation, faults: Faults
+) -> None:
+    mallory = Phone()
+    mallory.email = "victim@gmail.com"
+    mallory.sign_up()
+    ask = {"email": "mallory@example.com", "password": PASSWORD}
+    # Once the proof was good, and before that is noted.
+    faults.meanwhile(
+        "dynamodb",
+        "TransactWriteItems",
+        lambda: federation.sign_in("google", sub="victim", email=mallory.email),
+        after=2,
+    )
+
+    refused = mallory.post("/me/email", ask)
+
+    assert faults.met == 1
+    assert refused.status == 503
+    assert mallory.post("/me/email", ask).code == "not_authenticated"
+    assert delivered_to("mallory@example.com") == []
+
+
 def test_a_takeover_that_meets_the_confirmation_adds_instead(
     federation: Federation, nobody: Phone, faults: Faults
 ) -> None:

@@ -1,39 +1,80 @@
 // All that is one's account's, in a dialog.
 
 import * as api from "./api.js";
-import { password } from "./entrance.js";
+import { password, providers } from "./entrance.js";
 import * as outbox from "./outbox.js";
-import { attempt, bytes, confirmed, date, dialog, el, field, form, say, t, told } from "./page.js";
+import { attempt, bytes, confirmed, date, dialog, doing, el, field, form, say, t, told } from "./page.js";
 
-/** Everything of the account's, in a dialog, which is whole when it opens: nothing in it moves. */
-export async function account() {
+/**
+ * Everything of the account's, in a dialog, which is whole when it opens: nothing in it moves.
+ * `back` is what somebody came back with from a provider, to go on in its `section`.
+ */
+export async function account(back = {}) {
   const usage = el("div", { class: "usage" });
   const devices = el("ul", { class: "rows" });
   const failed = (place) => (error) => place.replaceChildren(el("p", { class: "trouble" }, told(error)));
-  await Promise.all([
+  const [ways = ["password"]] = await Promise.all([
     showUsage(usage).catch(failed(usage)),
     showDevices(devices).catch(failed(devices)),
   ]);
   const { user } = api.session() ?? {};
   if (!user) return; // Logged out, as was just learned.
+  const close = () => box.close();
+  const again = (section) => (close(), account({ section }));
+  const section = (name, ...inside) => {
+    const open = back.section === name;
+    const trouble = open && back.trouble && el("p", { class: "trouble", role: "alert" }, back.trouble);
+    return el(
+      "details",
+      { class: "section", open },
+      el("summary", { autofocus: open }, t(name)),
+      el("div", { class: "inside" }, trouble, ...inside),
+    );
+  };
   const box = dialog(
     t("account"),
     el("p", { class: "who" }, user.name && el("strong", {}, user.name), el("span", {}, user.email)),
     usage,
-    section(t("devices"), devices),
-    section(t("name"), nameForm(user)),
-    section(t("password"), passwordForm()),
-    section(t("export"), exportForm()),
-    section(t("delete_account"), deletionForm(() => box.close())),
+    section("devices", devices),
+    section("name", nameForm(user)),
+    (providers || ways.some((way) => way !== "password")) && section("ways", ...waysList(ways, back, again)),
+    section("password", ways.includes("password") ? passwordForm() : firstPassword(user)),
+    section("export", exportForm(ways, back)),
+    section("delete_account", deletionForm(ways, back, close)),
     el("div", { class: "actions" }, el("button", { type: "button", class: "quiet wide", onclick: attempt(() => leave(box)) }, t("log_out"))),
   );
 }
 
-const section = (title, ...inside) =>
-  el("details", { class: "section" }, el("summary", {}, title), el("div", { class: "inside" }, ...inside));
+/**
+ * A form for what wants a proof that it is the user: the password; or, of an account that has none,
+ * what a provider has just said, to which `goal` leads and from which `back` comes. `act` is given
+ * the proof as the API takes it.
+ */
+function provenForm(act, { ways, goal, back, button }, ...above) {
+  const hasPassword = ways.includes("password");
+  const given = back.section === goal.section ? back.given : undefined;
+  const byPassword = () => [field(t("password"), password("password", "current-password")), button];
+  const proven = () => [el("p", { class: "done", role: "status" }, t("proven", { provider: t(`way_${back.provider}`) })), button];
+  const byProvider = () =>
+    providers
+      ? [el("p", { class: "hint" }, t("prove")), providers.buttons("continue_with", ways, goal)]
+      : [el("p", { class: "hint" }, t("first_password"))];
+  const place = el("div", { class: "proof" }, (hasPassword ? byPassword : given ? proven : byProvider)());
+  const prove = async (typed, made) => {
+    if (hasPassword) return act({ password: typed.password }, made);
+    try {
+      await doing("proving", () => act({ id_token: given.id_token }, made));
+    } catch (error) {
+      // It is of somebody else, or too old by now.
+      if (error.code === "invalid_credentials") place.replaceChildren(...byProvider());
+      throw error;
+    }
+  };
+  return form(prove, ...above, place);
+}
 
 async function showUsage(place) {
-  const { usage, email_confirmed, email: address } = await api.me();
+  const { usage, email_confirmed, email: address, sign_in } = await api.me();
   const words = t("usage", {
     n: usage.recordings,
     used: bytes(usage.bytes),
@@ -52,6 +93,7 @@ async function showUsage(place) {
       el("p", { class: "hint" }, t("unconfirmed"), " ", el("button", { type: "button", class: "link", onclick: attempt(send) }, t("confirm_again"))),
     );
   }
+  return sign_in;
 }
 
 async function showDevices(place) {
@@ -87,6 +129,60 @@ function nameForm(user) {
   );
 }
 
+/** What logs in to the account; what is added waits for its proof. */
+function waysList(ways, back, again) {
+  const remove = (way, name) => async () => {
+    if (!(await confirmed(t("remove_way", { way: name }), t("remove_way_sure", { way: name }), t("remove_yes")))) return;
+    await api.removeWay(way);
+    await again("ways");
+    say(t("way_removed", { way: name }));
+  };
+  const rows = ways.map((way) => {
+    const name = t(`way_${way}`);
+    return el(
+      "li",
+      {},
+      el("div", { class: "grow" }, el("strong", {}, name)),
+      ways.length > 1 &&
+        el("button", { type: "button", class: "quiet", "aria-label": t("remove_way", { way: name }), onclick: attempt(remove(way, name)) }, t("remove_yes")),
+    );
+  });
+  const isAdding = back.section === "ways" && (back.adding || back.given);
+  const others = providers?.offered.filter((provider) => !ways.includes(provider)) ?? [];
+  return [
+    el("ul", { class: "rows" }, ...rows),
+    isAdding ? additionForm(ways, back, again) : others.length > 0 && el("p", { class: "hint" }, t("add_way_hint")),
+    !isAdding && others.length > 0 && providers.buttons("continue_with", others, { section: "ways" }),
+  ];
+}
+
+/** The first time somebody comes back it is with the way to add, and the second with the proof. */
+function additionForm(ways, back, again) {
+  const adding = back.adding ?? { provider: back.provider, id_token: back.given.id_token, nonce: back.given.nonce };
+  const { provider, id_token, nonce } = adding;
+  const name = t(`way_${provider}`);
+  const add = async ({ password, id_token: proof_id_token }) => {
+    await doing("adding", () => api.addWay(provider, { id_token, nonce, password, proof_id_token }));
+    await again("ways");
+    say(t("way_added", { way: name }));
+  };
+  const button = el("button", { class: "primary" }, t("add_way", { way: name }));
+  const goal = { section: "ways", adding };
+  return provenForm(add, { ways, goal, back: back.adding ? back : {}, button }, el("p", {}, t("adding_way", { way: name })));
+}
+
+/** A mailed link sets the first password; the account's other ways to log in stay. */
+function firstPassword(user) {
+  return form(
+    async (_, made) => {
+      await api.forgotPassword(user.email);
+      made.replaceChildren(el("p", { role: "status", class: "done" }, t("first_password_mailed", { email: user.email })));
+    },
+    el("p", { class: "hint" }, t("first_password")),
+    el("button", { class: "primary" }, t("send_link")),
+  );
+}
+
 function passwordForm() {
   return form(
     async (given, made) => {
@@ -100,35 +196,36 @@ function passwordForm() {
   );
 }
 
-function exportForm() {
+function exportForm(ways, back) {
   const out = el("p", { role: "status" });
-  return form(
-    async (given, made) => {
-      const url = await api.exportData(given.password);
+  const button = el("button", { class: "primary" }, t("export_make"));
+  const made = provenForm(
+    async (proof, made) => {
+      const url = await api.exportData(proof);
       if (!url) return void (out.textContent = t("export_later"));
       made.reset();
       out.replaceChildren(el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, t("export_open")));
     },
+    { ways, goal: { section: "export" }, back, button },
     el("p", { class: "hint" }, t("export_hint")),
-    field(t("password"), password("password", "current-password")),
-    el("button", { class: "primary" }, t("export_make")),
-    out,
   );
+  made.append(out);
+  return made;
 }
 
-function deletionForm(close) {
-  return form(
-    async (given) => {
+function deletionForm(ways, back, close) {
+  const button = el("button", { class: "danger" }, t("delete_account_yes"));
+  return provenForm(
+    async (proof) => {
       const { user } = api.session();
       if (!(await confirmed(t("delete_account"), t("delete_account_sure"), t("delete_account_yes")))) return;
-      await api.deleteAccount(given.password);
+      await api.deleteAccount(proof);
       for (const { id } of await outbox.all(user.id)) await outbox.forget(id);
       close();
       say(t("account_deleted"));
     },
+    { ways, goal: { section: "delete_account" }, back, button },
     el("p", { class: "hint" }, t("delete_account_hint")),
-    field(t("password"), password("password", "current-password")),
-    el("button", { class: "danger" }, t("delete_account_yes")),
   );
 }
 

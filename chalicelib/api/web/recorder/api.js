@@ -7,6 +7,9 @@
 // This module is at <API>/web/<folder>/api.js, under whatever prefix a stage has.
 const API = new URL("../../", import.meta.url);
 
+/** The address of something of the API's. */
+export const address = (path) => new URL(path, API).href;
+
 /** The API said no. `code` is stable, and what an app switches on; `retryAfter` is in seconds. */
 export class Problem extends Error {
   constructor(status, said, retryAfter) {
@@ -33,6 +36,11 @@ export async function logIn(email, password, device) {
   begin(await ask("POST", "auth/login", { body: { email, password, device, refresh_token: before } }));
 }
 
+/** Signs in by what a provider said, {id_token, nonce, …}; who has no account gets one. */
+export async function signIn(provider, given) {
+  begin(await ask("POST", `auth/${provider}`, { body: given }));
+}
+
 /** Ends the session here in any case, and on the server if that can be reached. */
 export async function logOut() {
   const { refresh_token } = session() ?? {};
@@ -53,13 +61,19 @@ export const endSession = (id) => authorized("DELETE", `me/sessions/${id}`);
 export const changePassword = (current_password, new_password) =>
   authorized("POST", "me/password", { body: { current_password, new_password } });
 
+/** Has somebody at a provider log in here too: {id_token, nonce}, and a proof, as below. */
+export const addWay = (provider, given) => authorized("POST", `me/sign-in/${provider}`, { body: given });
+export const removeWay = (way) => authorized("DELETE", `me/sign-in/${way}`);
+
+// What proves that it is the user is {password}, or {id_token} where the account has none.
+
 /** Where a JSON file of all of one's data is, for some minutes; null while it is still written. */
-export async function exportData(password) {
-  return (await authorized("POST", "me/export", { body: { password } }))?.url ?? null;
+export async function exportData(proof) {
+  return (await authorized("POST", "me/export", { body: proof }))?.url ?? null;
 }
 
-export async function deleteAccount(password) {
-  await authorized("DELETE", "me", { body: { password } });
+export async function deleteAccount(proof) {
+  await authorized("DELETE", "me", { body: proof });
   end();
 }
 

@@ -1,16 +1,16 @@
 // The page: who is in, and what they see.
 
 import * as api from "./api.js";
-import { entrance } from "./entrance.js";
+import { entrance, providers } from "./entrance.js";
 import { library } from "./library.js";
-import { attempt, el, icon, t } from "./page.js";
+import { attempt, el, icon, say, t } from "./page.js";
 import { desk } from "./recorder.js";
 import { sendAll } from "./sending.js";
 
 const app = document.getElementById("app");
 let inside;
 
-function show() {
+function show(back) {
   const session = api.session();
   if (session && session.user.id === inside?.user) return;
   // Somebody else logged in, or nobody is: what was being recorded stays on this device, as theirs.
@@ -18,7 +18,7 @@ function show() {
   inside?.library.stop();
   for (const box of document.querySelectorAll("dialog")) box.close();
   inside = session ? home(session.user) : undefined;
-  app.replaceChildren(inside?.element ?? el("main", {}, entrance()));
+  app.replaceChildren(inside?.element ?? el("main", {}, entrance(back)));
   inside?.library.show().catch(console.error);
   if (inside) sendAll();
 }
@@ -29,7 +29,7 @@ function home(user) {
   const who = user.name || user.email;
   const button = el(
     "button",
-    { type: "button", class: "who-button", "aria-label": t("account_of", { who }), title: who, onclick: attempt(async () => (await import("./account.js")).account()) },
+    { type: "button", class: "who-button", "aria-label": t("account_of", { who }), title: who, onclick: attempt(() => account()) },
     el("span", { "aria-hidden": "true" }, who.trim().slice(0, 1).toUpperCase() || "·"),
   );
   const element = el(
@@ -41,6 +41,8 @@ function home(user) {
   return { user: user.id, element, desk: table, library: shelf };
 }
 
+const account = async (back) => (await import("./account.js")).account(back);
+
 addEventListener("beforeunload", (event) => {
   // It would be kept all the same; but who closes a tab by mistake wants it to go on.
   if (inside?.desk.busy()) event.preventDefault();
@@ -50,5 +52,8 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   attempt(() => inside?.desk.take([...event.dataTransfer.files]))();
 });
-api.onSession(show);
-show();
+api.onSession(() => show());
+const back = providers?.returned();
+show(back);
+if (back?.section) attempt(() => account(back))();
+else if (inside && back) say(back.trouble);

@@ -20,7 +20,17 @@ export function told(error) {
   if (!(error instanceof Problem)) return t("unforeseen");
   const field = error.errors[0];
   if (field) return t("field_error", { field: TEXTS[`field_${field.field}`] ?? field.field, message: field.message });
-  return toldOf(error.code) ?? error.message;
+  return toldOf(`${error.doing}_${error.code}`) ?? toldOf(error.code) ?? error.message;
+}
+
+/** Does something of which some errors have words of their own: those of `doing` and their code. */
+export async function doing(what, task) {
+  try {
+    return await task();
+  } catch (error) {
+    error.doing ??= what;
+    throw error;
+  }
 }
 
 /** What a code means; undefined for one that has no words here. */
