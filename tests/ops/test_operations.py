@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from app import app
 from chalicelib.aws.clients import Clients
 from tests.aws.test_cost import CASES, somebody
 from tests.ops.test_template import alarms
@@ -35,14 +34,6 @@ def test_an_alarm_is_documented_with_what_it_means_and_what_to_do() -> None:
     assert all(
         len(text) > 20 for means_and_todo in rows("Alarms").values() for text in means_and_todo
     )
-
-
-def test_what_all_routes_cost_is_said_of_as_many_as_there_are() -> None:
-    asked = [method for methods in app.routes.values() for method in methods]
-    heads = asked.count("HEAD")
-    routes = f"all {len(asked) - heads} routes, {heads} of which answer HEAD too"
-
-    assert f"{routes}, and {len(app.routes)} preflights together" in TEXT
 
 
 @pytest.fixture
