@@ -587,6 +587,16 @@ def an_upload_that_is_rolled_back_takes_no_bytes_any_more(job: Job) -> None:
 
 
 @step
+def parts_of_what_is_rolled_back_are_gone(job: Job) -> None:
+    data = noise(PARTS_BYTES)
+    begun = job.person.announce(data, "multipart")
+    first, last = begun["upload"]["parts"]
+    job.api.fetch("PUT", first["url"], content=data[: first["size"]])
+    job.person.ask("DELETE", f"/recordings/{begun['recording']['id']}", 204)
+    job.api.fetch("PUT", last["url"], 404, content=data[first["size"] :])
+
+
+@step
 def nobody_sees_what_is_somebody_elses(job: Job) -> None:
     id = job.person.upload_directly(noise(1000), "audio/mpeg")["id"]
     other = Person(job.api)

@@ -38,6 +38,14 @@ SETTINGS = {
     "RECORDER_LOGIN_FAILURES_PER_SOURCE": "100000",
 }
 DEPLOYED_SECONDS = 120
+# Runs a module as `python -m` does, and has it take this for AWS: elsewhere some do less.
+AS_ON_AWS = """
+import runpy, sys
+from ops import runtime
+runtime.leads_to_aws = lambda client: True
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 class Failed(AssertionError):
@@ -149,14 +157,14 @@ class Stage:
     ) -> subprocess.CompletedProcess[str]:
         """Run an operator's command, as somebody, with the stage's variables in its environment."""
         return subprocess.run(
-            [sys.executable, "-m", *module],
+            [sys.executable, "-c", AS_ON_AWS, *module],
             cwd=self.folder,
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "RECORDER_BACKEND": "aws",
                 **self.variables(),
-                **self.emulator.environment_as_on_aws(identity),
+                **self.emulator.environment(identity),
             },
             capture_output=True,
             text=True,
