@@ -104,7 +104,10 @@ def another_key_for_libraries_takes_its_place(on: Deployed) -> None:
     before = libraries.key_of(on)
     on.stage.make("rotate-key", ARGS="--uploads")
     assert libraries.key_of(on) != before
-    libraries.send_small(on, Person(on.api))
+    me = Person(on.api)
+    # Who has just read the old one looks again half a minute later.
+    waited(lambda: libraries.is_signed_for(on, me), 45, "The new key is not known")
+    libraries.send_small(on, me)
 
 
 @by_chalice

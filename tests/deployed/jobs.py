@@ -211,8 +211,9 @@ def _heard(person: Person, id: str, otherwise: str) -> None:
 
 @step
 def nothing_has_gone_wrong_so_far(on: Deployed) -> None:
-    assert on.dead_letters() == []
-    assert on.stage.faults() == []
+    letters, faults = on.dead_letters(), on.stage.faults()
+    assert not letters, letters
+    assert not faults, faults
 
 
 @step

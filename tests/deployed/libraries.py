@@ -38,6 +38,13 @@ def send_small(on: Deployed, person: Person) -> None:
     _complete(person, id, data)
 
 
+def is_signed_for(on: Deployed, person: Person) -> bool:
+    """Whether the API knows the key that signs now."""
+    id = person.announce(noise(100))["recording"]["id"]
+    asked = page_of(on, person).policy(id)
+    return on.api.ask("POST", SIGN, 0, json=asked, headers=person.header).status_code == 200
+
+
 def send_large(on: Deployed, person: Person) -> None:
     """Send a large file, which is an upload in parts."""
     data = noise(PART_BYTES + 1000)
