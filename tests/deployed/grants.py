@@ -121,7 +121,7 @@ def _noticed(on: Deployed, use: Use) -> str:
     try:
         use(on)
     except Exception as error:
-        if "429" in str(error):
+        if ": 429 " in str(error):
             raise  # It was refused for something else.
         return f"{type(error).__name__} {str(error)[:60]!r}"
     faults = on.stage.faults()[before:]
