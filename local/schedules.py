@@ -21,8 +21,8 @@ from chalicelib.wiring import services
 SECONDS = 1
 # Upkeep has little to do here, and little is enough.
 TICKS_TO_UPKEEP = 300
-# What a job that an event starts may take here.
-JOB_MS = 300_000
+# What a job that an event starts may take here, as on Lambda.
+JOB_MS = 900_000
 
 # How many recordings are listened to at once: a long one holds up no other.
 LISTENERS = 4

@@ -285,6 +285,19 @@ def test_each_of_a_batch_and_each_log_in_that_fails_is_counted(
     assert counted(lines) == {"log_ins_failed": 2}
 
 
+def test_a_session_that_ends_since_its_token_was_used_again_is_counted(
+    phone: Phone, clock: Clock, lines: Lines
+) -> None:
+    stolen = {"refresh_token": phone.tokens["refresh_token"]}
+    new = phone.refresh().json
+    clock.advance(minutes=2)
+    phone.get("/me", headers={"Authorization": f"Bearer {new['access_token']}"})
+    assert counted(lines) == {}
+    phone.post("/auth/refresh", stolen)
+
+    assert counted(lines) == {"refresh_token_reused": 1}
+
+
 def test_upkeep_counts_what_it_did(phone: Phone, clock: Clock, lines: Lines) -> None:
     phone.deliver(SOUND)
     phone.announce(SOUND)

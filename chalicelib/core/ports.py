@@ -3,6 +3,9 @@
 Each method is one call to its store unless it says otherwise. Each raises Unavailable when the
 store is busy or does not answer, and InternalError when it refuses for good. What was to be
 written may or may not have been written by then, so every use case can be repeated.
+
+What this version cannot read is an InternalError where it is asked for by its name. Where several
+are asked for it is left out and logged, unless the answer may have it as Unreadable.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from chalicelib.models.entities import (
     StoredObject,
     StoredRecording,
     Tombstone,
+    Unreadable,
     Waveform,
 )
 from chalicelib.models.fields import LetterKind, Provider, Status, Told, Way
@@ -210,8 +214,12 @@ class AccountStore(Protocol):
     def forget_export(self, user_id: str, due_at: datetime) -> None:
         """Have none be due any more, unless another time was noted since."""
 
-    def forget_sessions(self, user_id: str) -> None:
-        """Remove all that is kept under the user but the account and the recordings."""
+    def forget_rest(self, user_id: str, most: int) -> int:
+        """Remove what is kept under the user besides the account and the recordings.
+
+        `most` of it, of 100 at most; how much there was, which is less once that was all. Two
+        calls.
+        """
 
     def forget(self, account: ClosedAccount) -> None:
         """Remove what is left of a closed account."""
@@ -249,7 +257,10 @@ class Outbox(Protocol):
         """Have a mail sent, in place of one that waits."""
 
     def due(self, now: datetime) -> list[Letter]:
-        """The mails that are due. Takes a call for each megabyte of what waits."""
+        """The mails that are due. Takes a call for each megabyte of what waits.
+
+        And one for each that cannot be read, to put it off for an hour.
+        """
 
     def postpone(self, letter: Letter, due_at: datetime) -> bool:
         """Have a mail tried later; False when somebody else has done so, or it is gone."""
@@ -275,7 +286,7 @@ class GrantStore(Protocol):
         """Have something exchanged or revoked."""
 
     def due(self, now: datetime) -> list[Grant]:
-        """What is due. Takes a call for each megabyte of what waits."""
+        """What is due. Takes calls as the outbox does."""
 
     def postpone(self, grant: Grant, due_at: datetime) -> bool:
         """Have it tried later; False when somebody else has done so, or it is gone."""
@@ -423,7 +434,7 @@ class RecordingStore(Protocol):
         It is due at `due_at`, unless it was listened to by then.
         """
 
-    def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
+    def bury(self, recording: StoredRecording | Unreadable, tombstone: Tombstone) -> bool:
         """Put the tombstone in the recording's place and give its quota back, both or neither.
 
         Its waveform goes with it.
@@ -465,13 +476,13 @@ class LinkStore(Protocol):
     def target(self, link: Link) -> tuple[Account | None, Standing | None, Waveform | None]:
         """The account and the recording that a link leads to, and its waveform, as last written."""
 
-    def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
+    def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link | Unreadable]:
         """The links of a recording, or of all of a user's, those that are over too.
 
         Read by the page, as they are asked for, in the order of the recordings' ids.
         """
 
-    def remove(self, links: Iterable[Link]) -> None:
+    def remove(self, links: Iterable[Link | Unreadable]) -> None:
         """Remove links, 50 a call; those that are gone already are no error."""
 
     def note_opens(self, link: Link, opens: int, now: datetime, until: datetime) -> None:
@@ -502,7 +513,7 @@ class SoundStore(Protocol):
     def note_again(self, recording: StoredRecording, listener: int) -> bool:
         """Note that this version of the listener heard the same; False as above."""
 
-    def waveforms(self, user_id: str) -> Iterator[tuple[str, Waveform]]:
+    def waveforms(self, user_id: str) -> Iterator[tuple[str, Waveform | Unreadable]]:
         """The ids of a user's recordings that have one, each with it, by the page."""
 
 
@@ -510,9 +521,10 @@ class Ear(Protocol):
     """What listens to bytes, whatever they are."""
 
     def hear(self, url: str, kept: StoredObject, seconds: float) -> Heard:
-        """What is to be heard in an object, as far as can be read of it in so many seconds.
+        """What is to be heard in an object; the same again, of the same bytes.
 
-        Unavailable when its bytes cannot be had, or are others by now.
+        Unavailable when its bytes cannot be had, or are others by now, or this is not over in so
+        many seconds.
         """
 
 
@@ -588,6 +600,9 @@ class UploadStore(Protocol):
 
     def delete(self, keys: Iterable[str]) -> set[str]:
         """Delete whatever has these keys, 1,000 a call; those that S3 would not delete."""
+
+    def arrived(self, recording: Keyed) -> Iterator[tuple[str, str]]:
+        """Key and ETag of what has arrived of a recording, whole or in pieces, as `keys` does."""
 
     def keys(self, user_id: str, recording_id: str | None = None) -> Iterator[str]:
         """The keys of what a user has uploaded, or of a recording's pieces; a call for each 1,000.

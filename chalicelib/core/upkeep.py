@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from msgspec import Struct, ValidationError
+from msgspec import Struct
 
 from chalicelib import telemetry
 from chalicelib.core.ports import Clock, Stores
@@ -42,6 +42,8 @@ BATCH = 50
 # What cannot be moved is put off: for this long at first, then for twice as long each time.
 FIRST_DELAY = timedelta(minutes=5)
 LONGEST_DELAY = timedelta(days=1)
+# When something with these statuses is due it is to be deleted, also if it cannot be read.
+ENDS = "trashed", "deleted"
 
 
 class Tally(Struct):
@@ -57,6 +59,8 @@ class Tally(Struct):
     retold: int = 0
     """Recordings that nobody had listened to: it was told again that they are there."""
     closed: int = 0
+    forgotten: int = 0
+    """What closed accounts had besides their recordings: sessions above all."""
     failed: int = 0
     """Those that were put off."""
     overdue_seconds: int = 0
@@ -91,7 +95,7 @@ class Upkeep(Struct, frozen=True):
             for start in range(0, len(due), BATCH):
                 if not goes_on():
                     return tally
-                self._move(due[start : start + BATCH], tally)
+                self._move(due[start : start + BATCH], tally, share, goes_on)
             share *= 2
             due = self._round(share, tally) if tally.moved > moved and goes_on() else []
         return tally
@@ -101,7 +105,7 @@ class Upkeep(Struct, frozen=True):
         now = self.clock()
         taken: dict[str, list[Due]] = defaultdict(list)
         seen: Counter[str] = Counter()
-        for due in self._due(now):
+        for due in self._due(now, tally):
             overdue = int((now - due.due_at).total_seconds())
             tally.overdue_seconds = max(tally.overdue_seconds, overdue)
             mine, seen[due.user_id] = taken[due.user_id], seen[due.user_id] + 1
@@ -117,23 +121,29 @@ class Upkeep(Struct, frozen=True):
         random.shuffle(chosen)
         return chosen
 
-    def _due(self, now: datetime) -> Iterator[Due]:
-        """All that is due; in place of a closed account all that is left of its recordings."""
+    def _due(self, now: datetime, tally: Tally) -> Iterator[Due]:
+        """All that is due; in place of a closed account all that is left of its recordings.
+
+        One that cannot be read is put off: it would be taken for one that has none.
+        """
         for due in self.stores.due.due(now):
-            left = self.stores.shelves.all_of(due.user_id) if self._is_closed(due) else ()
-            there = [due.of_closed(standing.id) for standing in left]
-            yield from there or [due]
+            try:
+                left = self.stores.shelves.all_of(due.user_id) if self._is_closed(due) else ()
+                there = [due.of_closed(standing.id) for standing in left]
+            except InternalError:
+                log.exception("%s of %s cannot be moved", due.what, due.user_id)
+                self._put_off(due, tally)
+            else:
+                yield from there or [due]
 
     def _is_closed(self, due: Due) -> bool:
         """Whether it is a closed account, by the account itself: all its recordings go for it."""
-        if due.what != "account":
-            return False
-        try:
-            return self.stores.accounts.find_closed(due.user_id) is not None
-        except ValidationError:
-            return False  # It is put off when it is its turn.
+        is_account = due.what == "account"
+        return is_account and self.stores.accounts.find_closed(due.user_id) is not None
 
-    def _move(self, batch: Sequence[Due], tally: Tally) -> None:
+    def _move(
+        self, batch: Sequence[Due], tally: Tally, share: int, goes_on: Callable[[], bool]
+    ) -> None:
         standing = self.stores.recordings.find_all(
             [due.key for due in batch if due.what == "recording"]
         )
@@ -142,7 +152,7 @@ class Upkeep(Struct, frozen=True):
         for due in batch:
             try:
                 if due.what == "account":
-                    self._forget_account(due, tally)
+                    self._forget_account(due, tally, share, goes_on)
                 elif due.what == "export":
                     self._delete_exports(due)
                 elif recording := self._unheard(due, standing.get(due.key)):
@@ -181,15 +191,15 @@ class Upkeep(Struct, frozen=True):
         # The index lags behind, and another run may be at work.
         if standing is None or not (due.closed or _is_due(standing, self.clock())):
             return None
-        if isinstance(standing, Unreadable):
-            raise InternalError("It cannot be read")
         if isinstance(standing, Tombstone):
             tombstone: Tombstone | None = standing
-        elif standing.status == "uploading" and not due.closed:
-            tombstone = self._end(standing, tally)
-        else:
+        elif due.closed or standing.status in ENDS:
             tombstone = self.deletion.bury(standing)
             tally.purged += tombstone is not None
+        elif isinstance(standing, Unreadable):
+            raise InternalError("It cannot be read")
+        else:
+            tombstone = self._end(standing, tally)
         # Before that nothing is paid for certain, and an upload that expired was just looked for.
         if tombstone is None or (tombstone.due_at and tombstone.due_at > self.clock()):
             return None
@@ -210,11 +220,26 @@ class Upkeep(Struct, frozen=True):
             return tombstone
         return None
 
-    def _forget_account(self, due: Due, tally: Tally) -> None:
-        """Remove what is left of a closed account that has no recordings any more."""
+    def _forget_account(
+        self, due: Due, tally: Tally, share: int, goes_on: Callable[[], bool]
+    ) -> None:
+        """Remove what is left of a closed account that has no recordings any more.
+
+        A share of its sessions is all that goes in one round, if there are more.
+        """
         account = self.stores.accounts.find_closed(due.user_id)
         # What was under way when it closed, such as a log-in, has ended by then.
         if account is None or self.clock() < account.closed_at + LONGEST_FUNCTION:
+            return
+        self.stores.links.remove(self.stores.links.of(account.id))
+        for _ in range(0, share, BATCH):
+            forgotten = self.stores.accounts.forget_rest(account.id, BATCH)
+            tally.forgotten += forgotten
+            if forgotten < BATCH:
+                break
+            if not goes_on():
+                return
+        else:
             return
         for upload in self.stores.parts.under_way(account.id):
             self.stores.parts.abort(*upload)
@@ -223,8 +248,6 @@ class Upkeep(Struct, frozen=True):
         refused |= self.stores.audio.delete(self.stores.audio.versions(account.id))
         if refused:
             raise InternalError(f"S3 would not delete {len(refused)} objects")
-        self.stores.links.remove(self.stores.links.of(account.id))
-        self.stores.accounts.forget_sessions(account.id)
         self.stores.accounts.forget(account)
         tally.closed += 1
 
@@ -252,5 +275,5 @@ def _is_due(standing: Standing, now: datetime) -> bool:
         case StoredRecording():
             at = standing.purge_at if standing.status == "trashed" else standing.upload_expires_at
         case Unreadable():
-            return True
+            at = standing.due_at
     return at is not None and at <= now

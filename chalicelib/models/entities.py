@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from chalicelib.models import answers, link_codes
 from chalicelib.models.answers import ListedSession, Recording, Sound, Usage, User
@@ -21,6 +21,8 @@ from chalicelib.models.fields import (
     Way,
     rfc3339,
 )
+
+T = TypeVar("T")
 
 
 class Identity(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -491,10 +493,48 @@ class Link(Struct, kw_only=True, frozen=True):
 
 
 class Unreadable(Keyed, kw_only=True, frozen=True):
-    """Something under a recording's key that this version of the app cannot read."""
+    """A recording that this version of the app cannot read, or something that stands beside one.
+
+    It can be deleted by its key: what more has to be known for that is told as far as it can be.
+    """
 
     item: dict[str, Any]
     """It, as it stands in the table."""
+    completed_at: ClassVar[None] = None
+    links_made: ClassVar[int] = 1
+    may_have_parts: ClassVar[bool] = True
+
+    @property
+    def status(self) -> str:
+        """What its status is called."""
+        return self._told("status", str, "")
+
+    @property
+    def version(self) -> int:
+        """Its version; 0 where that is none."""
+        return self._told("version", int, 0)
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the quota it has."""
+        return self._told("size", int, 0)
+
+    @property
+    def code(self) -> str | None:
+        """A link's code."""
+        return self._told("code", str | None, None)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it is due."""
+        return self._told("due_at", datetime | None, None)
+
+    def _told(self, field: str, kind: Any, otherwise: T) -> T:
+        try:
+            told: T = convert(self.item.get(field), kind)
+        except ValidationError:
+            return otherwise
+        return told
 
 
 Standing = StoredRecording | Tombstone | Unreadable

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from chalicelib.models.answers import Sound
 from chalicelib.models.entities import Heard, Waveform
+from chalicelib.sound.lengths import mended
 from chalicelib.sound.peaks import Peaks
 from chalicelib.sound.ranges import Ranges, Unreachable
 
@@ -29,6 +30,22 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 UNREACHABLE, NO_FFMPEG = 3, 4
+# How long listening may take, of a processor, by the bytes: twice what the slowest honest ones take
+# (silence in Vorbis), and no more than there is of a run.
+SECONDS_AT_LEAST = 20
+SECONDS_PER_BYTE = 12 / 1_000_000
+SECONDS_AT_MOST = 840
+# How many samples are decoded at most, those of each channel counted: half as many again as there
+# are of silence in FLAC, which is the most that two honest channels make of their bytes. What was
+# made to take long ends by this, early and always at the same place.
+SAMPLES_AT_LEAST = 2_000_000_000
+SAMPLES_PER_BYTE = 1500
+# What a clock may be wrong by before there is a hole in the sound, and how far it may go back
+# before it has begun anew.
+SECONDS_OFF = 0.05
+SECONDS_BACK = 10
+# As much silence as is put into all holes together. A time beyond that is none.
+SECONDS_OF_SILENCE = 24 * 60 * 60
 # What it may take, with FFmpeg's libraries, which are 100 MB of addresses.
 MEMORY_BYTES = 512 * 1024 * 1024
 # What it says has some kilobytes.
@@ -59,27 +76,25 @@ HEAD_BYTES = 64
 
 
 class Order(Struct):
-    """What to listen to, and for how long."""
+    """What to listen to."""
 
     url: str
     etag: str
     size: int
-    seconds: float
 
 
 def main() -> int:
     """Listen; the exit code."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    _confine(order.seconds)
+    _confine(seconds_for(order.size))
     try:
         import av  # noqa: F401 - whether it is there
     except ImportError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the log
         return NO_FFMPEG
-    until = time.monotonic() + order.seconds
-    with Ranges(order.url, order.etag, order.size, until) as source:
+    with Ranges(order.url, order.etag, order.size) as source:
         try:
-            heard = listen(source, until)
+            heard = listen(source, order.size)
         except Unreachable:
             heard = NOTHING
     if source.failure:
@@ -92,36 +107,70 @@ def main() -> int:
 NOTHING = Heard(sound=Sound(readable=False))
 
 
-def listen(source: Any, until: float) -> Heard:
-    """What a file has of sound, as far as it can be read before `until`."""
+def seconds_for(size: int) -> float:
+    """The time of a processor that so many bytes may take."""
+    return min(SECONDS_AT_LEAST + SECONDS_PER_BYTE * size, SECONDS_AT_MOST)
+
+
+def listen(source: Any, size: int) -> Heard:
+    """What a file of that size has of sound, as far as it goes.
+
+    Nothing, if to hear it to its end takes more than such a file may take.
+    """
     import av
 
     av.logging.set_level(None)
+    until = time.process_time() + seconds_for(size)
     head = source.read(HEAD_BYTES)
-    source.seek(0)
-    with suppress(av.FFmpegError):
+    file = mended(source)
+    if file is None:
+        return NOTHING
+    with suppress(av.FFmpegError, TooLong):
         options = {
             "protocol_whitelist": "none",
             "format_whitelist": ",".join(FORMATS),
             "codec_whitelist": ",".join(CODECS),
         }
         with av.open(
-            source, "r", options=options, metadata_errors="ignore", io_open=_refuse
+            file, "r", options=options, metadata_errors="ignore", io_open=_refuse
         ) as container:
-            stream = container.streams.best("audio")
-            # There is none for a codec that FFmpeg has no decoder of.
-            codec = getattr(stream, "codec_context", None)
-            if isinstance(stream, av.AudioStream) and codec and codec.name in CODECS:
-                return _heard(container, stream, head, until)
+            if stream := _track(container):
+                samples = SAMPLES_AT_LEAST + SAMPLES_PER_BYTE * size
+                return _heard(container, stream, head, until, samples)
     return NOTHING
 
 
-def _heard(container: InputContainer, stream: AudioStream, head: bytes, until: float) -> Heard:
+class TooLong(Exception):
+    """To hear it to its end takes more than its bytes may take."""
+
+
+def _track(container: InputContainer) -> AudioStream | None:
+    """The track to listen to: the best if it can be read, otherwise the first that can."""
+    import av
+
+    for stream in (container.streams.best("audio"), *container.streams):
+        # There is none for a codec that FFmpeg has no decoder of.
+        codec = getattr(stream, "codec_context", None)
+        if isinstance(stream, av.AudioStream) and codec and codec.name in CODECS:
+            return stream
+    return None
+
+
+def _heard(
+    container: InputContainer, stream: AudioStream, head: bytes, until: float, samples: int
+) -> Heard:
     peaks, first, as_bytes = Peaks(), None, None
     for frame in _frames(container, stream, until):
         if first is None or as_bytes is None:
             first, as_bytes = frame, _Mixer(frame.sample_rate)
-        peaks.add(as_bytes.bytes_of(frame))
+            clock = _Clock(stream, frame.sample_rate)
+        peaks.add_silence(clock.missing_before(frame, peaks.samples))
+        mixed = as_bytes.bytes_of(frame)
+        # One of a lower rate than the first becomes more samples than it has.
+        samples -= max(len(mixed), frame.samples * frame.layout.nb_channels)
+        if samples < 0:
+            raise TooLong
+        peaks.add(mixed)
     if first is None or not peaks.samples:
         return NOTHING
     sound = Sound(
@@ -139,12 +188,17 @@ def _heard(container: InputContainer, stream: AudioStream, head: bytes, until: f
 
 
 def _frames(container: InputContainer, stream: AudioStream, until: float) -> Iterator[AudioFrame]:
-    """What can be decoded, in its order; what cannot is passed over, and so is what is cut off."""
+    """What can be decoded, in its order; what cannot is passed over, and so is what is cut off.
+
+    TooLong when a processor was busy with it `until` then.
+    """
     import av
 
     stream.codec_context.thread_count = 1
     packets = container.demux(stream)
-    while time.monotonic() < until:
+    while True:
+        if time.process_time() > until:
+            raise TooLong
         try:
             packet = next(packets, None)
         except av.FFmpegError:
@@ -155,6 +209,33 @@ def _frames(container: InputContainer, stream: AudioStream, until: float) -> Ite
             for frame in packet.decode():
                 if isinstance(frame, av.AudioFrame) and frame.samples and frame.sample_rate:
                     yield frame
+
+
+class _Clock:
+    """Finds holes in a sound by the times of its frames, as a player does."""
+
+    def __init__(self, stream: AudioStream, rate: int) -> None:
+        base = stream.time_base
+        self._numerator = base.numerator * rate if base else 0
+        self._denominator = base.denominator if base else 1
+        self._off = int(SECONDS_OFF * rate)
+        self._back = SECONDS_BACK * rate
+        self._silence = SECONDS_OF_SILENCE * rate
+        self._start: int | None = None
+
+    def missing_before(self, frame: AudioFrame, heard: int) -> int:
+        """How many samples of silence lie between those which were heard and this frame."""
+        if frame.pts is None:
+            return 0
+        at = frame.pts * self._numerator // self._denominator
+        # By the start, and not by the frame before, so that what is off does not add up.
+        hole = 0 if self._start is None else at - self._start - heard
+        if self._start is None or hole < -self._back or hole > self._silence:
+            self._start = at - heard
+        elif hole > self._off:
+            self._silence -= hole
+            return hole
+        return 0
 
 
 class _Mixer:

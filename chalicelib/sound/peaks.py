@@ -8,6 +8,7 @@ from chalicelib.models.fields import MOST_PAIRS
 LEAST_STEP = 2
 # What silence is in unsigned samples of 8 bits.
 ZERO = 128
+SILENT = bytes([ZERO])
 
 
 class Peaks:
@@ -36,12 +37,26 @@ class Peaks:
                 self._begin(samples[start])
             part = samples[start : start + self._missing]
             start += len(part)
-            self._missing -= len(part)
-            # What does not lie between them any way is gone by the byte, in C.
-            if beyond := part.translate(None, self._between):
-                known = beyond + self._between
-                self._lows[-1], self._highs[-1] = min(known), max(known)
-                self._between = bytes(range(self._lows[-1], self._highs[-1] + 1))
+            self._take(part, len(part))
+
+    def add_silence(self, samples: int) -> None:
+        """Take as many samples of silence, which costs no more for being long."""
+        self.samples += samples
+        while samples:
+            if not self._missing:
+                self._begin(ZERO)
+            part = min(samples, self._missing)
+            samples -= part
+            self._take(SILENT, part)
+
+    def _take(self, samples: bytes, length: int) -> None:
+        """Have these be among the samples of the last stretch, of which they are so many."""
+        self._missing -= length
+        # What does not lie between the extremes any way is gone by the byte, in C.
+        if beyond := samples.translate(None, self._between):
+            known = beyond + self._between
+            self._lows[-1], self._highs[-1] = min(known), max(known)
+            self._between = bytes(range(self._lows[-1], self._highs[-1] + 1))
 
     @property
     def data(self) -> bytes:

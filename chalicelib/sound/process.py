@@ -19,8 +19,6 @@ from chalicelib.sound import listener
 
 log = logging.getLogger(__name__)
 
-# What it may take to start and to end, besides the time that it is given to listen.
-SECONDS_BESIDE = 30
 # As much of what it complains of as goes into the log.
 SAID_BYTES = 2000
 
@@ -32,11 +30,14 @@ class ListenerProcess(Struct, frozen=True):
     """What the process gets to know of this one's environment."""
 
     def hear(self, url: str, kept: StoredObject, seconds: float) -> Heard:
-        listen = seconds - SECONDS_BESIDE
-        order = listener.Order(url=url, etag=kept.etag, size=kept.size, seconds=listen)
+        order = listener.Order(url=url, etag=kept.etag, size=kept.size)
         # Files, of which it can write no more than its limits let it: it may be somebody else's.
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as said:
-            code = self._run(msgspec.json.encode(order), output, said, seconds)
+            try:
+                code = self._run(msgspec.json.encode(order), output, said, seconds)
+            except subprocess.TimeoutExpired as error:
+                # It ends by itself when it has had its share of a processor.
+                raise Unavailable(f"Not over in {seconds:.0f} s") from error
             complaint = _read(said, SAID_BYTES).decode(errors="replace").strip()
             if code == listener.UNREACHABLE:
                 raise Unavailable(f"The bytes could not be read: {complaint}")
@@ -50,8 +51,8 @@ class ListenerProcess(Struct, frozen=True):
             log.warning("listening ended with %s: %s", code, complaint)
             return listener.NOTHING
 
-    def _run(self, order: bytes, output: IO[bytes], said: IO[bytes], seconds: float) -> int | None:
-        """Have it run to its end; its exit code, None if it had to be ended."""
+    def _run(self, order: bytes, output: IO[bytes], said: IO[bytes], seconds: float) -> int:
+        """Have it run to its end; its exit code. TimeoutExpired when it had to be ended."""
         # Where it finds what this process has found: on Lambda, PyAV in a layer.
         environment = {**self.environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-B", "-P", "-m", listener.__name__]
@@ -62,7 +63,7 @@ class ListenerProcess(Struct, frozen=True):
                 process.communicate(order, timeout=seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
-                return None
+                raise
             return process.returncode
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import time
 from collections import OrderedDict
 from http import HTTPStatus
 from urllib.parse import SplitResult, urlsplit
@@ -26,16 +25,14 @@ class Unreachable(Exception):
 class Ranges(io.RawIOBase):
     """The bytes of one object as a file, as long as it is the one with this ETag.
 
-    After `until`, by the monotonic clock, it is at its end wherever it is. `failure` says why bytes
-    could not be had: whoever reads may have taken that for the end.
+    `failure` says why bytes could not be had: whoever reads may have taken that for the end.
     """
 
-    def __init__(self, url: str, etag: str, size: int, until: float) -> None:
+    def __init__(self, url: str, etag: str, size: int) -> None:
         super().__init__()
         self._url: SplitResult = urlsplit(url)
         self._etag = etag
         self._size = size
-        self._until = until
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._connection: http.client.HTTPConnection | None = None
@@ -63,7 +60,7 @@ class Ranges(io.RawIOBase):
     def read(self, most: int = -1) -> bytes:
         """Some of what comes next; nothing at the end. Unreachable."""
         number, start = divmod(self._at, BLOCK_BYTES)
-        if self._at >= self._size or time.monotonic() > self._until:
+        if self._at >= self._size:
             return b""
         block = self._block(number)
         part = block[start:] if most < 0 else block[start : start + most]

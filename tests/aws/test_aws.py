@@ -18,6 +18,7 @@ from urllib3 import HTTPResponse
 from chalicelib import deadline
 from chalicelib.aws import clients as clients_module
 from chalicelib.aws.clients import Clients
+from chalicelib.aws.dynamodb import table
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import InternalError
 from tests.support.faults import Faults
@@ -120,6 +121,16 @@ def test_what_was_just_trashed_is_in_the_trash_and_comes_back(phone: Phone, faul
     assert phone.listed(status="trashed") == [id]
     assert phone.restore(id).status == 200
     assert phone.listed() == [id]
+
+
+def test_a_write_that_meets_transactions_is_tried_for_as_long_as_there_is_time(
+    phone: Phone, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "CONFLICT_SECONDS", (0, 0))
+    faults.refuse("dynamodb", "UpdateItem", "TransactionConflictException", 400, times=50)
+
+    assert phone.patch("/me", {"name": "Ann"}).status == 200
+    assert faults.met == 50
 
 
 @pytest.mark.parametrize(

@@ -349,7 +349,7 @@ CALLS = {
     "the job listen": 3,
     "the job notice": 6,
     "the job upkeep": 4,  # a look at each shard of what is due
-    "the job upkeep with an upload to end": 13,
+    "the job upkeep with an upload to end": 12,
 }
 
 

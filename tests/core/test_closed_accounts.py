@@ -8,12 +8,11 @@ import pytest
 
 from chalicelib import wiring
 from chalicelib.aws.clients import Clients
-from chalicelib.aws.dynamodb.items import recording_key
 from chalicelib.core import upkeep
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from tests.conftest import Clock, Left
-from tests.core.test_upkeep import Edit, close, edit, keep
+from tests.core.test_upkeep import close, keep
 from tests.support.audits import Tool
 from tests.support.faults import Faults
 from tests.support.invariants import Held
@@ -23,8 +22,6 @@ from tests.support.phone import Answer, Phone, send_part
 SOUND = b"some sound"
 
 Act = Callable[[Phone], object]
-
-__all__ = ["edit"]
 
 
 def fill(phone: Phone) -> None:
@@ -189,29 +186,6 @@ def test_a_closed_account_goes_in_runs_that_have_little_time(
     # A recording is an item and an object; the account and its sessions go last.
     rest = len(["account", "session", "session"])
     assert list(runs()) == [4 * 2 + rest, 1 * 2 + rest, rest, 0]
-
-
-def test_what_cannot_be_read_keeps_the_account_and_nothing_else(
-    phone: Phone, clock: Clock, edit: Edit, held: Held, left: Left
-) -> None:
-    ids = [phone.upload_directly(SOUND) for _ in range(3)]
-    for id in ids:
-        listen_instantly(phone, id, SILENCE)
-    edit(recording_key(phone.user_id, ids[0]), size="large")
-    clock.advance(minutes=16)
-    close(phone.on_another_device())
-    for _ in range(3):
-        tally = wiring.services().upkeep.run()
-        assert (tally.closed, tally.failed) == (0, 1)
-        clock.advance(hours=1)
-    assert list(held("recordings", phone.user_id)) == ids[:1]
-
-    edit(recording_key(phone.user_id, ids[0]), size=len(SOUND))
-    clock.advance(days=1)
-    wiring.services().upkeep.run()
-    clock.advance(days=1)
-    wiring.services().upkeep.run()
-    assert left(phone) == []
 
 
 @pytest.mark.parametrize("operation", ["TransactWriteItems", "DeleteItem"])

@@ -9,16 +9,28 @@ from typing import Any
 import pytest
 
 from chalicelib import wiring
-from chalicelib.aws.dynamodb.items import account_key, due, recording_item
+from chalicelib.aws.dynamodb.items import (
+    DUE_SHARDS,
+    Item,
+    account_key,
+    due,
+    recording_item,
+    session_key,
+    tombstone_item,
+)
+from chalicelib.core import upkeep
+from chalicelib.core.ids import uuid7
 from chalicelib.core.upkeep import Tally
+from chalicelib.models.entities import Tombstone
 from chalicelib.models.fields import Status
 from chalicelib.settings import Settings
-from tests.conftest import DEEP, Clock
+from tests.conftest import DEEP, Clock, Left
 from tests.support import shortcut
 from tests.support.faults import Faults
 from tests.support.phone import PASSWORD, Phone
 
 SOUND = b"some sound"
+Give = Callable[[Phone, Status, int], None]
 DUE, KEPT = (10_000, 3_000) if DEEP else (400, 120)
 
 
@@ -29,7 +41,7 @@ def run(batches: int) -> Tally:
 
 
 @pytest.fixture
-def give(settings: Settings, clock: Clock) -> Callable[[Phone, Status, int], None]:
+def give(settings: Settings, clock: Clock) -> Give:
     """Gives a phone's user so many recordings of a status, whose time will be over in 8 days.
 
     None of them has bytes.
@@ -57,7 +69,7 @@ def test_what_one_user_leaves_does_not_delay_anothers(
     phone: Phone,
     other: Phone,
     clock: Clock,
-    give: Callable[[Phone, Status, int], None],
+    give: Give,
     close: bool,
 ) -> None:
     give(phone, "uploading", DUE)
@@ -71,7 +83,7 @@ def test_what_one_user_leaves_does_not_delay_anothers(
 
 
 def test_a_closed_account_goes_in_two_runs(
-    phone: Phone, clock: Clock, give: Callable[[Phone, Status, int], None], settings: Settings
+    phone: Phone, clock: Clock, give: Give, settings: Settings
 ) -> None:
     give(phone, "ready", KEPT)
     phone.delete("/me", body={"password": PASSWORD})
@@ -85,7 +97,7 @@ def test_a_closed_account_goes_in_two_runs(
 
 
 def test_runs_at_once_share_the_work(
-    phone: Phone, clock: Clock, faults: Faults, give: Callable[[Phone, Status, int], None]
+    phone: Phone, clock: Clock, faults: Faults, give: Give
 ) -> None:
     give(phone, "uploading", DUE)
     clock.advance(days=8)
@@ -97,18 +109,106 @@ def test_runs_at_once_share_the_work(
     assert sum(tally.expired for tally in tallies) > 80
 
 
-@pytest.mark.parametrize(("status", "calls"), [("uploading", 5), ("trashed", 4)])
-def test_what_is_due_takes_few_calls(
-    phone: Phone,
-    clock: Clock,
-    faults: Faults,
-    give: Callable[[Phone, Status, int], None],
-    status: Status,
-    calls: int,
+def test_runs_at_once_begin_with_different_users(clock: Clock, settings: Settings) -> None:
+    times = [clock() + timedelta(milliseconds=number) for number in range(2 * upkeep.BATCH)]
+    tombstones = [
+        Tombstone(id=uuid7(), user_id=uuid7(), updated_at=at, version=2, due_at=at) for at in times
+    ]
+    shortcut.put(settings.table, map(tombstone_item, tombstones))
+    clock.advance(minutes=1)
+    run(batches=1)
+
+    # Half of them, by chance: that it is the older half happens once in 10**29 times.
+    left = {item["pk"] for item in shortcut.items(settings.table) if "due_shard" in item}
+    assert len(left) == upkeep.BATCH
+    assert left != {f"USER#{each.user_id}" for each in tombstones[upkeep.BATCH :]}
+
+
+def test_each_round_has_twice_as_much_of_what_a_user_has_due(
+    phone: Phone, clock: Clock, faults: Faults, give: Give, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give(phone, status, 50)
+    monkeypatch.setattr(upkeep, "SHARE", 2)
+    give(phone, "uploading", 2 + 4 + 8)
+    clock.advance(days=8)
+    calls = faults.calls_of(wiring.services().upkeep.run)
+
+    assert phone.listed(status="uploading") == []
+    rounds = 1 + len(["2", "4", "8"])
+    assert calls.count("dynamodb.Query") == rounds * DUE_SHARDS
+
+
+# A closed account that somebody logged in to very often.
+
+
+@pytest.fixture
+def closed_with_sessions(
+    phone: Phone, clock: Clock, settings: Settings, stored: Callable[..., list[Item]]
+) -> Callable[[], int]:
+    """Says how many are left of a thousand sessions, whose account is closed and all else gone."""
+    pk, begins = account_key(phone.user_id)["pk"], session_key(phone.user_id, "")["sk"]
+    [one] = [item for item in stored(pk) if item["sk"].startswith(begins)]
+    shortcut.put(settings.table, (one | {"sk": f"{begins}{n:04}"} for n in range(999)))
+    phone.delete("/me", body={"password": PASSWORD})
+    clock.advance(minutes=16)
+    return lambda: len([item for item in stored(pk) if item["sk"].startswith(begins)])
+
+
+def test_a_closed_accounts_sessions_are_a_share_of_a_round_too(
+    closed_with_sessions: Callable[[], int],
+) -> None:
+    assert run(batches=1).forgotten == upkeep.SHARE
+    assert closed_with_sessions() == 1000 - upkeep.SHARE
+
+
+def test_a_run_ends_in_the_midst_of_a_closed_accounts_sessions(
+    closed_with_sessions: Callable[[], int],
+) -> None:
+    # Two rounds, with one and two portions, and the first of a third. It looks after each.
+    assert run(batches=8).forgotten == 4 * upkeep.BATCH
+    assert closed_with_sessions() == 1000 - 4 * upkeep.BATCH
+
+
+def test_a_closed_account_with_many_sessions_goes_in_one_run_and_few_calls(
+    phone: Phone, closed_with_sessions: Callable[[], int], faults: Faults, left: Left
+) -> None:
+    calls = faults.calls_of(wiring.services().upkeep.run)
+
+    assert closed_with_sessions() == 0
+    assert left(phone) == []
+    assert len(calls) < 100
+
+
+# How many calls it takes.
+
+
+EXPIRED = {"put": (3, 3), "post": (3, 3), "multipart": (4, 5), "live": (2, 4)}
+
+
+@pytest.mark.parametrize("method", EXPIRED)
+def test_an_upload_that_expired_takes_few_calls_and_few_to_be_paid_for(
+    phone: Phone, clock: Clock, faults: Faults, method: str
+) -> None:
+    first, second = EXPIRED[method]
+    for _ in range(12):
+        is_live = method == "live"
+        begun = phone.announce_live() if is_live else phone.announce(SOUND, upload_method=method)
+        assert begun.status == 201
+    clock.advance(days=8)
+    calls = faults.calls_of(lambda: run(batches=1))
+    clock.advance(minutes=16)
+    paying = faults.calls_of(lambda: run(batches=1))
+
+    # And fewer than another one of each, for all of them together.
+    assert (len(calls) // 12, len(paying) // 12) == (first, second)
+    assert phone.usage() == (0, 0)
+
+
+def test_what_leaves_the_trash_takes_four_calls(
+    phone: Phone, clock: Clock, faults: Faults, give: Give
+) -> None:
+    give(phone, "trashed", 50)
     clock.advance(days=8)
     made = faults.calls_of(lambda: run(batches=1))
 
-    assert phone.listed(status=status) == []
-    assert len(made) / 50 <= calls
+    assert phone.listed(status="trashed") == []
+    assert len(made) / 50 <= 4

@@ -15,12 +15,14 @@ from chalicelib.aws.dynamodb.items import account_key
 from chalicelib.wiring import Services
 from ops import users
 from tests.conftest import Clock, Left
+from tests.core.test_upkeep import Edit, edit
 from tests.support.audits import Tool
 from tests.support.faults import Faults
 from tests.support.iam import ACCOUNT
 from tests.support.phone import PASSWORD, Answer, Phone
 
 SOUND = b"some sound"
+__all__ = ["edit"]
 NOBODYS_ID = "01a1b2c3-0000-7000-8000-000000000000"
 
 
@@ -73,6 +75,18 @@ def test_a_user_is_found_by_address_with_what_they_have_and_what_it_costs(
     assert (found["id"], found["email"], found["state"]) == (phone.user_id, phone.email, "open")
     assert (found["recordings"], found["bytes"], found["sessions"]) == (1, len(SOUND), 2)
     assert found["dollars_a_month"] == 0
+
+
+@pytest.mark.parametrize("action", ["find", "suspend"])
+@pytest.mark.parametrize("by", ["id", "address"])
+def test_a_user_whose_account_cannot_be_read_is_not_taken_for_nobody(
+    phone: Phone, run: Run, edit: Edit, action: str, by: str
+) -> None:
+    edit(account_key(phone.user_id), password_version="seven")
+    ran = run(action, phone.user_id if by == "id" else phone.email)
+
+    assert (ran.code, ran.found) == (users.FAILED, None)
+    assert f"PROFILE of USER#{phone.user_id} cannot be read" in ran.said
 
 
 def test_a_user_is_found_by_id(phone: Phone, run: Run) -> None:

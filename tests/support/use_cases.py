@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from chalicelib import jobs, wiring
+from chalicelib.aws.dynamodb.items import recording_key
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import RecorderError
 from chalicelib.models.entities import Identity
@@ -136,6 +137,16 @@ def shared(phone: Phone, clock: Clock) -> str:
 def listened_to_long_ago(phone: Phone, clock: Clock) -> str:
     id = ready_long_ago(phone, clock)
     listen_instantly(phone, id)
+    return id
+
+
+def unreadable(phone: Phone, clock: Clock) -> str:
+    """Shared and listened to, and then written by a version that is no more."""
+    id = shared(phone, clock)
+    listen_instantly(phone, id)
+    key = recording_key(phone.user_id, id)
+    [item] = [it for it in shortcut.items(the_settings().table, key["pk"]) if it["sk"] == key["sk"]]
+    shortcut.put(the_settings().table, [item | {"upload_method": "carrier pigeon"}])
     return id
 
 
@@ -496,6 +507,9 @@ USE_CASES = {
     "listen": UseCase(ready, listen, is_drawn),
     "delete for good what was listened to": UseCase(
         listened_to_long_ago, Phone.delete_for_good, is_gone, (204,)
+    ),
+    "delete for good what cannot be read": UseCase(
+        unreadable, Phone.delete_for_good, is_gone, (204,)
     ),
     "upkeep of what nobody listened to": UseCase(later(ready, minutes=6), upkeep, plays),
     "export": UseCase(ready, export, can_be_fetched),

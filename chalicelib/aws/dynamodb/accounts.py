@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from chalicelib.aws.dynamodb.grants import grant_item
 from chalicelib.aws.dynamodb.items import (
     OPEN,
     Item,
+    Key,
     account_key,
+    all_legible,
     due,
     export_key,
     identity_key,
     nonce_key,
     provider_key,
+    read,
     read_account,
     read_standing,
     recording_key,
@@ -75,6 +78,12 @@ MOST_SESSIONS = 1000
 KEPT = {"id", "created_at", "bytes_used", "recordings_used"}
 
 
+class Owned(Struct, frozen=True):
+    """What says whose an address or an identity is."""
+
+    user_id: str
+
+
 class AccountsTable(Struct, frozen=True):
     """Stores accounts and sessions; see core/ports.py for what each method promises."""
 
@@ -102,12 +111,10 @@ class AccountsTable(Struct, frozen=True):
         return read_account(self.table.get(account_key(user_id)))
 
     def owner_of(self, email: str) -> str | None:
-        item = self.table.get(identity_key(email))
-        return str(item["user_id"]) if item else None
+        return self._owner(identity_key(email))
 
     def signs_in(self, provider: Provider, subject: str) -> str | None:
-        item = self.table.get(provider_key(provider, subject))
-        return str(item["user_id"]) if item else None
+        return self._owner(provider_key(provider, subject))
 
     def use_nonce(self, nonce: Nonce, purpose: str) -> bool:
         try:
@@ -231,7 +238,7 @@ class AccountsTable(Struct, frozen=True):
             item = self.table.update(account_key(user_id), {"name": name}, OPEN)
         except ConditionFailed as error:
             raise NotAuthenticated("The account is gone") from error
-        return msgspec.convert(item, Account)
+        return read(item, Account)
 
     def change_password(
         self, account: Account, password_hash: str, session_id: str, now: datetime
@@ -338,7 +345,11 @@ class AccountsTable(Struct, frozen=True):
             now=timestamp(now),
             password_version=password_version,
         )
-        return [msgspec.convert(item, Session) for item in items]
+        return list(all_legible(items, Session))
+
+    def _owner(self, key: Key) -> str | None:
+        item = self.table.get(key)
+        return read(item, Owned).user_id if item else None
 
     def _mailing(self, kind: LetterKind, email: str, now: datetime) -> TransactWriteItemTypeDef:
         return self.table.adding(letter_item(kind, email, now))
@@ -423,7 +434,7 @@ class AccountsTable(Struct, frozen=True):
 
     def find_closed(self, user_id: str) -> ClosedAccount | None:
         item = self.table.get(account_key(user_id))
-        return msgspec.convert(item, ClosedAccount) if item and "closed_at" in item else None
+        return read(item, ClosedAccount) if item and "closed_at" in item else None
 
     def note_export(self, user_id: str, due_at: datetime) -> None:
         self.table.put(export_key(user_id) | due(user_id, due_at))
@@ -431,18 +442,20 @@ class AccountsTable(Struct, frozen=True):
     def forget_export(self, user_id: str, due_at: datetime) -> None:
         self.table.delete(export_key(user_id), "#due_at = :then", then=timestamp(due_at))
 
-    def forget_sessions(self, user_id: str) -> None:
-        account = account_key(user_id)
-        for item in self.table.query("#pk = :pk", pk=account["pk"]):
-            if item["sk"] != account["sk"] and "status" not in item:
-                self.table.delete({"pk": item["pk"], "sk": item["sk"]})
+    def forget_rest(self, user_id: str, most: int) -> int:
+        stays = account_key(user_id)["sk"], recording_key(user_id, "")["sk"]
+        pk = account_key(user_id)["pk"]
+        there = self.table.query("#pk = :pk", fields=("pk", "sk"), page=most + 1, pk=pk)
+        rest = list(islice((key for key in there if not key["sk"].startswith(stays)), most))
+        self.table.transact(*map(self.table.deleting, rest))
+        return len(rest)
 
     def forget(self, account: ClosedAccount) -> None:
         self.table.delete(account_key(account.id), "attribute_exists(#closed_at)")
 
 
 def _session(item: Item | None) -> Session | None:
-    return msgspec.convert(item, Session) if item else None
+    return read(item, Session) if item else None
 
 
 def _session_item(session: Session) -> Item:

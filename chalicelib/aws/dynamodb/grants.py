@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import msgspec
 from msgspec import Struct
 
+from chalicelib.aws.dynamodb import waiting
 from chalicelib.aws.dynamodb.items import Item, grant_key, timestamp, to_item
 from chalicelib.aws.dynamodb.table import THERE, Table
 from chalicelib.models.entities import Grant
@@ -24,9 +24,7 @@ class GrantsTable(Struct, frozen=True):
         self.table.put(grant_item(grant))
 
     def due(self, now: datetime) -> list[Grant]:
-        pk = grant_key("")["pk"]
-        items = self.table.query("#pk = :pk", only="#due_at <= :now", pk=pk, now=timestamp(now))
-        return [msgspec.convert(item, Grant) for item in items]
+        return list(waiting.due(self.table, grant_key("")["pk"], Grant, now, KEPT))
 
     def postpone(self, grant: Grant, due_at: datetime) -> bool:
         later = {"due_at": timestamp(due_at)}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -21,7 +21,6 @@ from chalicelib.models.entities import (
     StoredRecording,
     Tombstone,
     Unreadable,
-    Waveform,
 )
 from chalicelib.models.fields import LetterKind, Provider, comparable
 
@@ -32,6 +31,7 @@ log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
 Key = dict[str, str]
+T = TypeVar("T", bound=Struct)
 
 # Four partitions of the `due` index take 4,000 writes a second between them.
 DUE_SHARDS = 4
@@ -182,9 +182,35 @@ def tombstone_item(tombstone: Tombstone) -> Item:
     return item | due(tombstone.id, tombstone.due_at) if tombstone.due_at else item
 
 
+# What an earlier version cannot read may be in the table: a later one was rolled back. What one is
+# named is then a fault; whoever wants many is not kept from the others.
+
+
+def read(item: Item, kind: type[T]) -> T:
+    """What an item says; InternalError when it cannot be read."""
+    try:
+        return msgspec.convert(item, kind)
+    except msgspec.ValidationError as error:
+        raise InternalError(f"{_named(item)} cannot be read") from error
+
+
+def legible(item: Item, kind: type[T]) -> T | None:
+    """What an item says; None for one that cannot be read, which is logged."""
+    try:
+        return read(item, kind)
+    except InternalError as error:
+        log.exception("%s", error.detail)
+        return None
+
+
+def all_legible(items: Iterable[Item], kind: type[T]) -> Iterator[T]:
+    """What items say, without those that cannot be read, which are logged."""
+    return (each for item in items if (each := legible(item, kind)))
+
+
 def read_account(item: Item | None) -> Account | None:
     """The account that an item is; None for one that is closed, of which no address is kept."""
-    return msgspec.convert(item, Account) if item and "email" in item else None
+    return read(item, Account) if item and "email" in item else None
 
 
 def read_standing(item: Item | None) -> Standing | None:
@@ -194,30 +220,28 @@ def read_standing(item: Item | None) -> Standing | None:
 
 def read_recording(item: Item) -> StoredRecording | Tombstone | Unreadable:
     """What an item under a recording's key says; one that cannot be read is logged."""
-    try:
-        if item["status"] == "deleted":
-            return msgspec.convert(item, Tombstone)
-        return msgspec.convert(item, StoredRecording)
-    except (KeyError, msgspec.ValidationError):
-        log.exception("%s of %s cannot be read", item["sk"], item["pk"])
-        user_id, recording_id = owner_and_recording(item)
-        return Unreadable(user_id=user_id, id=recording_id or "", item=item)
+    kind = Tombstone if item.get("status") == "deleted" else StoredRecording
+    return legible(item, kind) or unread(item)
 
 
-def read_waveform(item: Item | None) -> Waveform | None:
-    """The waveform that an item is, if there is one."""
-    return msgspec.convert(item, Waveform) if item else None
+def unread(item: Item) -> Unreadable:
+    """An item that stands with a recording, as it is."""
+    _, recording_id, *_ = item["sk"].split("#")
+    return Unreadable(user_id=item["pk"].removeprefix("USER#"), id=recording_id, item=item)
 
 
 def read_seen(item: Item) -> Recording | None:
     """A recording as its owner sees it; None for one that cannot be read, which is logged."""
     # A time in answers is shorter by the microseconds.
     times = {name: f"{at[:23]}Z" for name in SEEN_TIMES if isinstance(at := item.get(name), str)}
-    try:
-        return msgspec.convert(item | times, Recording)
-    except msgspec.ValidationError:
-        log.exception("%s of %s cannot be read", item["sk"], item["pk"])
-        return None
+    return legible(item | times, Recording)
+
+
+def _named(item: Item) -> str:
+    """What an item is called in the log, where no address and no link's code belongs."""
+    if item["pk"].startswith("USER#"):
+        return f"{item['sk']} of {item['pk']}"
+    return f"{item['sk'].partition('#')[0]} of {item['pk'].partition('#')[0]}"
 
 
 def to_attributes(item: Mapping[str, Any]) -> dict[str, AttributeValueTypeDef]:
@@ -251,17 +275,25 @@ def _as_value(value: Any) -> AttributeValueTypeDef:
     raise InternalError(f"The table takes no {type(value).__name__}")
 
 
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 def _read_value(value: Any) -> Any:
     [(kind, held)] = value.items()
     match kind:
         case "S" | "BOOL":
             return held
         case "N":
-            return int(held)
+            return _number(held)
         case "L":
             return [_read_value(each) for each in held]
         case "M":
             return {name: _read_value(each) for name, each in held.items()}
         case "NULL":
             return None
-    raise InternalError(f"The table holds a value of the type {kind}, which nothing writes")
+    # Nothing writes any other: whoever wants this one cannot read it, and who does not need not.
+    return {kind: held}

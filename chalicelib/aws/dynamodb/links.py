@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from chalicelib.aws.batches import batched
@@ -13,16 +12,19 @@ from chalicelib.aws.dynamodb.attempts import read_window
 from chalicelib.aws.dynamodb.items import (
     LISTED,
     Item,
+    Key,
     account_key,
     attempts_key,
+    legible,
     link_key,
     listed_link_key,
+    read,
     read_account,
     read_standing,
-    read_waveform,
     recording_key,
     timestamp,
     to_item,
+    unread,
     waveform_key,
 )
 from chalicelib.aws.dynamodb.table import NOT_THERE, THERE, ConditionFailed, Increment, Table
@@ -33,6 +35,7 @@ from chalicelib.models.entities import (
     Link,
     Standing,
     StoredRecording,
+    Unreadable,
     Waveform,
 )
 
@@ -72,24 +75,25 @@ class LinksTable(Struct, frozen=True):
             keys.append(attempts_key(watched.kind, watched.who))
         item, *windows = self.table.get_all(*keys)
         full = read_window(windows[0], watched.most, now) if watched else None
-        return _read(item) if item else None, full
+        return read(item, Link) if item else None, full
 
     def target(self, link: Link) -> tuple[Account | None, Standing | None, Waveform | None]:
         ids = link.user_id, link.recording_id
-        account, recording, waveform = self.table.get_all(
+        account, recording, drawn = self.table.get_all(
             account_key(link.user_id), recording_key(*ids), waveform_key(*ids)
         )
-        return read_account(account), read_standing(recording), read_waveform(waveform)
+        waveform = legible(drawn, Waveform) if drawn else None
+        return read_account(account), read_standing(recording), waveform
 
-    def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link]:
+    def of(self, user_id: str, recording_id: str | None = None) -> Iterator[Link | Unreadable]:
         prefix = listed_link_key(user_id, recording_id, "")["sk"] if recording_id else LISTED
         pk = account_key(user_id)["pk"]
         items = self.table.query("#pk = :pk AND begins_with(#sk, :prefix)", pk=pk, prefix=prefix)
-        return map(_read, items)
+        return (legible(item, Link) or unread(item) for item in items)
 
-    def remove(self, links: Iterable[Link]) -> None:
+    def remove(self, links: Iterable[Link | Unreadable]) -> None:
         for batch in batched(links, REMOVED_AT_ONCE):
-            keys = [{"pk": item["pk"], "sk": item["sk"]} for each in batch for item in _items(each)]
+            keys = [key for each in batch for key in _keys(each)]
             self.table.transact(*map(self.table.deleting, keys))
 
     def note_opens(self, link: Link, opens: int, now: datetime, until: datetime) -> None:
@@ -113,5 +117,10 @@ def _items(link: Link) -> tuple[Item, Item]:
     return link_key(link.code) | item, listed | item
 
 
-def _read(item: Item) -> Link:
-    return msgspec.convert(item, Link)
+def _keys(link: Link | Unreadable) -> list[Key]:
+    """Those of both; of a listed one that cannot be read, its own and what can be told of it."""
+    if isinstance(link, Link):
+        listed = listed_link_key(link.user_id, link.recording_id, link.id)
+        return [link_key(link.code), listed]
+    by_code = [link_key(link.code)] if link.code else []
+    return [*by_code, {"pk": link.item["pk"], "sk": link.item["sk"]}]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import msgspec
 from msgspec import Struct
 
+from chalicelib.aws.dynamodb import waiting
 from chalicelib.aws.dynamodb.items import Item, letter_key, timestamp, to_item
 from chalicelib.aws.dynamodb.table import Table
 from chalicelib.models.entities import Letter
@@ -25,13 +25,7 @@ class OutboxTable(Struct, frozen=True):
         self.table.put(letter_item(kind, email, now))
 
     def due(self, now: datetime) -> list[Letter]:
-        items = self.table.query(
-            "#pk = :pk",
-            only="#due_at <= :now",
-            pk=letter_key("reset", "")["pk"],
-            now=timestamp(now),
-        )
-        return [msgspec.convert(item, Letter) for item in items]
+        return list(waiting.due(self.table, letter_key("reset", "")["pk"], Letter, now, KEPT))
 
     def postpone(self, letter: Letter, due_at: datetime) -> bool:
         postponed = self.table.try_update(

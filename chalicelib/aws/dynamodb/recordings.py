@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct, structs
 
 from chalicelib.aws.dynamodb.items import (
@@ -16,6 +15,7 @@ from chalicelib.aws.dynamodb.items import (
     account_key,
     change,
     due,
+    read,
     read_account,
     read_recording,
     read_standing,
@@ -261,26 +261,20 @@ class RecordingsTable(Struct, frozen=True):
             _key(recording), now, restored, in_time, **_read(recording), time=timestamp(now)
         )
 
-    def bury(self, recording: StoredRecording, tombstone: Tombstone) -> bool:
-        condition, read = UNCHANGED, _read(recording)
-        if recording.upload_expires_at:
-            # Giving an upload more time, or more bytes, does not make it another version.
-            condition += f" AND #upload_expires_at = :time_read AND {AS_LONG}"
-            read["time_read"] = timestamp(recording.upload_expires_at)
-            read["size_read"] = recording.size
-        for field in ("links_made", "signatures"):
-            # Nor does making a link or signing for parts, of which the tombstone is to know.
-            if getattr(recording, field) is None:
-                condition += f" AND attribute_not_exists(#{field})"
+    def bury(self, recording: StoredRecording | Unreadable, tombstone: Tombstone) -> bool:
+        if isinstance(recording, Unreadable):
+            is_drawn, (condition, read) = True, _unread(recording)
+        else:
+            is_drawn, (condition, read) = bool(recording.sound), _unburied(recording)
         # Listening makes another version of it: so none can come to it in between.
         waveform = waveform_key(recording.user_id, recording.id)
-        goes_too = [self.table.deleting(waveform)] if recording.sound else []
+        goes_too = [self.table.deleting(waveform)] if is_drawn else []
+        # A tombstone that cannot be read has none.
+        used = Usage(0, 0) if recording.status == "deleted" else Usage(recording.size, 1)
         try:
             self.table.transact(
                 self.table.adding(tombstone_item(tombstone), condition, **read),
-                self.table.updating(
-                    account_key(recording.user_id), Usage.of([recording]).given_back(), THERE
-                ),
+                self.table.updating(account_key(recording.user_id), used.given_back(), THERE),
                 *goes_too,
             )
         except ConditionFailed as error:
@@ -331,7 +325,7 @@ class RecordingsTable(Struct, frozen=True):
     ) -> StoredRecording | None:
         """The recording as it is then; None when the condition does not hold."""
         item = self.table.try_update(key, changes, condition, **values)
-        return msgspec.convert(item, StoredRecording) if item else None
+        return read(item, StoredRecording) if item else None
 
 
 def news(recording_id: str, now: datetime) -> Item:
@@ -374,6 +368,32 @@ def _life(recording: StoredRecording, until: datetime) -> Item:
 def _read(standing: StoredRecording | Tombstone) -> Item:
     """The values of UNCHANGED."""
     return {"status_read": standing.status, "version_read": standing.version}
+
+
+def _unburied(recording: StoredRecording) -> tuple[str, Item]:
+    """The condition that nothing changed that its tombstone is to know of; the values in it."""
+    condition, read = UNCHANGED, _read(recording)
+    if recording.upload_expires_at:
+        # Giving an upload more time, or more bytes, does not make it another version.
+        condition += f" AND #upload_expires_at = :time_read AND {AS_LONG}"
+        read["time_read"] = timestamp(recording.upload_expires_at)
+        read["size_read"] = recording.size
+    for field in ("links_made", "signatures"):
+        # Nor does making a link or signing for parts, of which the tombstone is to know.
+        if getattr(recording, field) is None:
+            condition += f" AND attribute_not_exists(#{field})"
+    return condition, read
+
+
+def _unread(unreadable: Unreadable) -> tuple[str, Item]:
+    """The condition that what its tombstone is made of is as it was; the values in it."""
+    conditions, read = [THERE], {}
+    for field in ("status", "version", "size"):
+        value = unreadable.item.get(field)
+        if isinstance(value, str | int):
+            conditions.append(f"#{field} = :{field}_read")
+            read[f"{field}_read"] = value
+    return " AND ".join(conditions), read
 
 
 def _on(recording: StoredRecording, status: str) -> Item:

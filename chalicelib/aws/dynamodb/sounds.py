@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from chalicelib.aws.dynamodb.items import (
     NEVER_DUE,
     Item,
     account_key,
+    legible,
+    read,
     read_standing,
-    read_waveform,
     recording_key,
     timestamp,
     to_fields,
     to_item,
+    unread,
     waveform_key,
 )
 from chalicelib.aws.dynamodb.recordings import news
@@ -45,10 +46,11 @@ class SoundsTable(Struct, frozen=True):
         standing = read_standing(item)
         if isinstance(standing, Unreadable):
             raise InternalError("What stands under this id cannot be read")
-        return standing, read_waveform(waveform)
+        return standing, legible(waveform, Waveform) if waveform else None
 
     def waveform(self, recording: StoredRecording) -> Waveform | None:
-        return read_waveform(self.table.get(waveform_key(recording.user_id, recording.id)))
+        item = self.table.get(waveform_key(recording.user_id, recording.id))
+        return read(item, Waveform) if item else None
 
     def note(self, recording: StoredRecording, heard: Heard, listener: int, now: datetime) -> bool:
         changes = to_fields({"sound": heard.sound, "heard_version": recording.version + 1})
@@ -58,7 +60,7 @@ class SoundsTable(Struct, frozen=True):
     def note_again(self, recording: StoredRecording, listener: int) -> bool:
         return self._note(recording, {}, None, listener)
 
-    def waveforms(self, user_id: str) -> Iterator[tuple[str, Waveform]]:
+    def waveforms(self, user_id: str) -> Iterator[tuple[str, Waveform | Unreadable]]:
         first = waveform_key(user_id, "")
         items = self.table.query(
             "#pk = :pk AND begins_with(#sk, :prefix)",
@@ -66,7 +68,7 @@ class SoundsTable(Struct, frozen=True):
             prefix=first["sk"],
         )
         for item in items:
-            yield item["sk"].removeprefix(first["sk"]), msgspec.convert(item, Waveform)
+            yield item["sk"].removeprefix(first["sk"]), legible(item, Waveform) or unread(item)
 
     def _note(
         self, recording: StoredRecording, changes: Item, heard: Heard | None, listener: int

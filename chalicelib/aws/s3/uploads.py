@@ -48,6 +48,10 @@ class UploadsBucket(Struct, frozen=True):
     def delete(self, keys: Iterable[str]) -> set[str]:
         return self.bucket.delete({"Key": key} for key in keys)
 
+    def arrived(self, recording: Keyed) -> Iterator[tuple[str, str]]:
+        # All ids are as long, so that nothing of another recording begins so.
+        return ((found["Key"], found["ETag"]) for found in self.bucket.listed(recording.key))
+
     def keys(self, user_id: str, recording_id: str | None = None) -> Iterator[str]:
         folder = f"{user_id}/{recording_id}" if recording_id else user_id
         return self.bucket.keys(f"{folder}/")

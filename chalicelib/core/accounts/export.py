@@ -14,7 +14,14 @@ from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.errors import NotAuthenticated
 from chalicelib.models.answers import DataExport
-from chalicelib.models.entities import Account, Link, StoredRecording, Tombstone, Unreadable
+from chalicelib.models.entities import (
+    Account,
+    Link,
+    StoredRecording,
+    Tombstone,
+    Unreadable,
+    Waveform,
+)
 from chalicelib.models.fields import PROVIDERS, end_of_url, rfc3339
 from chalicelib.models.requests import Proof
 from chalicelib.settings import Settings
@@ -80,7 +87,7 @@ class Exporting(Struct, frozen=True):
         recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
         links = (_link(each, address) for each in self.stores.links.of(account.id))
         drawn = self.stores.sounds.waveforms(account.id)
-        waveforms = (encode(id) + b":" + encode(waveform.seen()) for id, waveform in drawn)
+        waveforms = (encode(id) + b":" + encode(_raw_or_seen(each)) for id, each in drawn)
         yield b'{"profile":' + encode(profile) + b',"identities":' + encode(identities)
         yield b',"recordings":'
         yield from _enclosed(b"[", map(encode, recordings), b"]")
@@ -103,8 +110,14 @@ class Exporting(Struct, frozen=True):
         return dict(seen)
 
 
-def _link(link: Link, address: str) -> dict[str, object]:
+def _link(link: Link | Unreadable, address: str) -> dict[str, object]:
+    if isinstance(link, Unreadable):
+        return link.item
     return {"recording_id": link.recording_id, **msgspec.to_builtins(link.seen(address))}
+
+
+def _raw_or_seen(waveform: Waveform | Unreadable) -> object:
+    return waveform.item if isinstance(waveform, Unreadable) else waveform.seen()
 
 
 def _enclosed(opening: bytes, entries: Iterable[bytes], closing: bytes) -> Iterator[bytes]:

@@ -53,7 +53,7 @@ class Completion(Struct, frozen=True):
             recording = self.live_uploads.end(recording, told.size, told.sha256)
             recording = self._put_together(recording, again=False)
         elif recording.status == "uploading":
-            recording = self.finish(recording, told.parts or ())
+            recording = self._finished(recording, told.parts or ())
         if recording.status == "trashed":
             raise NotReady("The recording is in the trash")
         return recording
@@ -127,9 +127,19 @@ class Completion(Struct, frozen=True):
         if ended.status != "uploading" or not ended.ended_at:
             return ended
         if self.live_uploads.is_short(ended):
-            return self.finish(ended)
+            return self._finished(ended)
         self.stores.pieces.put_last(ended, again=again)
         return ended
+
+    def _finished(
+        self, uploading: StoredRecording, named: Sequence[CompletedPart] = ()
+    ) -> StoredRecording:
+        """What `finish` does; NotFound for what is not all there because it was deleted."""
+        try:
+            return self.finish(uploading, named)
+        except UploadIncomplete:
+            live(self.stores.recordings, uploading.user_id, uploading.id)
+            raise
 
     def _kept(
         self, uploading: StoredRecording, named: Sequence[CompletedPart], discards: bool
@@ -145,8 +155,6 @@ class Completion(Struct, frozen=True):
             discards = True  # It is made of pieces, which stay.
         if kept := self.promotion.promote(uploading, discards=discards):
             return kept
-        # What was deleted meanwhile is NotFound.
-        live(self.stores.recordings, uploading.user_id, uploading.id)
         raise incomplete
 
     def _mark_ready(

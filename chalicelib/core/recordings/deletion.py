@@ -18,9 +18,9 @@ from chalicelib.models.entities import (
     Link,
     ObjectVersion,
     Standing,
-    StoredObject,
     StoredRecording,
     Tombstone,
+    Unreadable,
 )
 from chalicelib.models.fields import Debt
 from chalicelib.settings import Settings
@@ -42,11 +42,14 @@ class Bill(Struct, frozen=True):
     """Key and name of its multipart uploads under way."""
     pieces: list[str] = []
     """The keys of its pieces; of an upload that began again since, they are others."""
-    staged: list[StoredObject] = []
-    """What the uploads bucket has of an upload that expired, which may have begun again since."""
+    staged: list[str] = []
+    """The ETag of what the uploads bucket has of an upload that expired, if it has that.
+
+    It may have begun again since.
+    """
     versions: list[ObjectVersion] = []
     """What the recordings bucket has under its key."""
-    links: list[Link] = []
+    links: list[Link | Unreadable] = []
     """Those to it, which open nothing any more."""
 
 
@@ -60,7 +63,8 @@ class Deletion(Struct, frozen=True):
     def delete(self, standing: Standing | None, *, permanent: bool) -> None:
         """Move a recording to the trash, or delete it for good; again changes nothing.
 
-        An upload under way is rolled back. NotFound when there never was such a recording.
+        An upload under way is rolled back. What cannot be read can be deleted all the same, if it
+        need not come back. NotFound when there never was such a recording.
         """
         for there in seen_anew(self.stores.recordings, standing):
             if isinstance(there, Tombstone):
@@ -68,12 +72,13 @@ class Deletion(Struct, frozen=True):
                     continue  # It was begun again.
                 self.settle([msgspec.structs.replace(there, expired=False)])
                 return
-            recording = found(there)
-            if permanent or not self.settings.trash_days or recording.status == "uploading":
+            recording = there if isinstance(there, Unreadable) else found(there)
+            goes = permanent or not self.settings.trash_days
+            if goes or recording.status in {"uploading", "deleted"}:
                 if tombstone := self.bury(recording):
                     self.settle([tombstone])
                     return
-            elif recording.status == "trashed" or self._trash(recording):
+            elif recording.status == "trashed" or self._trash(found(there)):
                 return
         raise Unavailable("The recording keeps changing")
 
@@ -97,7 +102,9 @@ class Deletion(Struct, frozen=True):
                 return restored
         raise Unavailable("The recording keeps changing")
 
-    def bury(self, recording: StoredRecording, *, expired: bool = False) -> Tombstone | None:
+    def bury(
+        self, recording: StoredRecording | Unreadable, *, expired: bool = False
+    ) -> Tombstone | None:
         """Put a tombstone in a recording's place; None when the recording changed meanwhile."""
         now = self.clock()
         owes: list[Debt] = ["uploads", "recordings"]
@@ -135,7 +142,8 @@ class Deletion(Struct, frozen=True):
         """
         unpaid: set[str] = set()
         listed = [self._bill(tombstone, unpaid) for tombstone in tombstones]
-        bills = [bill for bill in listed if self._stands(bill.tombstone, unpaid)]
+        replaced = self._replaced([each for each in tombstones if each.expired], unpaid)
+        bills = [bill for bill in listed if bill.tombstone.key not in replaced]
         self._pay(bills, unpaid)
         now = self.clock()
         paid = [bill.tombstone for bill in bills if bill.tombstone.key not in unpaid]
@@ -151,10 +159,12 @@ class Deletion(Struct, frozen=True):
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "parts" in tombstone.owes:
                 bill.uploads.extend(self.stores.parts.under_way(tombstone.user_id, tombstone.id))
-                bill.pieces.extend(self.stores.uploads.keys(tombstone.user_id, tombstone.id))
-        with _unpaid_if_it_fails(unpaid, [tombstone]):
-            if tombstone.expired and (staged := self.stores.uploads.find(tombstone)):
-                bill.staged.append(staged)
+                there = dict(self.stores.uploads.arrived(tombstone))
+                whole = there.pop(tombstone.key, None)
+                bill.pieces.extend(there)
+                bill.staged.extend([whole] if whole and tombstone.expired else [])
+            elif tombstone.expired and (staged := self.stores.uploads.find(tombstone)):
+                bill.staged.append(staged.etag)
         with _unpaid_if_it_fails(unpaid, [tombstone]):
             if "recordings" in tombstone.owes:
                 bill.versions.extend(self.stores.audio.versions(tombstone.user_id, tombstone.id))
@@ -163,24 +173,24 @@ class Deletion(Struct, frozen=True):
                 bill.links.extend(self.stores.links.of(tombstone.user_id, tombstone.id))
         return bill
 
-    def _stands(self, tombstone: Tombstone, unpaid: set[str]) -> bool:
-        """Whether a tombstone still stands, which one of an upload that expired may not.
+    def _replaced(self, expired: Sequence[Tombstone], unpaid: set[str]) -> set[str]:
+        """The keys of those of these tombstones that may stand no more, as uploads began again.
 
-        If that was begun again since, what was listed before this is not of the new one.
+        Of those that stand, what was listed before this is not of a new upload.
         """
-        if not tombstone.expired:
-            return True
-        with _unpaid_if_it_fails(unpaid, [tombstone]):
-            return self.stores.recordings.find(tombstone.user_id, tombstone.id) == tombstone
-        return False
+        standing: dict[tuple[str, str], Standing] = {}
+        with _unpaid_if_it_fails(unpaid, expired):
+            keys = [(each.user_id, each.id) for each in expired]
+            standing = self.stores.recordings.find_all(keys)
+        return {each.key for each in expired if standing.get((each.user_id, each.id)) != each}
 
     def _pay(self, bills: list[Bill], unpaid: set[str]) -> None:
         for bill in bills:
             with _unpaid_if_it_fails(unpaid, [bill.tombstone]):
                 for upload in bill.uploads:
                     self.stores.parts.abort(*upload)
-                for staged in bill.staged:
-                    self.stores.uploads.discard(bill.tombstone.key, staged.etag)
+                for etag in bill.staged:
+                    self.stores.uploads.discard(bill.tombstone.key, etag)
                 self.stores.links.remove(bill.links)
         owing = [bill.tombstone for bill in bills]
         uploaded = [each.key for each in owing if "uploads" in each.owes and not each.expired] + [

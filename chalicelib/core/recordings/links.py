@@ -85,11 +85,12 @@ class Links(Struct, frozen=True):
                 raise NotReady("Only a recording that is ready can be shared")
             now = self.clock()
             there = list(self.stores.links.of(recording.user_id, recording.id))
+            known = [other for other in there if isinstance(other, Link)]
             link = self._link(recording, new, now)
-            for other in there:
+            for other in known:
                 if other.id == link.id and not other.is_over(now):
                     return _the_same(other, link), False
-            over = [other for other in there if other.is_over(now)]
+            over = [other for other in known if other.is_over(now)]
             if len(there) - len(over) >= MOST_LINKS:
                 raise TooManyLinks(f"A recording has at most {MOST_LINKS} links; take one back")
             # Before another may take the place, and not by DynamoDB, which takes its time.
@@ -105,14 +106,15 @@ class Links(Struct, frozen=True):
             return []
         now = self.clock()
         there = self.stores.links.of(recording.user_id, recording.id)
-        good = [link for link in there if not link.is_over(now)]
+        good = [link for link in there if isinstance(link, Link) and not link.is_over(now)]
         return sorted(good, key=lambda link: (link.created_at, link.id), reverse=True)
 
     def take_back(self, standing: Standing | None, code: str) -> None:
         """Have a link open nothing any more, and again; NotFound for the recording."""
-        recording, link = found(standing), self._find(code)
-        if link and (link.user_id, link.recording_id) == (recording.user_id, recording.id):
-            self.stores.links.remove([link])
+        recording, kept_by = found(standing), link_codes.read(code)
+        if kept_by:
+            there = self.stores.links.of(recording.user_id, recording.id)
+            self.stores.links.remove(link for link in there if link.code == kept_by)
 
     def open(self, code: str, source: str) -> Opened:
         """What a link tells of its recording, and where that plays, in two reads.
@@ -145,10 +147,6 @@ class Links(Struct, frozen=True):
             expires_at=None if seconds is None else now + timedelta(seconds=seconds),
             show_name=new.show_name,
         )
-
-    def _find(self, text: str) -> Link | None:
-        code = link_codes.read(text)
-        return self.stores.links.find(code, None, self.clock())[0] if code else None
 
     def _opened(self, text: str, source: str) -> tuple[Link, StoredRecording, Waveform | None]:
         code, now = link_codes.read(text), self.clock()

@@ -17,16 +17,14 @@ log = logging.getLogger(__name__)
 
 # The version of what listens. Who has it hear more counts it up, and has all be listened to again:
 # docs/operations.md.
-LISTENER = 1
+LISTENER = 2
 # S3 tells of a copy before it is noted that the recording is ready: so long that is waited for. A
 # phone whose completion fails in between comes back later, and upkeep has it listened to.
 PAUSES = 0.1, 0.2, 0.4, 0.8, 1.6, 3.2
-# How long may be listened, by the bytes, on a machine that may have much else to do. The slowest
-# that a recorder makes, Opus at 6 kbit/s, takes a fifth; what was made to take long takes no more.
+# How long a machine that has much else to do may take for it. What the bytes may take, of its
+# processor, is for the ear to say.
 SECONDS_AT_LEAST = 60
-SECONDS_PER_BYTE = 10 / 1_000_000
-# The longest that Lambda lets any function run, less what is left for what follows.
-SECONDS_AT_MOST = 840
+SECONDS_AT_MOST = 870
 # What is left of the time of a run to note what was heard.
 SECONDS_TO_NOTE = 15
 # A URL is good for longer than anybody reads by it.
@@ -55,11 +53,7 @@ class Listening(Struct, frozen=True):
             if self._again(recording)[0]:
                 log.warning("%s has not the bytes that it should have", recording.key)
             return
-        seconds = min(
-            SECONDS_AT_LEAST + SECONDS_PER_BYTE * kept.size,
-            SECONDS_AT_MOST,
-            deadline.seconds_left() - SECONDS_TO_NOTE,
-        )
+        seconds = min(SECONDS_AT_MOST, deadline.seconds_left() - SECONDS_TO_NOTE)
         if seconds < SECONDS_AT_LEAST:
             raise Unavailable("There is no time left to listen")
         url = self.stores.audio.sign_read(recording, int(seconds) + SECONDS_BEYOND)

@@ -194,6 +194,14 @@ def test_an_export_that_s3_keeps_ends_within_the_hour_all_the_same(
     assert held("uploads", f"exports/{phone.user_id}") == {}
 
 
+def test_an_export_is_there_for_an_hour(phone: Phone, clock: Clock, held: Held) -> None:
+    phone.export()
+    clock.advance(minutes=59)
+    wiring.services().upkeep.run()
+
+    assert len(held("uploads", f"exports/{phone.user_id}")) == 1
+
+
 def test_nothing_is_due_of_an_export_that_is_gone(
     phone: Phone, clock: Clock, stored: Callable[..., list[Item]]
 ) -> None:

@@ -319,3 +319,17 @@ def test_neither_export_nor_profile_has_what_apple_gave(
     assert "r.c0de" not in file + ann.get("/me").text
     assert told == []
     assert wiring.services().settings.tells_apple
+
+
+@pytest.mark.usefixtures("told")
+def test_a_run_that_has_no_time_leaves_the_rest_as_it_was(
+    federation: Federation, stored: Stored
+) -> None:
+    for name in ("ann", "bob"):
+        close(federation, signed_in(federation, sub=name), sub=name)
+    before = waiting(stored)
+    looks = iter([True, False])
+    wiring.services().grants.settle(lambda: next(looks))
+
+    assert len(before) == 2
+    assert len([item for item in waiting(stored) if item in before]) == 1

@@ -296,6 +296,27 @@ def test_20_changes_at_once_are_all_made(phone: Phone) -> None:
     assert phone.get(f"/recordings/{id}").json["version"] == 22
 
 
+@pytest.mark.parametrize(("others", "status"), [(9, 200), (10, 503)])
+def test_a_change_is_tried_ten_times_while_others_are_quicker(
+    phone: Phone, faults: Faults, others: int, status: int
+) -> None:
+    id = phone.upload_directly(SOUND)
+    faults.refuse("dynamodb", "UpdateItem", "ConditionalCheckFailedException", 400, times=others)
+
+    assert phone.patch(f"/recordings/{id}", {"notes": "said"}).status == status
+    assert faults.met == others
+
+
+@pytest.mark.parametrize(("others", "status"), [(9, 204), (10, 503)])
+def test_what_is_deleted_is_looked_at_ten_times_while_others_are_quicker(
+    phone: Phone, faults: Faults, others: int, status: int
+) -> None:
+    id = phone.upload_directly(SOUND)
+    faults.refuse("dynamodb", "UpdateItem", "ConditionalCheckFailedException", 400, times=others)
+
+    assert phone.delete(f"/recordings/{id}").status == status
+
+
 def test_an_if_match_that_is_no_version_is_refused(phone: Phone) -> None:
     id = phone.upload_directly(SOUND)
     for garbage in ("3", '"x"', 'w/"2"', '"2", "3"', '""', '"-1"', '"2'):
