@@ -81,9 +81,6 @@ def by_make(stage: Stage) -> Deployed:
 
 def drive(on: Deployed, again: Steps[Deployed]) -> list[str]:
     """Drive all of it; what failed."""
-    for letter in on.dead_letters():
-        # The emulator ends what goes on when a function is told something else; Lambda does not.
-        say(f"  given up while it was deployed: {letter}")
     job = Job(on.api)
     it_answers(job)  # While nobody has asked for anything.
     assert on.silent  # From now on.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from email.utils import parseaddr
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -31,6 +32,7 @@ PYTHON = os.environ["FUNCTIONS_PYTHON"]
 SCHEDULES_FASTER = 60
 # A run that is still going on would have another process begun for the next.
 AT_LEAST_SECONDS = 3
+TOO_MANY = "ReservedFunctionConcurrentInvocationLimitExceeded"
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 REFUSALS = "x-amazon-apigateway-gateway-responses"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -51,14 +53,24 @@ def mend() -> None:
 
 
 def _functions() -> None:
-    """Functions are run by the Python that they are packaged for."""
+    """Functions are run by the Python that they are packaged for, and wait for their turn."""
     original = lambda_runtime._detect_runtime_binary
 
     def detect(runtime: str) -> tuple[str, str]:
         binary, script = original(runtime)
         return (PYTHON if runtime.startswith("python") else binary), script
 
+    execute = lambda_svc._execute_function
+
+    def execute_in_turn(*arguments: Any, **named: Any) -> Json:
+        while True:
+            result: Json = execute(*arguments, **named)
+            if not result.get("error") or TOO_MANY not in str(result.get("body")):
+                return result
+            time.sleep(0.2)
+
     lambda_runtime._detect_runtime_binary = detect
+    lambda_svc._execute_function = execute_in_turn
 
 
 def _events() -> None:
