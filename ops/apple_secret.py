@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from chalicelib.settings import SettingsError, load
 from chalicelib.wiring import now
-from ops.policies import APP
+from ops.provision import KNOWN_TO_APPLE
 from ops.stages import Refused, Stage, carry_out
 
 # Apple's most is 15,777,000 seconds, some 182 days.
@@ -45,13 +45,13 @@ def _make(stage: Stage, given: argparse.Namespace) -> None:
     client_ids = _client_ids(stage)
     key, at = _key(given.key), now()
     tokens = {each: _token(key, given, each, int(at.timestamp())) for each in client_ids}
-    name = f"{APP}-{stage.name}-apple"
+    name = stage.apple_secret
     client = boto3.session.Session().client("secretsmanager")
     try:
         client.put_secret_value(SecretId=name, SecretString=json.dumps(tokens))
     except client.exceptions.ResourceNotFoundException:
         client.create_secret(Name=name, SecretString=json.dumps(tokens))
-    stage.set_environment(stage.environment() | {"RECORDER_APPLE_SECRET_ID": name})
+    stage.set_environment(stage.environment() | {KNOWN_TO_APPLE: name})
     print(f"{name}: for {', '.join(client_ids)}, until {at + LIFE:%F}; now make deploy")
 
 

@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from ops import layer
 from ops.finish import PUBLIC_URL, address
 from ops.policies import name_in_lambda
-from ops.provision import OPTIONAL, PROVISIONED
+from ops.provision import KNOWN_TO_APPLE, OPTIONAL, PROVISIONED
 from ops.record import check_functions, check_way, drop_what_is_gone
 from ops.stacks import Stack, typed
 from ops.stages import ROOT, Refused, Stage, carry_out
@@ -64,13 +64,15 @@ def destroy(stage: Stage, *, data_too: bool) -> None:
     finally:
         _end_logs_in_time(session, stage)
     if data_too and outputs:
-        _delete_data(session, outputs)
+        _delete_data(session, outputs, stage.apple_secret)
         stack.delete()
         _delete_logs(session, stage)
         layer.forget(stage)
         for file in stage.folder.glob(f"policy-{stage.name}-*.json"):
             file.unlink()
         _forget(stage, *PROVISIONED, *OPTIONAL)
+        if stage.environment().get(KNOWN_TO_APPLE) == stage.apple_secret:
+            _forget(stage, KNOWN_TO_APPLE)
     elif outputs:
         print(f"{stage.stack} stays, and its alarm upkeep-overdue is on until make deploy.")
 
@@ -107,7 +109,9 @@ def _end_logs_in_time(session: boto3.session.Session, stage: Stage) -> None:
             logs.put_retention_policy(logGroupName=name, retentionInDays=stage.log_days)
 
 
-def _delete_data(session: boto3.session.Session, outputs: dict[str, str]) -> None:
+def _delete_data(
+    session: boto3.session.Session, outputs: dict[str, str], apple_secret: str
+) -> None:
     for bucket in (outputs["UploadsBucket"], outputs["RecordingsBucket"]):
         with _gone_is_fine():
             print(f"  deleting  {bucket}")
@@ -116,11 +120,12 @@ def _delete_data(session: boto3.session.Session, outputs: dict[str, str]) -> Non
     with _gone_is_fine():
         print(f"  deleting  {outputs['Table']}")
         session.client("dynamodb").delete_table(TableName=outputs["Table"])
-    with _gone_is_fine():
-        # At once: a name that waits for its deletion cannot be used again.
-        session.client("secretsmanager").delete_secret(
-            SecretId=outputs["JwtSecret"], ForceDeleteWithoutRecovery=True
-        )
+    for secret in (outputs["JwtSecret"], apple_secret):
+        with _gone_is_fine():
+            # At once: a name that waits for its deletion cannot be used again.
+            session.client("secretsmanager").delete_secret(
+                SecretId=secret, ForceDeleteWithoutRecovery=True
+            )
 
 
 def _empty(s3: S3Client, bucket: str) -> None:

@@ -41,6 +41,8 @@ PROVISIONED = {
 # The same, of what there is only where somebody wants it.
 OPTIONAL = {UPLOAD_KEY: "UploadKeySecret"}
 SERIAL = "UploadKeySerial"
+# What make apple-secret sets.
+KNOWN_TO_APPLE = "RECORDER_APPLE_SECRET_ID"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -50,6 +50,11 @@ class Stage:
         return f"{APP}-{self.name}"
 
     @property
+    def apple_secret(self) -> str:
+        """The name of the secret that `make apple-secret` makes."""
+        return f"{self.stack}-apple"
+
+    @property
     def log_days(self) -> int:
         """How long its logs are kept."""
         return int(self._setting("log_retention_in_days"))

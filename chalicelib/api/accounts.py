@@ -95,7 +95,7 @@ def export(caller: Caller, body: Proof, source: str) -> DataExport:
 
     Its URLs are good for some minutes, and end with a changed password and with the account.
     """
-    return services().exporting.export(caller.account, body, source)
+    return services().exporting.export(caller.account, body, source, blueprint.address)
 
 
 @blueprint.endpoint(

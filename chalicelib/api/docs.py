@@ -54,9 +54,7 @@ def blank() -> Reply:
 )
 def openapi_document() -> dict[str, Any]:
     """This description of the API, in OpenAPI 3.1."""
-    # API Gateway puts a stage in front of every path, or what a domain of one's own maps.
-    asked_for = str(blueprint.current_request.context.get("path", ""))
-    return _described(blueprint.current_app, asked_for.removesuffix("/openapi.json") or "/")
+    return _described(blueprint.current_app, blueprint.root or "/")
 
 
 @blueprint.endpoint("GET", "/docs", str, auth=False, operation="showDocs")

@@ -135,6 +135,21 @@ class Blueprint(ChaliceBlueprint):
         self._tag = tag
         self._unconfirmed = unconfirmed
 
+    @property
+    def root(self) -> str:
+        """What stood before the path of the current request: a stage, or what a domain maps."""
+        request = self.current_request
+        asked_for = str(request.context.get("path", "")).rstrip("/").split("/")
+        return "/".join(asked_for[: len(asked_for) - request.path.rstrip("/").count("/")])
+
+    @property
+    def address(self) -> str:
+        """What begins the URLs of this API: as it is set, or else as it was asked for."""
+        # API Gateway's word, and no header of the caller's.
+        domain = self.current_request.context.get("domainName")
+        here = f"https://{domain}{self.root}" if domain else ""
+        return wiring.services().settings.address or here
+
     def endpoint(
         self, method: str, path: str, answer: Any = None, *statuses: int, **declared: Any
     ) -> Callable[[View], Endpoint]:

@@ -32,7 +32,7 @@ def make(caller: Caller, standing: Standing | None, body: NewLink) -> Reply:
     that it made. A recording has at most 100 links.
     """
     link, is_new = services().links.make(standing, body)
-    return Reply(link.seen(services().settings.address), 201 if is_new else 200)
+    return Reply(link.seen(blueprint.address), 201 if is_new else 200)
 
 
 @blueprint.endpoint(
@@ -46,7 +46,7 @@ def make(caller: Caller, standing: Standing | None, body: NewLink) -> Reply:
 def listed(caller: Caller, standing: Standing | None) -> LinkList:
     """The links that open a recording now, newest first: none while it is in the trash."""
     links = services().links.listed(standing)
-    return LinkList(links=[link.seen(services().settings.address) for link in links])
+    return LinkList(links=[link.seen(blueprint.address) for link in links])
 
 
 @blueprint.endpoint(

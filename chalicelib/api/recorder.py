@@ -17,14 +17,13 @@ blueprint = Blueprint(__name__, tag="Service")
 def recorder() -> Reply:
     """The web recorder, as a page: sign up, record, listen, share."""
     # API Gateway answers /stage as it does /stage/, so nothing can be relative to the page.
-    asked_for = str(blueprint.current_request.context.get("path", ""))
     settings = services().settings
     doors = tuple(
         # The last of the client ids is the web's.
         recorders.Door(each, settings.sign_in_page(each), settings.client_ids(each)[-1])
         for each in settings.providers
     )
-    return recorders.recorder(asked_for.rstrip("/"), services().storage_origins, doors)
+    return recorders.recorder(blueprint.root, services().storage_origins, doors)
 
 
 @blueprint.endpoint(

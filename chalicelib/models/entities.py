@@ -284,8 +284,10 @@ class Letter(Struct, kw_only=True, frozen=True):
     """When to try next."""
 
 
+# A time as keys have it.
+_DIGITS = "%Y%m%d%H%M%S%f"
 # What follows the recording is a piece of it: see StoredRecording.piece_key.
-_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})(?:/\d{20}/\d{10}-\d+)?", re.ASCII)
+_KEY = re.compile(r"([0-9a-f-]{36})/([0-9a-f-]{36})(?:/\d{20}/\d{10,20}-\d+)?", re.ASCII)
 
 
 class Keyed(Struct, kw_only=True, frozen=True):
@@ -354,6 +356,8 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     """Where nothing had arrived of one that fell silent: from which offset to which."""
     interrupted: bool | None = None
     """Whether it ended because its app was silent."""
+    cut: str | None = None
+    """What tells the pieces that its multipart upload is made of from others."""
     refused: str | None = None
     """The SHA-256 that it was said to have when it was ended, and had not. Nobody was told yet."""
 
@@ -380,7 +384,7 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     @property
     def folder(self) -> str:
         """Where the pieces of this upload are, and none of one that expired before it."""
-        return f"{self.key}/{self.created_at:%Y%m%d%H%M%S%f}/"
+        return f"{self.key}/{self.created_at:{_DIGITS}}/"
 
     def waits_for(self, key: str) -> bool:
         """Whether what is there in the uploads bucket may be sent for it."""
@@ -389,10 +393,15 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
 
     def ends_with(self, key: str) -> bool:
         """Whether that is the last piece of a live upload, which has no bytes."""
-        return self.ended_at is not None and key == self.piece_key(self.size, 0)
+        return self.ended_at is not None and key == self.last_key
+
+    @property
+    def last_key(self) -> str:
+        """Where the last piece is, which has the pieces put together; of each end it is another."""
+        return f"{self.folder}{self.ended_at:{_DIGITS}}-0"
 
     def piece_key(self, offset: int, size: int) -> str:
-        """Where a piece is; one of no bytes, at the end, has the pieces put together."""
+        """Where a piece is."""
         # The largest recording has ten digits: so their order is that of the pieces.
         return f"{self.folder}{offset:010}-{size}"
 

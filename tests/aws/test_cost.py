@@ -133,7 +133,7 @@ def sending_a_part_again(phone: Phone) -> Ask:
 
 def signing_for_a_browser(phone: Phone) -> Ask:
     id = phone.announce(SOUND).json["recording"]["id"]
-    page = Page(phone, services()._clock, services().settings)
+    page = Page.of(phone, services()._clock, services().settings)
     return lambda: page.sign_text(page.beginning(id))
 
 

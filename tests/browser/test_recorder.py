@@ -113,6 +113,14 @@ def test_a_pause_is_not_part_of_it(home: Browser) -> None:
     assert 1900 < recording["duration_ms"] < 3600
 
 
+def test_what_is_not_discarded_after_all_goes_on(home: Browser) -> None:
+    record(home, 1)
+    home.click("Discard")
+    home.shows("They will be gone")
+    home.click("Cancel")
+    home.until("return document.querySelector('.desk').dataset.state === 'recording'")
+
+
 def test_what_is_discarded_is_gone(home: Browser) -> None:
     record(home, 1)
     home.click("Discard")
@@ -231,6 +239,18 @@ def test_what_is_no_sound_is_not_taken(home: Browser) -> None:
     home.run(GIVE, size=10, name="notes.txt", type="text/plain")
     home.shows("notes.txt is no recording")
     assert kept(home) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "kept_as"),
+    [("call.AMR", "", "audio/amr"), ("clip.ogg", "application/ogg", "application/ogg")],
+)
+def test_a_file_of_sound_is_taken_whatever_the_browser_makes_of_it(
+    home: Browser, name: str, type: str, kept_as: str
+) -> None:
+    home.run(GIVE, size=10, name=name, type=type)
+    [recording] = arrived(home)
+    assert recording["content_type"] == kept_as
 
 
 # The list

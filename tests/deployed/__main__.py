@@ -9,13 +9,16 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from local.provider import Provider
 from tests.deployed import emulator, grants
 from tests.deployed.again import BY_A_PIPELINE, BY_CHALICE
 from tests.deployed.jobs import JOBS, Deployed
-from tests.deployed.main_job import MAIN_JOB, Job, told
-from tests.deployed.people import Api
+from tests.deployed.main_job import MAIN_JOB, Job, it_answers, told
+from tests.deployed.providers import PROVIDERS, make_apple_secret
 from tests.deployed.stages import Stage
 from tests.deployed.steps import Steps, say
 
@@ -31,13 +34,11 @@ def main() -> int:
         say(f"deployed: nothing was run: there is no {' and no '.join(missing)}")
         return 0
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, emulator.running(Path(folder)) as aws:
-        stage = Stage(aws, Path(folder, "project"))
-        stage.make_project()
+    with prepared() as stage:
         if given.chalice:
-            failed = by_chalice(stage)
+            failed = drive(by_make(stage), BY_CHALICE)
         elif given.grants:
-            failed = grants.take_away_each(by_a_pipeline(stage))
+            failed = grants.take_away_each(by_make(stage))
         else:
             failed = drive(by_a_pipeline(stage), BY_A_PIPELINE)
     say(f"\ndeployed: {len(failed)} failed, in {time.monotonic() - began:.0f} s")
@@ -46,29 +47,46 @@ def main() -> int:
     return 1 if failed else 0
 
 
+@contextmanager
+def prepared() -> Iterator[Stage]:
+    """A stage that is to be deployed, on an emulator that ends with it."""
+    provider = Provider()
+    with tempfile.TemporaryDirectory() as folder, emulator.running(Path(folder)) as aws:
+        provider.serve()
+        try:
+            stage = Stage(aws, Path(folder, "project"), provider)
+            stage.make_project()
+            make_apple_secret(stage)
+            yield stage
+        finally:
+            provider.stop()
+
+
 def by_a_pipeline(stage: Stage) -> Deployed:
     """Deploy as a pipeline does."""
     began = time.monotonic()
     stage.package()
     stage.deploy_package()
     say(f"Deployed by a pipeline, in {time.monotonic() - began:.1f} s")
-    return Deployed(stage, Api(stage.url, stage.emulator.trust))
+    return Deployed(stage, stage.api)
 
 
-def by_chalice(stage: Stage) -> list[str]:
-    """Deploy as `make deploy` does, and drive what differs; the main job is the same."""
+def by_make(stage: Stage) -> Deployed:
+    """Deploy as `make deploy` does, with all that there can be."""
     began = time.monotonic()
-    stage.make("deploy")
+    stage.make("deploy", ARGS="--upload-key on")
     say(f"Deployed by make deploy, in {time.monotonic() - began:.1f} s")
-    return drive(Deployed(stage, Api(stage.url, stage.emulator.trust)), BY_CHALICE)
+    return Deployed(stage, stage.api)
 
 
 def drive(on: Deployed, again: Steps[Deployed]) -> list[str]:
     """Drive all of it; what failed."""
     job = Job(on.api)
+    it_answers(job)  # While nobody has asked for anything.
+    assert on.silent  # From now on.
     failed = MAIN_JOB.drive(job)
     told(job)
-    failed += JOBS.drive(on)
+    failed += PROVIDERS.drive(on) + JOBS.drive(on)
     if failed:
         say("\nWhat the functions say")
         for fault in on.stage.faults():

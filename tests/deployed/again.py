@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.deployed import operators
+from tests.deployed import libraries, operators
 from tests.deployed.jobs import RECORDINGS, UPLOADS, Deployed
-from tests.deployed.people import Api, Person, noise
+from tests.deployed.people import Person, noise, waited
 from tests.deployed.stages import FUNCTIONS, STACK, STAGE, Failed
 from tests.deployed.steps import Steps
 
@@ -87,6 +87,30 @@ by_chalice = BY_CHALICE.step
 
 
 @by_chalice
+def what_a_browsers_library_sends_is_signed_by_a_key_of_its_own(on: Deployed) -> None:
+    me = Person(on.api)
+    libraries.send_small(on, me)
+    libraries.send_large(on, me)
+    waited(lambda: not on.keys(UPLOADS, me), otherwise="What was completed is still there")
+    # What the API may not sign S3 does not take.
+    page, begun = libraries.page_of(on, me), me.announce(noise(1000))["recording"]
+    asked = page.policy(begun["id"])
+    asked["conditions"][0] = {"acl": "public-read"}
+    me.refuse("POST", "/uploads/sign", 400, "invalid_request", json=asked)
+
+
+@by_chalice
+def another_key_for_libraries_takes_its_place(on: Deployed) -> None:
+    before = libraries.key_of(on)
+    on.stage.make("rotate-key", ARGS="--uploads")
+    assert libraries.key_of(on) != before
+    me = Person(on.api)
+    # Who has just read the old one looks again half a minute later.
+    waited(lambda: libraries.is_signed_for(on, me), 45, "The new key is not known")
+    libraries.send_small(on, me)
+
+
+@by_chalice
 def a_second_make_deploy_changes_nothing(on: Deployed) -> None:
     before = on.stage.described()
     assert f"{STACK}: nothing to change" in on.stage.make("deploy")
@@ -127,7 +151,7 @@ def what_is_destroyed_leaves_the_data_and_is_deployed_again(on: Deployed) -> Non
     for group in on.client("logs").describe_log_groups()["logGroups"]:
         assert group.get("retentionInDays") == 7, group
     on.stage.make("deploy")
-    me.api = Api(on.stage.url, on.stage.emulator.trust)
+    me.api = on.stage.api
     me.log_in()
     assert me.play(id).content == data
 

@@ -60,24 +60,13 @@ class Emulator:
 
     def environment(self, identity: Identity | None = None) -> dict[str, str]:
         """What leads an operator's command here, and nowhere else, as somebody; else as root."""
-        return {**self._environment(identity or self.root), "AWS_ENDPOINT_URL": self.url}
-
-    def environment_as_on_aws(self, identity: Identity) -> dict[str, str]:
-        """The same, for commands that do less where they are told of another place than AWS."""
-        config = self.log.with_name("aws-config")
-        config.write_text(f"[default]\nendpoint_url = {self.url}\n")
-        return {
-            **self._environment(identity),
-            "AWS_CONFIG_FILE": str(config),
-            "AWS_ENDPOINT_URL_S3": self.url,
-        }
-
-    def _environment(self, who: Identity) -> dict[str, str]:
+        who = identity or self.root
         return {
             "AWS_ACCESS_KEY_ID": who.key,
             "AWS_SECRET_ACCESS_KEY": who.secret,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.url,
             "AWS_CA_BUNDLE": str(self.certificate),
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

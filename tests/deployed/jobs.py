@@ -5,20 +5,39 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tests.deployed import operators
 from tests.deployed.emulator import ACCOUNT, REGION
+from tests.deployed.main_job import AS_JSON, HEARD, LISTENED_SECONDS, SOUND
 from tests.deployed.people import Api, Person, as_json, noise, waited
-from tests.deployed.stages import FUNCTIONS, STACK, STAGE, Stage
+from tests.deployed.stages import FUNCTIONS, SILENCE_SECONDS, STACK, STAGE, Stage
 from tests.deployed.steps import Steps
 
 UPLOADS = f"{STACK}-uploads-{ACCOUNT}-{REGION}"
 RECORDINGS = f"{STACK}-recordings-{ACCOUNT}-{REGION}"
 # Upkeep's quarter of an hour takes 15 seconds here, and what it does a moment.
 UPKEEP_SECONDS = 45
+# When something is looked at, and what is looked at then.
+TIMES = ("due_at", "upload_expires_at", "purge_at")
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
+
+
+class Silent:
+    """A recording whose app dies while it is sent, with a piece that never arrived."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.id = person.begin_live()
+        first, lost, last = (noise(20_000) for _ in range(3))
+        pieces = person.add_pieces(self.id, 0, [first, lost, last])["pieces"]
+        person.send_piece(pieces[0], first)
+        person.send_piece(pieces[2], last)
+        self.arrived = first + last
 
 
 @dataclass
@@ -30,6 +49,11 @@ class Deployed:
 
     def client(self, service: str) -> Any:
         return self.stage.emulator.client(service)
+
+    @cached_property
+    def silent(self) -> Silent:
+        """Somebody whose app is silent from when this is first asked for."""
+        return Silent(Person(self.api))
 
     def keys(self, bucket: str, person: Person) -> list[str]:
         """The keys that a bucket has of somebody's, versions of what was deleted too."""
@@ -70,21 +94,37 @@ class Deployed:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
         return [json.loads(each["Body"]) for each in letters]
 
-    def let_time_pass(self, person: Person) -> None:
-        """Have all that somebody's items wait for be due."""
+    def let_time_pass(self, person: Person, only: str = "", until: str = LONG_AGO) -> None:
+        """Have all that somebody's items wait for be due, or that of one recording alone."""
         table = self.client("dynamodb")
         theirs = {":pk": {"S": f"USER#{person.id}"}}
         found = table.query(
             TableName=STACK, KeyConditionExpression="pk = :pk", ExpressionAttributeValues=theirs
         )
         for item in found["Items"]:
-            if "due_at" in item:
+            times = [name for name in TIMES if name in item]
+            if "due_at" in item and item["sk"]["S"].endswith(only):
                 table.update_item(
                     TableName=STACK,
                     Key={"pk": item["pk"], "sk": item["sk"]},
-                    UpdateExpression="SET due_at = :then",
-                    ExpressionAttributeValues={":then": {"S": LONG_AGO}},
+                    UpdateExpression=f"SET {', '.join(f'{name} = :then' for name in times)}",
+                    ExpressionAttributeValues={":then": {"S": until}},
                 )
+
+    @contextmanager
+    def without_events(self, job: str) -> Iterator[None]:
+        """Have the events of a job be lost meanwhile."""
+        events = self.client("events")
+        [rule] = [
+            each["Name"] for each in events.list_rules()["Rules"] if job in each["Name"].lower()
+        ]
+        events.disable_rule(Name=rule)
+        try:
+            yield
+            # For what is on its way.
+            time.sleep(1)
+        finally:
+            events.enable_rule(Name=rule)
 
     def statuses(self, person: Person) -> set[str]:
         """What is in the table of somebody's recordings."""
@@ -99,12 +139,12 @@ class Deployed:
         return {each["status"]["S"] for each in found["Items"]}
 
     def command(
-        self, *module: str, rights: list[dict[str, Any]], expected: int = 0
+        self, *module: str, rights: list[dict[str, Any]], expected: int = 0, typed: str = ""
     ) -> tuple[str, str]:
         """Run an operator's command, of somebody who has these rights alone; what it said."""
         name = re.sub(r"\W+", "-", f"{time.time_ns()} {' '.join(module)}")[:60]
         identity = operators.make(self.stage.emulator, name, rights)
-        ran = self.stage.run(identity, *module)
+        ran = self.stage.run(identity, *module, typed=typed)
         told = f"{' '.join(module)}: {ran.returncode}\n{ran.stdout}{ran.stderr}"
         assert ran.returncode == expected, told
         return ran.stdout, ran.stderr
@@ -135,26 +175,65 @@ def what_arrives_late_is_removed_and_changes_nothing(on: Deployed) -> None:
 
 
 @step
-def nothing_went_to_the_dead_letters(on: Deployed) -> None:
-    assert on.dead_letters() == []
+def a_piece_that_arrives_late_is_removed(on: Deployed) -> None:
+    me, data = Person(on.api), noise(5000)
+    id = me.begin_live()
+    [piece] = me.add_pieces(id, 0, [data])["pieces"]
+    me.send_piece(piece, data)
+    me.ask("POST", f"/recordings/{id}/complete", json={"size": len(data)})
+    waited(lambda: not on.keys(UPLOADS, me), otherwise="What was put together is still there")
+    me.send_piece(piece, data)
+    waited(lambda: not on.keys(UPLOADS, me), otherwise="What came late is still there")
+    assert me.play(id).content == data
+
+
+@step
+def what_nobody_listened_to_is_listened_to_all_the_same(on: Deployed) -> None:
+    by_hand, by_upkeep, by_an_operator = (Person(on.api) for _ in range(3))
+    ids = {}
+    with on.without_events("listen"):
+        for each in (by_hand, by_upkeep, by_an_operator):
+            ids[each] = each.upload_directly(SOUND, "audio/webm")["id"]
+    assert [each.id for each, id in ids.items() if "sound" in each.seen(id)] == []
+    on.invoke("listen", _arrived(RECORDINGS, f"{by_hand.id}/{ids[by_hand]}"))
+    assert by_hand.seen(ids[by_hand])["sound"] == HEARD
+    on.let_time_pass(by_upkeep)
+    _heard(by_upkeep, ids[by_upkeep], "Upkeep did not tell of it")
+    assert "sound" not in by_an_operator.seen(ids[by_an_operator])
+    said, _ = on.command("ops.listen", rights=operators.of_docs("Listening again"))
+    _heard(by_an_operator, ids[by_an_operator], said)
+
+
+def _heard(person: Person, id: str, otherwise: str) -> None:
+    waited(lambda: "sound" in person.seen(id), LISTENED_SECONDS, otherwise)
+    assert person.seen(id)["sound"] == HEARD
+
+
+@step
+def nothing_has_gone_wrong_so_far(on: Deployed) -> None:
+    letters, faults = on.dead_letters(), on.stage.faults()
+    assert not letters, letters
+    assert not faults, faults
 
 
 @step
 def what_a_job_fails_at_for_good_is_a_dead_letter(on: Deployed) -> None:
     event = {"detail": {"made up": True}}
-    on.invoke("notice", event, "Event")
+    for job in (jobs := ("notice", "listen")):
+        on.invoke(job, event, "Event")
     letters: list[Any] = []
 
     def came() -> bool:
         letters.extend(on.dead_letters())
-        return bool(letters)
+        return len(letters) >= len(jobs)
 
-    waited(came, otherwise="No dead letter came")
-    [letter] = letters
-    assert letter["requestPayload"] == event
-    assert letter["requestContext"]["condition"] == "RetriesExhausted"
-    failed = [line for line in on.stage.logged("notice") if "KeyError" in line.get("error", "")]
-    assert len(failed) == 3, failed
+    waited(came, otherwise="Not every dead letter came")
+    for letter in letters:
+        assert letter["requestPayload"] == event
+        assert letter["requestContext"]["condition"] == "RetriesExhausted"
+    for job in jobs:
+        failed = [line for line in on.stage.logged(job) if "KeyError" in line.get("error", "")]
+        assert len(failed) == 3, failed
 
 
 # Schedules, and the same jobs by hand
@@ -188,7 +267,7 @@ def a_forgotten_password_is_replaced_by_mail(on: Deployed) -> None:
 def each_job_is_called_by_hand(on: Deployed) -> None:
     assert on.invoke("upkeep", {})["failed"] == 0
     on.invoke("deliver_mail", {})
-    on.invoke("notice", _arrived("nobody/01890000-0000-7000-8000-000000000000"))
+    on.invoke("notice", _arrived(UPLOADS, "nobody/01890000-0000-7000-8000-000000000000"))
 
 
 @step
@@ -204,6 +283,18 @@ def what_a_closed_account_had_goes_by_upkeeps_schedule(on: Deployed) -> None:
     on.let_time_pass(me)
     waited(lambda: not on.keys(RECORDINGS, me), UPKEEP_SECONDS, "Their bytes are still there")
     assert on.statuses(me) == set()
+
+
+@step
+def what_an_app_leaves_unfinished_becomes_a_recording(on: Deployed) -> None:
+    me, id = on.silent.person, on.silent.id
+
+    def ended() -> bool:
+        return str(me.seen(id)["status"]) == "ready"
+
+    waited(ended, SILENCE_SECONDS + UPKEEP_SECONDS, "Nobody ended what fell silent")
+    assert me.seen(id)["interrupted"] is True
+    assert me.play(id).content == on.silent.arrived
 
 
 # Operators
@@ -234,7 +325,7 @@ def the_audit_finds_what_was_lost(on: Deployed) -> None:
 
 
 @step
-def an_operator_finds_suspends_and_lifts_a_user(on: Deployed) -> None:
+def an_operator_acts_on_a_user_and_a_link(on: Deployed) -> None:
     me, rights = Person(on.api), operators.of_docs("One user")
     found, _ = on.command("ops.users", "find", me.email, rights=rights)
     assert json.loads(found)["id"] == me.id
@@ -242,8 +333,15 @@ def an_operator_finds_suspends_and_lifts_a_user(on: Deployed) -> None:
     me.refuse("GET", "/me", 401, "not_authenticated")
     on.command("ops.users", "lift", me.id, rights=rights)
     assert me.ask("GET", "/me")["email"] == me.email
+    id = me.upload_directly(noise(1000), "audio/mp4")["id"]
+    link = me.ask("POST", f"/recordings/{id}/links", 201)
+    on.command("ops.users", "take-back", link["url"], "--why", "reported", rights=rights)
+    on.api.refuse("GET", f"/s/{link['code']}", 404, "not_found", headers=AS_JSON)
+    on.command("ops.users", "close", me.id, rights=rights, typed=f"{me.id}\n")
+    me.refuse("GET", "/me", 401, "not_authenticated")
     acts = [each for each in on.stage.logged("api_handler") if each.get("action")]
-    assert [each["action"] for each in acts if each["user"] == me.id] == ["find", "suspend", "lift"]
+    done = [each["action"] for each in acts if each["user"] == me.id]
+    assert done == ["find", "suspend", "lift", "take-back", "close"]
 
 
 @step
@@ -261,6 +359,6 @@ def a_replaced_key_logs_nobody_out(on: Deployed) -> None:
     assert me.ask("GET", "/me")["id"] == me.id
 
 
-def _arrived(key: str) -> Any:
-    created = {"bucket": {"name": UPLOADS}, "object": {"key": key, "etag": "0" * 32}}
+def _arrived(bucket: str, key: str) -> Any:
+    created = {"bucket": {"name": bucket}, "object": {"key": key, "etag": "0" * 32}}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": created}

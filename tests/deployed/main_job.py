@@ -6,23 +6,41 @@ or a laptop. It leaves nothing behind there but closed accounts.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 import statistics
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+from chalicelib.api.web import files
 from chalicelib.core.ids import uuid7
 from chalicelib.models import media_types
-from tests.deployed.people import Api, Person, noise, waited
+from tests.deployed.people import Api, Person, hashed, noise, waited
 from tests.deployed.steps import Steps, say
+from tests.support import ROOT
 
 # What a direct upload may have at most is 4.5 MB, which Lambda is handed as 6 MB of base64.
 LARGE_BYTES = 4_400_000
 # Two parts: one of the least size that the API cuts, and a bit.
 PARTS_BYTES = 8 * 1024 * 1024 + 1000
+# More than is put together while somebody waits for it, and of what S3 copies and what it does not.
+LONG_PIECES = [size * 1024 * 1024 for size in (6, 1, 6, 1, 1, 5)]
+# Two seconds that a browser recorded.
+SOUND = (ROOT / "tests" / "data" / "sounds" / "media-recorder.webm").read_bytes()
+HEARD = {
+    "readable": True,
+    "duration_ms": 2000,
+    "container": "webm",
+    "codec": "opus",
+    "sample_rate_hz": 48_000,
+    "channels": 1,
+}
+LISTENED_SECONDS = 60
+KEPT_FOR_EVER = "public, max-age=31536000, immutable"
+AS_JSON, AS_A_PAGE = {"Accept": "application/json"}, {"Accept": "text/html,*/*;q=0.8"}
 # As apps cross origins.
 ORIGIN = {"Origin": "https://app.example.com"}
 PREFLIGHT = {
@@ -73,7 +91,7 @@ step = MAIN_JOB.step
 def it_answers(job: Job) -> None:
     began = time.monotonic()
     answer = job.api.ask("GET", "/health")
-    job.seconds["first answer"] = time.monotonic() - began
+    job.seconds.setdefault("first answer", time.monotonic() - began)
     assert answer.json()["status"] == "ok"
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
 
@@ -85,6 +103,53 @@ def it_describes_itself_and_shows_a_page(job: Job) -> None:
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert page.headers["Content-Security-Policy"]
     assert job.api.ask("HEAD", "/docs").content == b""
+
+
+@step
+def it_says_what_apps_have_to_know(job: Job) -> None:
+    config = job.api.ask("GET", "/config").json()
+    assert config["content_types"]["direct"] == list(media_types.DIRECT)
+    assert config["limits"]["direct_upload_bytes"] > LARGE_BYTES
+    assert config["limits"]["recording_bytes"] > sum(LONG_PIECES)
+    assert {each["provider"] for each in config["sign_in"]} <= {"google", "apple"}
+    assert job.api.ask("HEAD", "/config").content == b""
+    assert job.api.ask("GET", "/blank").headers["Content-Type"].startswith("text/html")
+
+
+@step
+def the_web_recorder_comes_with_all_that_it_loads(job: Job) -> None:
+    page = job.api.ask("GET", "/")
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'; script-src 'self'" in page.headers["Content-Security-Policy"]
+    found: dict[str, str] = {}
+    waiting = [*map(job.api.path_of, re.findall(r'(?:src|href)="(/[^"]+)"', page.text))]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found[path] = _kept_for_ever(job, path)
+        imported = re.findall(r'(?:from|import\() ?"(\.[^"]+)"', found[path])
+        waiting += [urljoin(path, each) for each in imported]
+    names = {path.rpartition("/")[2] for path in found}
+    assert names >= {*files.modules(), "style.css", "wavesurfer.esm.js"}, names
+    other = next(iter(found)).replace("recorder-", "recorder-0")
+    job.api.refuse("GET", other, 404, "not_found")
+
+
+def _kept_for_ever(job: Job, path: str) -> str:
+    """A file that a page loads, which is that of this version."""
+    answer = job.api.ask("GET", path)
+    assert answer.headers["Cache-Control"] == KEPT_FOR_EVER, path
+    assert answer.headers["Content-Type"] in {
+        "text/css; charset=utf-8",
+        "text/javascript; charset=utf-8",
+    }
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    file = files.find(*path.split("/")[-2:])
+    assert file, f"{path} is of another version than this one"
+    assert answer.text == file.read_text(encoding="utf-8"), path
+    return answer.text
 
 
 @step
@@ -108,13 +173,12 @@ def a_path_that_is_none_is_not_found(job: Job) -> None:
 
 @step
 def a_method_that_is_none_is_refused_in_the_apps_form(job: Job) -> None:
-    answer = job.api.http.request("DELETE", f"{job.api.url}/health")
+    answer = job.api.ask("DELETE", "/health", 0)
     # API Gateway tells a path that is none from a method that is none as little as it tells us.
     assert (answer.status_code, answer.json()["code"]) in {
         (404, "not_found"),
         (405, "method_not_allowed"),
     }
-    assert answer.headers["Access-Control-Allow-Origin"]
 
 
 @step
@@ -179,7 +243,7 @@ def a_forgotten_password_is_asked_for(job: Job) -> None:
 
 def _sent_and_played(job: Job, method: str, size: int) -> None:
     data = noise(size)
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = hashed(data)
     known = {} if method == "multipart" else {"sha256": sha256}
     id = job.person.upload(data, method, tags=["talk"], notes="naïve ☕", **known)
     seen = job.person.seen(id)
@@ -238,6 +302,25 @@ def s3_takes_nothing_but_what_was_announced(job: Job) -> None:
 
 
 @step
+def s3_lets_a_page_send_and_play(job: Job) -> None:
+    allowed = job.api.ask("GET", "/health").headers["Access-Control-Allow-Origin"]
+    origin = ORIGIN if allowed == "*" else {"Origin": allowed}
+    data = noise(1000)
+    begun = job.person.announce(data)
+    url, id = begun["upload"]["url"], begun["recording"]["id"]
+    asked = {**origin, "Access-Control-Request-Method": "PUT"}
+    asked["Access-Control-Request-Headers"] = "content-type,x-amz-checksum-sha256"
+    may = job.api.fetch("OPTIONS", url, headers=asked).headers
+    assert may["Access-Control-Allow-Origin"] in {"*", origin["Origin"]}
+    assert "PUT" in may["Access-Control-Allow-Methods"]
+    headers = begun["upload"]["headers"] | origin
+    sent = job.api.fetch("PUT", url, content=data, headers=headers).headers
+    assert {"ETag", "Location"} <= {*sent["Access-Control-Expose-Headers"].split(", ")}
+    job.person.ask("POST", f"/recordings/{id}/complete")
+    assert job.person.play(id, Origin=origin["Origin"]).headers["Access-Control-Allow-Origin"]
+
+
+@step
 def recordings_are_announced_together(job: Job) -> None:
     data = noise(2000)
     new = [
@@ -263,7 +346,7 @@ def every_binary_type_comes_through_as_the_bytes_it_is(job: Job) -> None:
         data = noise(3000)
         recording = job.person.upload_directly(data, f"{kind};codecs=x")
         assert recording["content_type"] == kind
-        assert recording["sha256"] == hashlib.sha256(data).hexdigest(), kind
+        assert recording["sha256"] == hashed(data), kind
         assert job.person.play(recording["id"]).content == data, kind
 
 
@@ -271,7 +354,7 @@ def every_binary_type_comes_through_as_the_bytes_it_is(job: Job) -> None:
 def a_large_recording_comes_through_the_api(job: Job) -> None:
     data = noise(LARGE_BYTES)
     recording = job.person.upload_directly(data, "audio/mp4")
-    assert recording["sha256"] == hashlib.sha256(data).hexdigest()
+    assert recording["sha256"] == hashed(data)
 
 
 @step
@@ -305,6 +388,140 @@ def what_its_app_forgets_is_completed_by_its_arrival(job: Job) -> None:
     id = job.person.deliver(noise(20_000))
     took = waited(lambda: job.person.seen(id)["status"] == "ready", 60, "It was not completed")
     job.seconds["completed by S3's event"] = took
+
+
+# Sent while it is recorded
+
+
+@step
+def what_is_sent_while_it_is_recorded_plays(job: Job) -> None:
+    me, data = job.person, [noise(20_000) for _ in range(5)]
+    id, size, whole = me.begin_live(), 100_000, b"".join(data)
+    first = me.add_pieces(id, 0, data[:3])
+    assert first["offset"] == 60_000
+    me.send_piece(first["pieces"][0], data[0])
+    # S3 takes what was announced, and nothing else.
+    me.send_piece(first["pieces"][1], noise(20_000), 400)
+    me.send_piece(first["pieces"][2], data[2])
+    end = {"size": size, "sha256": hashed(whole)}
+    ahead = {"offset": 10**6, "pieces": [{"size": 1}]}
+    refused = me.refuse("POST", f"/recordings/{id}/pieces", 409, "offset_conflict", json=ahead)
+    assert refused["offset"] == 60_000
+    rest = me.add_pieces(id, 60_000, data[3:])
+    for piece, body in zip(rest["pieces"], data[3:], strict=True):
+        me.send_piece(piece, body)
+    me.refuse("POST", f"/recordings/{id}/complete", 409, "upload_incomplete", json=end)
+    upload = me.ask("GET", f"/recordings/{id}/upload")["upload"]
+    assert upload["offset"] == size
+    [gap] = upload["missing"]
+    assert (gap["offset"], gap["size"]) == (20_000, 20_000)
+    me.send_piece(gap, data[1])
+    ready = me.ask("POST", f"/recordings/{id}/complete", json=end)
+    assert (ready["status"], ready["sha256"]) == ("ready", end["sha256"])
+    assert me.play(id).content == whole
+    assert me.ask("POST", f"/recordings/{id}/complete", json=end)["status"] == "ready"
+
+
+@step
+def what_is_long_is_put_together_by_a_job(job: Job) -> None:
+    me, data = job.person, [noise(size) for size in LONG_PIECES]
+    id, end = me.begin_live(), {"size": sum(LONG_PIECES), "sha256": hashed(b"".join(data))}
+    told = me.add_pieces(id, 0, data)
+    for piece, body in zip(told["pieces"], data, strict=True):
+        me.send_piece(piece, body)
+    accepted = me.ask("POST", f"/recordings/{id}/complete", 202, json=end)
+    assert accepted["status"] == "uploading"
+    took = waited(lambda: me.seen(id)["status"] == "ready", 60, "It was not put together")
+    job.seconds["20 MB in pieces put together"] = took
+    ready = me.ask("POST", f"/recordings/{id}/complete", json=end)
+    assert (ready["size"], ready["sha256"]) == (end["size"], end["sha256"])
+    start = LONG_PIECES[0] - 500
+    part = me.play(id, 206, Range=f"bytes={start}-{start + 999}")
+    assert part.content == data[0][-500:] + data[1][:500]
+
+
+# What is heard
+
+
+@step
+def sound_is_listened_to_and_drawn(job: Job) -> None:
+    me = job.person
+    id = me.upload_directly(SOUND, "audio/webm;codecs=opus")["id"]
+    took = waited(lambda: "sound" in me.seen(id), LISTENED_SECONDS, "Nobody listened to it")
+    job.seconds["listened to by S3's event"] = took
+    seen = me.seen(id)
+    assert (seen["sound"], seen["duration_ms"]) == (HEARD, HEARD["duration_ms"])
+    waveform = me.ask("GET", f"/recordings/{id}/waveform")
+    assert 2 * waveform["length"] == len(waveform["data"]) > 2000
+    assert max(waveform["data"]) > 10
+    link = me.ask("POST", f"/recordings/{id}/links", 201)
+    drawn = job.api.ask("GET", f"/s/{link['code']}", headers=AS_A_PAGE).text
+    assert len({*re.findall(r"M\d+ -?\d+V-?\d+", drawn)}) == 200
+    assert me.changed()[0][id]["sound"] == HEARD
+
+
+@step
+def what_is_no_sound_is_said_to_be_none(job: Job) -> None:
+    me = job.person
+    id = me.upload_directly(noise(3000), "audio/mp4")["id"]
+    waited(lambda: "sound" in me.seen(id), LISTENED_SECONDS, "Nobody listened to it")
+    assert me.seen(id)["sound"] == {"readable": False}
+    me.refuse("GET", f"/recordings/{id}/waveform", 404, "not_found")
+
+
+# Sharing
+
+
+@step
+def a_link_plays_to_whoever_has_it(job: Job) -> None:
+    me, data = job.person, noise(3000)
+    id = me.upload(data)
+    path, given = f"/recordings/{id}/links", {"id": uuid7()}
+    link = me.ask("POST", path, 201, json=given)
+    assert me.ask("POST", path, json=given) == link
+    assert urlsplit(link["url"]).netloc, link
+    assert link["url"].endswith(f"/s/{link['code']}")
+    typed = link["code"].replace("-", "").upper()
+    shared = job.api.ask("GET", f"/s/{typed}", headers=AS_JSON).json()
+    played = job.api.fetch("GET", shared["audio"]["url"])
+    assert played.content == data
+    page = job.api.ask("GET", f"/s/{link['code']}", headers=AS_A_PAGE)
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "noindex" in page.headers["X-Robots-Tag"]
+    sound = urlsplit(shared["audio"]["url"])
+    assert f"{sound.scheme}://{sound.netloc}" in page.headers["Content-Security-Policy"]
+    # Without show_name nothing tells it.
+    told = (page.text, json.dumps(shared), str(played.headers))
+    assert [each for each in told if "Interview" in each] == []
+
+
+@step
+def a_link_shows_the_name_if_it_is_to(job: Job) -> None:
+    me = job.person
+    path = f"/recordings/{me.upload(noise(1000))}/links"
+    code = me.ask("POST", path, 201, json={"show_name": True})["code"]
+    shared = job.api.ask("GET", f"/s/{code}", headers=AS_JSON).json()
+    assert shared["file_name"] == "Interview ☕ 1.m4a"
+    played = job.api.fetch("GET", shared["audio"]["url"])
+    assert "Interview" in played.headers["Content-Disposition"]
+    assert "Interview ☕" in job.api.ask("GET", f"/s/{code}", headers=AS_A_PAGE).text
+
+
+@step
+def what_was_taken_back_or_deleted_opens_nothing(job: Job) -> None:
+    me = job.person
+    id = me.upload(noise(1000))
+    taken, left = (me.ask("POST", f"/recordings/{id}/links", 201)["code"] for _ in range(2))
+    for _ in range(2):
+        me.ask("DELETE", f"/recordings/{id}/links/{taken}", 204)
+    listed = me.ask("GET", f"/recordings/{id}/links")["links"]
+    assert [each["code"] for each in listed] == [left]
+    me.ask("DELETE", f"/recordings/{id}", 204)
+    for code in (taken, left, "00000-00000"):
+        job.api.refuse("GET", f"/s/{code}", 404, "not_found", headers=AS_JSON)
+        page = job.api.ask("GET", f"/s/{code}", 404, headers=AS_A_PAGE)
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    me.ask("DELETE", f"/recordings/{id}", 204, params={"permanent": "true"})
 
 
 # What becomes of recordings
@@ -370,6 +587,16 @@ def an_upload_that_is_rolled_back_takes_no_bytes_any_more(job: Job) -> None:
 
 
 @step
+def parts_of_what_is_rolled_back_are_gone(job: Job) -> None:
+    data = noise(PARTS_BYTES)
+    begun = job.person.announce(data, "multipart")
+    first, last = begun["upload"]["parts"]
+    job.api.fetch("PUT", first["url"], content=data[: first["size"]])
+    job.person.ask("DELETE", f"/recordings/{begun['recording']['id']}", 204)
+    job.api.fetch("PUT", last["url"], 404, content=data[first["size"] :])
+
+
+@step
 def nobody_sees_what_is_somebody_elses(job: Job) -> None:
     id = job.person.upload_directly(noise(1000), "audio/mpeg")["id"]
     other = Person(job.api)
@@ -388,6 +615,9 @@ def an_export_has_it_all(job: Job) -> None:
     asked = job.person.ask("POST", "/me/export", json={"password": job.person.password})
     export = json.loads(job.api.fetch("GET", asked["url"]).content)
     assert {*job.person.listed(limit="100")} <= {each["id"] for each in export["recordings"]}
+    assert export["links"]
+    for link in export["links"]:
+        assert urlsplit(link["url"]).netloc, link
 
 
 @step

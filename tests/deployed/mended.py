@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from email.utils import parseaddr
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ from typing import Any, TypeAlias
 import ministack.app  # noqa: F401
 from ministack.core import iam_actions, lambda_runtime
 from ministack.services import apigateway_v1 as gateway
-from ministack.services import budgets, eventbridge, lambda_svc, secretsmanager
+from ministack.services import budgets, eventbridge, iam, lambda_svc, secretsmanager
 from ministack.services import s3 as engine
 from ministack.services.cloudformation import provisioners
 
@@ -31,6 +32,7 @@ PYTHON = os.environ["FUNCTIONS_PYTHON"]
 SCHEDULES_FASTER = 60
 # A run that is still going on would have another process begun for the next.
 AT_LEAST_SECONDS = 3
+TOO_MANY = "ReservedFunctionConcurrentInvocationLimitExceeded"
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 REFUSALS = "x-amazon-apigateway-gateway-responses"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -41,6 +43,7 @@ def mend() -> None:
     _alarms()
     _budgets()
     _secrets()
+    _access_keys()
     _apis()
     _rights()
     _functions()
@@ -50,14 +53,24 @@ def mend() -> None:
 
 
 def _functions() -> None:
-    """Functions are run by the Python that they are packaged for."""
+    """Functions are run by the Python that they are packaged for, and wait for their turn."""
     original = lambda_runtime._detect_runtime_binary
 
     def detect(runtime: str) -> tuple[str, str]:
         binary, script = original(runtime)
         return (PYTHON if runtime.startswith("python") else binary), script
 
+    execute = lambda_svc._execute_function
+
+    def execute_in_turn(*arguments: Any, **named: Any) -> Json:
+        while True:
+            result: Json = execute(*arguments, **named)
+            if not result.get("error") or TOO_MANY not in str(result.get("body")):
+                return result
+            time.sleep(0.2)
+
     lambda_runtime._detect_runtime_binary = detect
+    lambda_svc._execute_function = execute_in_turn
 
 
 def _events() -> None:
@@ -108,8 +121,10 @@ def _budgets() -> None:
 
 
 def _secrets() -> None:
-    """The Ref of a secret is its ARN, and one without punctuation has none."""
-    handlers = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    """The Ref of a secret is its ARN, and it stays; without punctuation it has none."""
+    kind = "AWS::SecretsManager::Secret"
+    provisioners._REPLACING_PROPERTIES[kind] = ("Name",)
+    handlers = provisioners._RESOURCE_HANDLERS[kind]
     create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
     def name_of(arn: str) -> str:
@@ -138,8 +153,25 @@ def _secrets() -> None:
     handlers |= {"create": create_known_by_arn, "update": update_by_arn, "delete": delete_by_arn}
 
 
+def _access_keys() -> None:
+    """A stack may have the key of a user, of which another number makes another one."""
+
+    def create(_logical_id: str, props: Json, _stack_name: str) -> tuple[str, Json]:
+        before = {*iam._access_keys}
+        iam._create_access_key({"UserName": props["UserName"]})
+        [key] = {*iam._access_keys} - before
+        return key, {"SecretAccessKey": iam._access_keys[key]["SecretAccessKey"]}
+
+    def delete(key: str, _props: Json) -> None:
+        iam._delete_access_key({"AccessKeyId": key})
+
+    kind = "AWS::IAM::AccessKey"
+    provisioners._RESOURCE_HANDLERS[kind] = {"create": create, "delete": delete}
+    provisioners._REPLACING_PROPERTIES[kind] = ("Serial", "UserName")
+
+
 def _apis() -> None:
-    """An API is imported whole, over HTTP too, and has no least size to compress if it has none."""
+    """An API is imported whole, over HTTP too, has no empty settings, and tells its domain."""
     read, route, view = gateway._import_rest_api, gateway.handle_request, gateway._rest_api_view
 
     def import_whole(document: Json, base: Json | None = None) -> str:
@@ -164,6 +196,15 @@ def _apis() -> None:
         seen = view(api)
         return seen and {key: value for key, value in seen.items() if value not in (None, "")}
 
+    event = gateway._build_lambda_event_v1
+
+    def event_with_domain(api_id: str, *arguments: Any, **named: Any) -> Json:
+        built: Json = event(api_id, *arguments, **named)
+        domain = f"{api_id}.execute-api.{gateway.get_region()}.amazonaws.com"
+        built["requestContext"]["domainName"] = domain
+        return built
+
+    gateway._build_lambda_event_v1 = event_with_domain
     gateway._import_rest_api = import_whole
     gateway.handle_request = route_imports
     gateway._rest_api_view = view_without_nothing

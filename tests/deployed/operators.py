@@ -22,7 +22,13 @@ THINGS = {
     "the uploads bucket": [BUCKETS["uploads"]],
     "the recordings bucket": [BUCKETS["recordings"]],
     "`/aws/lambda/recorder-<stage>`": [LOG, f"{LOG}:*"],
-    "the secret": [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:recorder-{STAGE}-jwt-keys-*"],
+    "the event bus `default`": [f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"],
+    **{
+        f"the secret `recorder-<stage>-{name}`": [
+            f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:recorder-{STAGE}-{name}*"
+        ]
+        for name in ("jwt-keys", "apple")
+    },
 }
 INSIDE = re.compile(r"; on (its objects|`(?P<prefix>[\w/*]+)` in it) ")
 ACTION = re.compile(r"`([a-z0-9]+:[A-Za-z]+)`")

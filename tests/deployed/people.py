@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import ssl
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -21,16 +23,19 @@ JOB_SECONDS = 30
 class Api:
     """A deployed API, at its address."""
 
-    def __init__(self, url: str, trust: ssl.SSLContext | bool = True) -> None:
+    def __init__(self, url: str, trust: ssl.SSLContext | bool = True, host: str = "") -> None:
         self.url = url.rstrip("/")
+        # What the API is called, where that is not in its address.
+        self._called = {"Host": host} if host else {}
         # No proxy, and a minute: a cold start, and then S3's copy.
         self.http = httpx.Client(verify=trust, trust_env=False, timeout=60)
 
     def ask(self, method: str, path: str, expected: int = 200, **arguments: Any) -> httpx.Response:
-        """What it answers to a request: with this status, and the headers of every answer."""
-        answer = self.http.request(method, self.url + path, **arguments)
+        """What it answers to a request: with this status, unless 0, and every answer's headers."""
+        headers = self._called | arguments.pop("headers", {})
+        answer = self.http.request(method, self.url + path, headers=headers, **arguments)
         told = f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
-        assert answer.status_code == expected, told
+        assert answer.status_code == (expected or answer.status_code), told
         assert answer.headers.get("Access-Control-Allow-Origin"), f"{told}: no CORS headers"
         return answer
 
@@ -44,6 +49,12 @@ class Api:
         assert kind == "application/problem+json; charset=utf-8", kind
         return problem
 
+    def path_of(self, reference: str) -> str:
+        """The path here of what a page of this API names; it begins with all that is before it."""
+        root = urlsplit(self.url).path
+        assert reference.startswith(f"{root}/"), f"{reference} is not under {root}"
+        return reference.removeprefix(root)
+
     def fetch(self, method: str, url: str, expected: int = 200, **arguments: Any) -> httpx.Response:
         """What S3 answers to a URL that the API signed."""
         answer = self.http.request(method, url, **arguments)
@@ -52,14 +63,15 @@ class Api:
 
 
 class Person:
-    """Somebody who signed up just now."""
+    """Somebody who signed up just now, or signed in."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, tokens: Any = None) -> None:
         self.api = api
         self.email = f"{uuid7()}@example.com"
         self.password = PASSWORD
         account = {"email": self.email, "password": PASSWORD, "name": "Ann"}
-        self.tokens = api.ask("POST", "/auth/signup", 201, json=account).json()
+        # Of somebody who signed in otherwise, where they are given.
+        self.tokens = tokens or api.ask("POST", "/auth/signup", 201, json=account).json()
 
     @property
     def id(self) -> str:
@@ -129,6 +141,21 @@ class Person:
         query = {"file_name": "clip"}
         return self.ask("PUT", path, expected, params=query, content=data, headers=headers)
 
+    def begin_live(self) -> str:
+        """Announce a recording that is sent while it is recorded; its id."""
+        new = {"file_name": "live", "content_type": "audio/aac", "upload_method": "live"}
+        return str(self.ask("POST", "/recordings", 201, json=new)["recording"]["id"])
+
+    def add_pieces(self, id: str, offset: int, pieces: list[bytes]) -> Any:
+        """Announce what comes next of it; what is answered."""
+        said = [{"size": len(each), "sha256": hashed(each)} for each in pieces]
+        path, given = f"/recordings/{id}/pieces", {"offset": offset, "pieces": said}
+        return self.ask("POST", path, json=given)
+
+    def send_piece(self, piece: Any, data: bytes, expected: int = 200) -> None:
+        """Send a piece to S3 as its announcement was answered."""
+        self.api.fetch("PUT", piece["url"], expected, content=data, headers=piece["headers"])
+
     def seen(self, id: str, expected: int = 200) -> Any:
         """A recording as they see it."""
         return self.ask("GET", f"/recordings/{id}", expected)
@@ -155,6 +182,11 @@ class Person:
     def close(self) -> None:
         """Delete the account."""
         self.ask("DELETE", "/me", 204, json={"password": self.password})
+
+
+def hashed(data: bytes) -> str:
+    """The SHA-256 as the API has it."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def noise(size: int) -> bytes:

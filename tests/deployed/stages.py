@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local.provider import CLIENT_ID, Provider
 from ops.policies import GRANTS, name_in_lambda
 from ops.stacks import EMPTY
 from tests.deployed.emulator import REGION, Emulator, Identity
-from tests.deployed.people import as_json
+from tests.deployed.people import Api, as_json
 from tests.support import projects
 
 STAGE = "dev"
@@ -25,13 +26,26 @@ ARTIFACTS = "artifacts"
 LOCAL = {"CodeUri", "ContentUri"}
 FUNCTIONS = {function: name_in_lambda(function, STAGE) for function in GRANTS}
 SENDER = "recorder@example.com"
+# As short as it may be.
+SILENCE_SECONDS = 60
 SETTINGS = {
     "RECORDER_MAIL_FROM": SENDER,
+    "RECORDER_LIVE_SILENCE_SECONDS": str(SILENCE_SECONDS),
+    "RECORDER_GOOGLE_CLIENT_IDS": CLIENT_ID,
+    "RECORDER_APPLE_CLIENT_IDS": CLIENT_ID,
     # All that is driven comes from one source.
     "RECORDER_SIGNUPS_PER_SOURCE": "100000",
     "RECORDER_LOGIN_FAILURES_PER_SOURCE": "100000",
 }
 DEPLOYED_SECONDS = 120
+# Runs a module as `python -m` does, and has it take this for AWS: elsewhere some do less.
+AS_ON_AWS = """
+import runpy, sys
+from ops import runtime
+runtime.leads_to_aws = lambda client: True
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 class Failed(AssertionError):
@@ -44,14 +58,16 @@ class Stage:
 
     emulator: Emulator
     folder: Path
+    provider: Provider
+    """Stands in for Google and Apple."""
     parameters: list[str] = field(default_factory=list)
     """Those of the template that was packaged last."""
 
-    def make_project(self, **variables: str) -> None:
-        """Have a project, with these settings besides those that are committed."""
+    def make_project(self) -> None:
+        """Have a project, with settings besides those that are committed."""
         self.folder.mkdir()
         projects.copy_to(self.folder)
-        self.set(SETTINGS | variables)
+        self.set(SETTINGS | self.provider.environment())
         self.emulator.client("sesv2").create_email_identity(EmailIdentity=SENDER)
 
     def set(self, variables: dict[str, str]) -> None:
@@ -136,28 +152,33 @@ class Stage:
         given = {"STAGE": STAGE} | variables
         return projects.make_with(self.emulator.environment(), self.folder, target, given, typed)
 
-    def run(self, identity: Identity, *module: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, identity: Identity, *module: str, typed: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run an operator's command, as somebody, with the stage's variables in its environment."""
         return subprocess.run(
-            [sys.executable, "-m", *module],
+            [sys.executable, "-c", AS_ON_AWS, *module],
             cwd=self.folder,
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "RECORDER_BACKEND": "aws",
                 **self.variables(),
-                **self.emulator.environment_as_on_aws(identity),
+                **self.emulator.environment(identity),
             },
             capture_output=True,
             text=True,
+            input=typed,
             check=False,
         )
 
     def variables(self, function: str = "deliver_mail") -> dict[str, str]:
         """What a function is told, of all the most: it alone knows where links begin."""
-        configured = self.emulator.client("lambda").get_function_configuration(
-            FunctionName=FUNCTIONS[function]
-        )
+        client = self.emulator.client("lambda")
+        try:
+            configured = client.get_function_configuration(FunctionName=FUNCTIONS[function])
+        except client.exceptions.ResourceNotFoundException:
+            return {}  # Before it is deployed.
         told: dict[str, str] = configured["Environment"]["Variables"]
         return told
 
@@ -170,9 +191,10 @@ class Stage:
         return str(there[0]["id"])
 
     @property
-    def url(self) -> str:
-        """Where the API is, for who is on this machine."""
-        return f"{self.emulator.url}/_aws/execute-api/{self.api_id}/{STAGE}"
+    def api(self) -> Api:
+        """The API, where it is for who is on this machine."""
+        host = f"{self.api_id}.execute-api.localhost:{self.emulator.port}"
+        return Api(f"{self.emulator.url}/{STAGE}", self.emulator.trust, host)
 
     @property
     def public_url(self) -> str:

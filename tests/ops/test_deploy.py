@@ -493,6 +493,7 @@ def test_asked_for_twice_everything_goes(deployed: Deployed) -> None:
         client("s3").put_object(Bucket=bucket, Key="a/b", Body=b"some sound")
     client("s3").create_multipart_upload(Bucket=bucket, Key="a/c")
     client("dynamodb").update_table(TableName="recorder-prod", DeletionProtectionEnabled=False)
+    client("secretsmanager").create_secret(Name="recorder-prod-apple", SecretString="{}")
 
     make(deployed.folder, "destroy", "delete all of prod\n", DATA="delete")
 

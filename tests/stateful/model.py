@@ -16,6 +16,9 @@ UPLOAD_LIFE, TRASH_LIFE = timedelta(days=7), timedelta(days=30)
 # Of what is sent while it is recorded, and how long it has to be put together once it has ended.
 SILENCE, LIVE_LIFE, JOB = timedelta(days=1), timedelta(days=28), timedelta(minutes=20)
 QUOTA_BYTES = 45
+# What is put together while its phone waits.
+SHORT_BYTES = 12
+WEEK = timedelta(days=7)
 PART_BYTES = 6
 SOME, ELSE, SHORT = b"some sound", b"else sound", b"x"
 HUGE = b"sound that fills the room"
@@ -98,6 +101,12 @@ class Recording:
     """What a live upload is to be that takes no more pieces."""
     interrupted: bool = False
     said_sha256: str | None = None
+    asked: bool = False
+    """A job was asked to put it together."""
+    refused: str | None = None
+    """The hash that a job did not find, of which nobody was told."""
+    links: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when each opens it, while it is ready."""
 
     @property
     def is_live(self) -> bool:
@@ -208,7 +217,8 @@ class Library:
             begun = "201"
             self._set(id, told=replace(here.told, data=data, hashed=True))
         elif here and here.is_live:
-            return "201" if here.sha256 == sha256(data) else "409 id_conflict"
+            is_it = here.status != "uploading" and here.sha256 == sha256(data)
+            return "201" if is_it else "409 id_conflict"
         else:
             begun = self.announce(id, Told(data, "direct", hashed=True))
         if kept and begun == "201":
@@ -231,7 +241,7 @@ class Library:
         if offset == here.reach:
             if self.used[0] + sum(sizes) > QUOTA_BYTES:
                 return "403 quota_exceeded"
-            self._set(id, reach=end)
+            self._set(id, reach=end, refused=None)
         elif end > here.reach:
             return "409 offset_conflict"
         self._set(id, until=self._end_of(id))
@@ -243,7 +253,7 @@ class Library:
                 return "400 invalid_request"
             if self._is(id, "uploading") and self.all[id].told.is_live:
                 ended = self.end(id, size, said)
-                return self._finish_live(id) if ended == "200" else ended
+                return self._put_together(id) if ended == "200" else ended
         if self._is(id, "uploading"):
             return self._finish(id)
         if self._is(id, "trashed"):
@@ -261,16 +271,18 @@ class Library:
             return "200" if size else "400 invalid_request"
         if here.whole is not None:
             known = {None, said, here.said_sha256} <= {None, here.said_sha256 or said}
-            if size != len(here.whole) or not known:
-                return "409 upload_mismatch"
-            self._set(id, said_sha256=here.said_sha256 or said)
-            return "200"
+            if known := known and size == len(here.whole):
+                self._set(id, said_sha256=here.said_sha256 or said)
+            return "200" if known else "409 upload_mismatch"
+        if said and said == here.refused:
+            self._set(id, refused=None, until=self._end_of(id))
+            return "409 upload_mismatch"
         there = {at for start, it in here.pieces.items() for at in range(start, start + len(it))}
         if size > here.reach or not there.issuperset(range(size)):
             return "409 upload_incomplete"
         if max(there) >= size:
             return "409 upload_mismatch"
-        self._set(id, whole=heard(here.pieces), said_sha256=said, until=self.clock() + JOB)
+        self._end(id, said_sha256=said)
         return "200"
 
     def revise(self, id: str, notes: str | None, version: int | None) -> str:
@@ -307,6 +319,27 @@ class Library:
             self._change(id, status="ready", until=None)
         return "200"
 
+    def share(self, id: str, link: str) -> str:
+        if not self._is(id, "ready"):
+            return "409 not_ready" if self._is(id, "uploading", "trashed") else "404 not_found"
+        if self.all[id].links.get(link, self.clock()) > self.clock():
+            return "200"
+        self._set(id, links={**self.all[id].links, link: self.clock() + WEEK})
+        return "201"
+
+    def take_back(self, id: str, link: str) -> str:
+        if not self._is(id, "uploading", "ready", "trashed"):
+            return "404 not_found"
+        left = {name: until for name, until in self.all[id].links.items() if name != link}
+        self._set(id, links=left)
+        return "204"
+
+    def opened(self, id: str) -> list[str]:
+        """The links that open a recording."""
+        if not self._is(id, "ready"):
+            return []
+        return [link for link, until in self.all[id].links.items() if until > self.clock()]
+
     # What S3 and time do.
 
     def arrive(self, id: str, data: bytes, part: int | None) -> None:
@@ -326,7 +359,15 @@ class Library:
             self._finish(id, discards=False)
         return "done"
 
-    def keep_up(self) -> str:
+    def tell(self) -> str:
+        """S3 tells of the last piece of each live upload that a job is to put together."""
+        for id, here in list(self.all.items()):
+            if here.status == "uploading" and here.asked:
+                self._finish_live(id, refused=here.said_sha256)
+        return "done"
+
+    def keep_up(self) -> str | None:
+        done: str | None = "done"
         for id, here in list(self.all.items()):
             if here.until is None or here.until > self.clock():
                 continue
@@ -334,17 +375,26 @@ class Library:
                 self._change(id, status="deleted", until=None)
             elif here.whole is not None or here.pieces:
                 self.fall_silent(id)
-                self._finish_live(id)
+                if self._put_together(id) == "409 upload_mismatch":
+                    done = None  # It is put off, by whichever of several runs found that.
             elif here.told.is_live or self._finish(id) != "200":
                 self._change(id, status="expired", until=None)
-        return "done"
+        return done
+
+    def run_down(self) -> None:
+        """All time passes, until nothing is due any more."""
+        # Silence, a job that finds other bytes than were said, silence again, another job.
+        for times in range(3):
+            then = self.clock() + times * LIVE_LIFE
+            self.clock = lambda then=then: then  # type: ignore[misc]
+            self.keep_up()
+            self.tell()
 
     def fall_silent(self, id: str) -> None:
         """Have a live upload be what has arrived of it."""
-        here = self.all[id]
-        if here.whole is None:
-            until = self.clock() + JOB
-            self._set(id, whole=heard(here.pieces), interrupted=True, until=until)
+        if self.all[id].whole is None:
+            self._end(id, interrupted=True)
+        self._set(id, until=self.clock() + JOB)
 
     # The steps of these.
 
@@ -367,13 +417,24 @@ class Library:
             self._set(id, arrived=None)
         return "409 upload_mismatch"
 
-    def _finish_live(self, id: str) -> str:
+    def _end(self, id: str, **said: Any) -> None:
+        nothing = {"said_sha256": None, "interrupted": False, "asked": False, "refused": None}
+        times = {"until": self.clock() + JOB}
+        self._set(id, whole=heard(self.all[id].pieces), **{**nothing, **times, **said})
+
+    def _put_together(self, id: str) -> str:
+        if self.all[id].size > SHORT_BYTES:
+            self._set(id, asked=True)
+            return "202"
+        return self._finish_live(id)
+
+    def _finish_live(self, id: str, refused: str | None = None) -> str:
         """Make a live upload ready that has ended, if it has the hash that it was said to have."""
         here = self.all[id]
         if here.said_sha256 in {None, sha256(here.whole or b"")}:
             return self._ready(id, here.whole or b"")
         # Of what it had announced beyond its end nothing is left.
-        self._set(id, whole=None, said_sha256=None, reach=here.size)
+        self._set(id, whole=None, said_sha256=None, reach=here.size, asked=False, refused=refused)
         self._set(id, until=self._end_of(id))
         return "409 upload_mismatch"
 

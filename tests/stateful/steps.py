@@ -17,10 +17,13 @@ import httpx
 
 from chalicelib import jobs, wiring
 from chalicelib.errors import RecorderError
-from tests.conftest import LAMBDA
+from tests.conftest import LAMBDA, NO_BYTES
 from tests.stateful.model import ELSE, HUGE, SHORT, SOME, Library, Recording, Told, in_parts
+from tests.support import shortcut
 from tests.support.phone import NO_TLS, Answer, Phone, send_piece
 
+# Of a link that nobody was told of.
+NO_CODE = "00000-00000"
 OTHERS = {SOME: ELSE, ELSE: SOME, HUGE: SHORT}
 
 
@@ -50,6 +53,8 @@ class Step:
     size: int | None = None
     said: str | None = None
     """What a live upload is said to be: how many bytes, and their hash."""
+    link: tuple[str, str] = ("", "")
+    """The id and the code of a link."""
     grant: Grant | None = None
     arrival: tuple[str, str] | None = None
     """The id and the ETag of an object that S3 tells of."""
@@ -99,9 +104,11 @@ REQUESTS: dict[str, Callable[[Phone, Step], Answer]] = {
     "restore": lambda phone, it: phone.restore(it.id, it.if_match.get("If-Match")),
     "trash": lambda phone, it: phone.trash(it.id),
     "delete": lambda phone, it: phone.delete_for_good(it.id),
+    "share": lambda phone, it: phone.post(f"/recordings/{it.id}/links", {"id": it.link[0]}),
+    "take back": lambda phone, it: phone.delete(f"/recordings/{it.id}/links/{it.link[1]}"),
 }
 # What each does to the model, and how it is answered.
-MEANINGS: dict[str, Callable[[Library, Step], str]] = {
+MEANINGS: dict[str, Callable[[Library, Step], str | None]] = {
     "announce": lambda library, it: library.announce(it.id, it.told),
     "receive": lambda library, it: library.receive(it.id, it.told.data),
     "resume": lambda library, it: library.resume(it.id),
@@ -111,6 +118,9 @@ MEANINGS: dict[str, Callable[[Library, Step], str]] = {
     "restore": lambda library, it: library.restore(it.id, it.version),
     "trash": lambda library, it: library.delete(it.id, permanent=False),
     "delete": lambda library, it: library.delete(it.id, permanent=True),
+    "share": lambda library, it: library.share(it.id, it.link[0]),
+    "take back": lambda library, it: library.take_back(it.id, it.link[0]),
+    "tell": lambda library, _: library.tell(),
     "notice": lambda library, it: library.notice(it.arrival and it.arrival[0]),
     "keep up": lambda library, _: library.keep_up(),
     "send": lambda *_: "",  # see means()
@@ -150,6 +160,8 @@ class World:
     """S3's name for the multipart upload that is under way for an id."""
     grants: list[Grant] = field(default_factory=list)
     arrivals: list[tuple[str, str]] = field(default_factory=list)
+    codes: dict[str, str] = field(default_factory=dict)
+    """Of links, by their ids."""
 
     def bind(self, step: Step, library: Library) -> Step:
         """The step with what its phone, or S3, knows by now, and goes by when it tries again."""
@@ -162,21 +174,29 @@ class World:
             return replace(step, arrival=self.arrivals[-1 - step.which % len(self.arrivals)])
         if step.kind in {"revise", "restore"} and here and (step.mistaken or step.which):
             return replace(step, version=here.version - step.mistaken)
+        if step.kind in {"share", "take back"}:
+            link = f"019a8f3e-7c1d-7f00-8a3c-{step.number:08x}{step.which:04x}"
+            return replace(step, link=(link, self.codes.get(link, NO_CODE)))
         if here and here.told.is_live and here.status == "uploading":
             return _of_live(step, here)
         return replace(step, told=here.told) if step.kind == "resume" and here else step
 
     def do(self, step: Step) -> str:
         """Do a step to the app; how it is answered."""
-        if step.kind == "send":
-            return self._send(step)
+        if step.kind in REQUESTS:
+            return self._ask(step)
+        others = {
+            "send": self._send,
+            "notice": self._notice,
+            "tell": self._tell_of_last_pieces,
+            "keep up": _keep_up,
+        }
         try:
-            if step.kind == "notice":
-                return self._notice(step)
-            if step.kind == "keep up":
-                return _keep_up(step)
+            return others[step.kind](step)
         except RecorderError as error:
             return f"{error.status} {error.code}"
+
+    def _ask(self, step: Step) -> str:
         answer = REQUESTS[step.kind](self.phones[step.device], step)
         if answer.status >= 400:
             return f"{answer.status} {answer.code}"
@@ -184,6 +204,8 @@ class World:
             pieces = answer.json
             upload = {"method": "live", "missing": pieces["pieces"]} | pieces
             self.grants.append(Grant(step.id, step.told.data, upload))
+        elif step.kind == "share":
+            self.codes[step.link[0]] = answer.json["code"]
         elif answer.text and (upload := answer.json.get("upload")):
             self.grants.append(Grant(step.id, step.told.data, upload))
         return str(answer.status)
@@ -230,6 +252,13 @@ class World:
                 except RecorderError as error:
                     return f"{error.status} {error.code}"
         return "taken"
+
+    def _tell_of_last_pieces(self, _: Step) -> str:
+        folder = f"{self.phones[0].user_id}/"
+        for name in shortcut.objects(wiring.services().settings.uploads_bucket, folder):
+            if name.endswith("-0"):
+                _tell(folder + name, NO_BYTES)
+        return "done"
 
     def _notice(self, step: Step) -> str:
         """S3 tells of an object, perhaps late, or again."""

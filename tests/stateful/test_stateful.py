@@ -7,6 +7,7 @@ there is, is held against a model.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -23,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from chalicelib import wiring
 from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.aws.s3 import pieces
-from chalicelib.core.recordings import announcing, slices
+from chalicelib.core.recordings import announcing, live_uploads, slices
 from chalicelib.settings import Settings as AppSettings
 from tests.conftest import DEEP, Clock, Left
 from tests.stateful.model import (
@@ -31,6 +32,7 @@ from tests.stateful.model import (
     HUGE,
     PART_BYTES,
     QUOTA_BYTES,
+    SHORT_BYTES,
     SOME,
     TIMES,
     Library,
@@ -76,7 +78,7 @@ TOLD = st.sampled_from(
         for method in ("put", "post", "multipart")
         for hashed in (False, True)
     ]
-    + [Told(data, "live", hashed) for data in (SOME, ELSE, HUGE) for hashed in (False, True)]
+    + [Told(data, "live", hashed) for data in (SOME, HUGE, HUGE) for hashed in (False, True)] * 2
     + [Told(HUGE)]
 )
 STEP = st.builds(
@@ -96,8 +98,8 @@ NEW = st.builds(
     st.sampled_from(["", "s", "s", "s", "sc", "sc", "sct", "sct"]),
     st.sampled_from([*[0 * DAY] * 4, 16 * MINUTE, 7 * DAY, 7 * DAY, 30 * DAY]),
 )
-# Most steps take few calls.
-CALLS = st.sampled_from([1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8])
+# Most steps take few calls; to put a live upload together takes fifteen and more.
+CALLS = st.sampled_from([1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8, 10, 12, 14])
 TROUBLE = st.builds(Trouble, CALLS, fails=st.sampled_from(sorted(FAILURES))) | st.builds(
     Trouble, CALLS, others=st.lists(STEP, min_size=1, max_size=2).map(tuple)
 )
@@ -165,6 +167,17 @@ class Recordings(RuleBasedStateMachine):
         assert (shown.status == 200) == bool(here and here.is_live)
         if here and here.plays and here.status == "ready":
             assert httpx.get(shown.json["audio"]["url"], verify=NO_TLS).content == here.plays
+        if here and here.is_live:
+            self._look_at_links(phone, id)
+
+    def _look_at_links(self, phone: Phone, id: str) -> None:
+        good = self.library.opened(id)
+        listed = phone.get(f"/recordings/{id}/links").json["links"]
+        assert sorted(link["id"] for link in listed) == sorted(good)
+        for link in self.library.all[id].links:
+            if code := self.world.codes.get(link):
+                opened = Phone().get(f"/s/{code}", headers={"Accept": "application/json"})
+                assert opened.status == (200 if link in good else 404)
 
     @rule(limit=st.integers(1, 3))
     def follow(self, limit: int) -> None:
@@ -193,7 +206,10 @@ class Recordings(RuleBasedStateMachine):
         phone, stage = self.world.phones[0], self.stage
         self.clock.advance(days=40)
         stage.run_down()
-        self.library.keep_up()
+        # What was sent by a URL that outlived its recording: S3 tells of all of it some time.
+        for arrival in self.world.arrivals:
+            self.world.do(Step("notice", arrival=arrival))
+        self.library.run_down()
         self._explain([[]])
         assert stage.invariants.broken_at_rest(phone.user_id) == []
         phone.tokens = phone.log_in().json
@@ -353,6 +369,7 @@ def stage(
     monkeypatch.setattr(announcing, "part_size", lambda _: PART_BYTES)
     engines.take_small_parts(monkeypatch)
     monkeypatch.setattr(slices, "LEAST_PART", 5)
+    monkeypatch.setattr(live_uploads, "FEW_BYTES", SHORT_BYTES)
     monkeypatch.setattr(pieces, "AT_ONCE", 1)
     return Stage(*(request.getfixturevalue(field.name) for field in fields(Stage)))
 
@@ -360,7 +377,8 @@ def stage(
 # Of the examples after its tenth, Hypothesis makes five out of six by copying parts of another.
 # Many short runs see more.
 EXAMPLES = Settings(max_examples=10, stateful_step_count=20, suppress_health_check=[*HealthCheck])
-QUICK, ALL = 2, 400 if DEEP else 20
+# `make deep ARGS=tests/stateful RUNS=1000` sees ten thousand lives of a library.
+QUICK, ALL = 2, int(os.environ.get("RUNS") or (400 if DEEP else 20))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ ENDING = (
 )
 # What a recording has no more once it is ready.
 ONLY_OF_UPLOADS = (
+    "cut",
     "ended_at",
     "gaps",
     "pieces",
@@ -108,7 +109,8 @@ class RecordingsTable(Struct, frozen=True):
         condition, seen = _upload(recording, "attribute_not_exists(#upload_id)")
         if recording.upload_id:
             condition, seen = _upload(recording, "#upload_id = :seen", seen=recording.upload_id)
-        return self._update(_key(recording), {"upload_id": upload_id}, condition, **seen)
+        begun = {"upload_id": upload_id, "cut": recording.cut}
+        return self._update(_key(recording), begun, condition, **seen)
 
     def announce_again(
         self, recording: StoredRecording, changes: dict[str, Told], now: datetime

@@ -45,12 +45,14 @@ class Pieces(Struct, frozen=True):
         return pieces
 
     def read(self, recording: StoredRecording, slices: list[Slice]) -> bytes:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            # Each in a context of its own, for the deadline and the log.
-            reading = [
-                pool.submit(copy_context().run, self._read, recording, each) for each in slices
-            ]
+        pool = ThreadPoolExecutor(AT_ONCE)
+        # Each in a context of its own, for the deadline and the log.
+        reading = [pool.submit(copy_context().run, self._read, recording, each) for each in slices]
+        try:
             return b"".join(each.result() for each in reading)
+        finally:
+            # Where one fails, nobody waits for the thousands behind it.
+            pool.shutdown(cancel_futures=True)
 
     def put_last(self, recording: StoredRecording, *, again: bool) -> None:
         condition = {} if again else {"IfNoneMatch": "*"}
@@ -58,7 +60,7 @@ class Pieces(Struct, frozen=True):
             try:
                 self.bucket.client().put_object(
                     Bucket=self.bucket.name,
-                    Key=recording.piece_key(recording.size, 0),
+                    Key=recording.last_key,
                     Body=b"",
                     **condition,  # type: ignore[arg-type]
                 )

@@ -43,7 +43,7 @@ class Exporting(Struct, frozen=True):
     settings: Settings
     clock: Clock
 
-    def export(self, account: Account, proof: Proof, source: str) -> DataExport:
+    def export(self, account: Account, proof: Proof, source: str, address: str) -> DataExport:
         """Write the user's profile and recordings to a file; where it is to be had.
 
         `{"profile": {…}, "identities": {"google": {…}}, "recordings": [{…, "download_url"}],
@@ -64,7 +64,7 @@ class Exporting(Struct, frozen=True):
         seconds = self.settings.download_url_seconds
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
             # Piece by piece: only then does what is too large for the memory go to the disk.
-            for text in self._text(account):
+            for text in self._text(account, address):
                 file.write(text)
             file.seek(0)
             url = self.stores.exports.publish(account.id, file, seconds)
@@ -75,7 +75,7 @@ class Exporting(Struct, frozen=True):
             raise NotAuthenticated("The access ended meanwhile")
         return DataExport(url=url, expires_at=end_of_url(now, seconds))
 
-    def _text(self, account: Account) -> Iterator[bytes]:
+    def _text(self, account: Account, address: str) -> Iterator[bytes]:
         encode = msgspec.json.encode
         profile = account.seen(self.settings.quota, self.settings.providers)
         identities = {
@@ -85,7 +85,7 @@ class Exporting(Struct, frozen=True):
         }
         standing = self.stores.shelves.all_of(account.id)
         recordings = (self._seen(each) for each in standing if not isinstance(each, Tombstone))
-        links = (self._link(each) for each in self.stores.links.of(account.id))
+        links = (_link(each, address) for each in self.stores.links.of(account.id))
         drawn = self.stores.sounds.waveforms(account.id)
         waveforms = (encode(id) + b":" + encode(_raw_or_seen(each)) for id, each in drawn)
         yield b'{"profile":' + encode(profile) + b',"identities":' + encode(identities)
@@ -100,12 +100,6 @@ class Exporting(Struct, frozen=True):
             yield from _enclosed(b"{", waveforms, b"}")
         yield b"}\n"
 
-    def _link(self, link: Link | Unreadable) -> dict[str, object]:
-        if isinstance(link, Unreadable):
-            return link.item
-        seen = msgspec.to_builtins(link.seen(self.settings.address))
-        return {"recording_id": link.recording_id, **seen}
-
     def _seen(self, recording: StoredRecording | Unreadable) -> dict[str, object]:
         if isinstance(recording, Unreadable):
             return recording.item
@@ -114,6 +108,12 @@ class Exporting(Struct, frozen=True):
             seconds = self.settings.download_url_seconds
             seen["download_url"] = self.stores.audio.sign_get(recording, seconds)
         return dict(seen)
+
+
+def _link(link: Link | Unreadable, address: str) -> dict[str, object]:
+    if isinstance(link, Unreadable):
+        return link.item
+    return {"recording_id": link.recording_id, **msgspec.to_builtins(link.seen(address))}
 
 
 def _raw_or_seen(waveform: Waveform | Unreadable) -> object:

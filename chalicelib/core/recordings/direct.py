@@ -67,8 +67,7 @@ class DirectUploads(Struct, frozen=True):
 
 
 def _same_bytes(standing: StoredRecording, announced: StoredRecording) -> bool:
-    if standing.status == "uploading" and standing.sha256 is None:
-        return of_one_kind(
-            standing, announced
-        )  # Its hash was not announced: these bytes settle it.
+    if standing.status == "uploading" and (standing.sha256 is None or standing.in_pieces):
+        # Its hash was not announced: these bytes settle it. What comes in pieces comes only so.
+        return of_one_kind(standing, announced)
     return (standing.sha256, standing.size) == (announced.sha256, announced.size)

@@ -50,13 +50,21 @@ class Listening(Struct, frozen=True):
             return
         kept = self.stores.audio.find(recording)
         if kept is None or not _has_bytes_of(recording, kept):
-            log.warning("%s has not the bytes that it should have", recording.key)
+            if self._again(recording)[0]:
+                log.warning("%s has not the bytes that it should have", recording.key)
             return
         seconds = min(SECONDS_AT_MOST, deadline.seconds_left() - SECONDS_TO_NOTE)
         if seconds < SECONDS_AT_LEAST:
             raise Unavailable("There is no time left to listen")
         url = self.stores.audio.sign_read(recording, int(seconds) + SECONDS_BEYOND)
-        self._note(recording, waveform, self.ear.hear(url, kept, seconds))
+        try:
+            heard = self.ear.hear(url, kept, seconds)
+        except Unavailable:
+            # Deleted meanwhile, there is nothing that anybody should try again.
+            if self._again(recording)[0]:
+                raise
+            return
+        self._note(recording, waveform, heard)
 
     def _kept(
         self, user_id: str, recording_id: str
@@ -72,6 +80,16 @@ class Listening(Struct, frozen=True):
                 self.pause(pause)
         return None, None
 
+    def _again(self, recording: StoredRecording) -> tuple[StoredRecording | None, Waveform | None]:
+        """The same as it stands now, if it is still to be listened to."""
+        standing, waveform = self.stores.sounds.find(recording.user_id, recording.id)
+        # Another one, or none, if it was deleted; and who was quicker heard the same.
+        if not isinstance(standing, StoredRecording) or standing.listener >= LISTENER:
+            return None, None
+        if standing.upload_name != recording.upload_name or standing.status == "uploading":
+            return None, None
+        return standing, waveform
+
     def _note(self, recording: StoredRecording, waveform: Waveform | None, heard: Heard) -> None:
         for _ in range(WRITE_ATTEMPTS):
             if (recording.sound, waveform) == (heard.sound, heard.waveform):
@@ -82,11 +100,8 @@ class Listening(Struct, frozen=True):
                 unreadable = not heard.sound.readable
                 telemetry.count(listened_to=1, listened_to_unreadable=unreadable)
                 return
-            standing, waveform = self.stores.sounds.find(recording.user_id, recording.id)
-            # Another one, or none, if it was deleted; and who was quicker heard the same.
-            if not isinstance(standing, StoredRecording) or standing.listener >= LISTENER:
-                return
-            if standing.upload_name != recording.upload_name or standing.status == "uploading":
+            standing, waveform = self._again(recording)
+            if standing is None:
                 return
             recording = standing
         raise Unavailable("The recording keeps changing")

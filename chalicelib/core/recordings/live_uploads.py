@@ -114,11 +114,17 @@ class LiveUploads(Struct, frozen=True):
             if recording.ended_at:
                 return self._as_told(recording, size, sha256)
             self._check_refusal(recording, sha256)
-            self._check_arrived(recording, size)
+            try:
+                self._check_arrived(recording, size)
+            except UploadIncomplete:
+                seen, recording = recording, self._as_it_stands(recording)
+                if _is_same(seen, recording):
+                    raise
+                continue  # Another one completed it, and its pieces are gone.
             ended = self._as_ended(recording, size=size, sha256=sha256)
             if self.stores.recordings.end(recording, ended):
                 return ended
-            recording = live(self.stores.recordings, recording.user_id, recording.id)
+            recording = self._as_it_stands(recording)
         raise Unavailable("The recording keeps changing")
 
     def fall_silent(self, recording: StoredRecording) -> StoredRecording:
@@ -142,7 +148,7 @@ class LiveUploads(Struct, frozen=True):
             kept = self.stores.recordings.end(recording, self._interrupted(recording, arrived))
         else:
             kept = self.stores.recordings.prolong(recording, until)
-        return kept or live(self.stores.recordings, recording.user_id, recording.id)
+        return kept or self._as_it_stands(recording)
 
     def take_up_again(self, recording: StoredRecording, refused: str | None) -> None:
         """Have one that was ended go on, since its bytes are not what they were said to be.
@@ -166,21 +172,19 @@ class LiveUploads(Struct, frozen=True):
         for _ in range(ATTEMPTS):
             there = self.stores.uploads.find(recording)
             if recording.status != "uploading" or (there and there.upload == recording.upload_name):
-                return None
-            begun: StoredRecording | None = recording
-            arrived = self.stores.parts.arrived(recording) if recording.upload_id else None
-            if arrived is None:
-                # Not begun yet, or given up by S3, or made an object of since we looked.
-                begun, arrived = self.multipart.begin(recording), []
+                return
+            made_of = self._made_of(recording)
+            is_all = slices.total(made_of) == recording.size
             try:
-                if begun:
-                    return self._fill(begun, arrived)
+                if is_all and self._fill(recording, made_of):
+                    return
             except ObjectChanged:
                 pass
-            standing = live(self.stores.recordings, recording.user_id, recording.id)
-            if standing.status == "uploading" and standing.upload_name != recording.upload_name:
+            seen, recording = recording, self._as_it_stands(recording)
+            if recording.status == "uploading" and not _is_same(seen, recording):
                 break
-            recording = standing
+            if recording.status == "uploading" and not is_all:
+                raise UploadIncomplete("Some of what had arrived is gone")
         raise Unavailable("The upload keeps changing")
 
     def _announced(self, recording: StoredRecording, new: NewPieces) -> StoredRecording | None:
@@ -237,8 +241,11 @@ class LiveUploads(Struct, frozen=True):
             raise UploadMismatch("It was completed with another size or SHA-256")
         if sha256 and not ended.sha256:
             settled = self.stores.recordings.settle_hash(ended, sha256)
-            return settled or live(self.stores.recordings, ended.user_id, ended.id)
+            return settled or self._as_it_stands(ended)
         return ended
+
+    def _as_it_stands(self, recording: StoredRecording) -> StoredRecording:
+        return live(self.stores.recordings, recording.user_id, recording.id)
 
     def _check_refusal(self, recording: StoredRecording, sha256: str | None) -> None:
         """Tell what was found by a job that nobody waited for, once."""
@@ -264,18 +271,28 @@ class LiveUploads(Struct, frozen=True):
         arrived = slices.in_order(self.stores.pieces.arrived(recording))
         return slices.without(arrived, recording.gaps or [], recording.size)
 
-    def _fill(self, recording: StoredRecording, arrived: list[UploadedPart]) -> None:
-        """Have S3 get the parts that it has not, and make an object of them."""
-        made_of = self._made_of(recording)
-        if slices.total(made_of) != recording.size:
-            raise UploadIncomplete("Some of what had arrived is gone")
+    def _fill(self, recording: StoredRecording, made_of: list[Slice]) -> bool:
+        """Have S3 get the parts that it has not, and make an object of them.
+
+        False when another one began a multipart upload meanwhile.
+        """
+        # With a piece that came late, even the parts of the same number and size are others.
+        cut = slices.name(made_of)
+        filling: StoredRecording | None = recording
+        arrived = None
+        if recording.upload_id and recording.cut == cut:
+            arrived = self.stores.parts.arrived(recording)
+        if arrived is None:
+            # Not begun yet, or given up by S3, or made an object of since we looked.
+            filling, arrived = self.multipart.begin(structs.replace(recording, cut=cut)), []
+        if filling is None:
+            return False
         there, parts = {part.number: part for part in arrived}, []
         for number, wanted in enumerate(slices.in_parts(made_of), start=1):
-            part = there.get(number)
-            if part is None or part.size != slices.total(wanted):
-                part = self._sent(recording, number, wanted)
+            part = there.get(number) or self._sent(filling, number, wanted)
             parts.append(part)
-        self.stores.parts.assemble(recording, parts)
+        self.stores.parts.assemble(filling, parts)
+        return True
 
     def _sent(self, recording: StoredRecording, number: int, wanted: list[Slice]) -> UploadedPart:
         """A part, copied by S3 where it is one large piece; others pass through here."""
@@ -283,6 +300,11 @@ class LiveUploads(Struct, frozen=True):
             return self.stores.parts.copy(recording, number, wanted[0])
         data = self.stores.pieces.read(recording, wanted)
         return self.stores.parts.write(recording, number, data)
+
+
+def _is_same(seen: StoredRecording, standing: StoredRecording) -> bool:
+    """Whether it still is the upload that was seen, and has not ended since."""
+    return (standing.status, standing.upload_name) == ("uploading", seen.upload_name)
 
 
 def _check_count(already: int | None, more: int, what: str) -> None:

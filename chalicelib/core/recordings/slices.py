@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
 
 from chalicelib.models.entities import Piece, Slice
 from chalicelib.models.fields import MIB
@@ -80,6 +83,12 @@ def in_parts(slices: Iterable[Slice]) -> list[list[Slice]]:
         parts[-1].append(slice)
         size += slice.size
     return parts
+
+
+def name(slices: Iterable[Slice]) -> str:
+    """What tells slices from others, by their bounds."""
+    bounds = [(it.piece.offset, it.piece.size, it.start, it.size) for it in slices]
+    return hashlib.sha256(msgspec.json.encode(bounds)).hexdigest()
 
 
 def total(slices: Iterable[Slice]) -> int:

@@ -331,7 +331,7 @@ def peak_of_an_export(account: Account, services: Services, clock: Clock, count:
     tracemalloc.start()
     try:
         Exporting(stores, many, many, services.settings, clock).export(
-            account, Proof(password=PASSWORD), "192.0.2.1"
+            account, Proof(password=PASSWORD), "192.0.2.1", ""
         )
         peak = tracemalloc.get_traced_memory()[1]
     finally:

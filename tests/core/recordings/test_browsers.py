@@ -22,76 +22,27 @@ from chalicelib.aws.clients import Clients
 from chalicelib.core.ids import uuid7
 from chalicelib.settings import Settings
 from tests.conftest import Clock
+from tests.support.fine_uploader import EMPTY, FineUploader
 from tests.support.invariants import Held
 from tests.support.phone import NO_TLS, PASSWORD, Answer, Phone
 
 MIB = 1024 * 1024
 SOUND = b"some sound"
-EMPTY = hashlib.sha256(b"").hexdigest()
 UPLOAD_ID = "VXBsb2FkIElE.abc_-~"
 Conditions = list[Any]
 Spoil = Callable[[Conditions], object]
 
 
-class Page:
-    """A page with Fine Uploader on it: writes what it writes (s3.fine-uploader.core.js)."""
+class Page(FineUploader):
+    """A page of whoever is logged in on a phone."""
 
-    def __init__(self, phone: Phone, clock: Callable[[], datetime], settings: Settings) -> None:
-        self.phone = phone
-        self.clock = clock
-        self.bucket = settings.uploads_bucket
-        self.endpoint = f"{settings.s3_endpoint}/{self.bucket}"
+    phone: Phone
 
-    @property
-    def date(self) -> str:
-        return f"{self.clock():%Y%m%dT%H%M%SZ}"
-
-    @property
-    def scope(self) -> str:
-        return f"{self.date[:8]}/us-east-1/s3/aws4_request"
-
-    def key(self, id: str) -> str:
-        return f"{self.phone.user_id}/{id}"
-
-    def policy(self, id: str, size: int | None = None) -> dict[str, Any]:
-        """What it has signed for a small file; with limits, if the page sets any."""
-        conditions: Conditions = [
-            {"acl": "private"},
-            {"bucket": self.bucket},
-            {"Content-Type": "audio/mp4"},
-            {"success_action_status": "200"},
-            {"x-amz-algorithm": "AWS4-HMAC-SHA256"},
-            {"key": self.key(id)},
-            {"x-amz-credential": f"local/{self.scope}"},
-            {"x-amz-date": self.date},
-            {"x-amz-meta-qqfilename": "my%20clip.m4a"},
-        ]
-        if size:
-            conditions.append(["content-length-range", "0", str(size)])
-        end = self.clock() + timedelta(minutes=5)
-        return {"expiration": f"{end:%Y-%m-%dT%H:%M:%S}.123Z", "conditions": conditions}
-
-    def request(self, method: str, id: str, query: str, content: str = EMPTY, **more: str) -> str:
-        """What it has signed for a request of an upload in parts."""
-        headers = {
-            "host": self.endpoint.partition("://")[2],
-            **{name.replace("_", "-"): value for name, value in more.items() if "acl" in name},
-            "x-amz-content-sha256": content,
-            "x-amz-date": self.date,
-            **{name.replace("_", "-"): value for name, value in more.items() if "meta" in name},
-        }
-        return "\n".join(
-            [
-                *("AWS4-HMAC-SHA256", self.date, self.scope),
-                *(method, f"/{self.key(id)}", query),
-                *(f"{name}:{value}" for name, value in headers.items()),
-                *("", ";".join(headers), content),
-            ]
-        )
-
-    def beginning(self, id: str) -> str:
-        name = {"x_amz_meta_qqfilename": "my%20clip.m4a"}
-        return self.request("POST", id, "uploads=", x_amz_acl="private", **name)
+    @classmethod
+    def of(cls, phone: Phone, clock: Callable[[], datetime], settings: Settings) -> Page:
+        bucket = settings.uploads_bucket
+        endpoint = f"{settings.s3_endpoint}/{bucket}"
+        return cls(phone.user_id, endpoint, bucket, "local", clock, phone)
 
     def part(self, id: str, number: int = 1, data: bytes = SOUND) -> str:
         query = f"partNumber={number}&uploadId={UPLOAD_ID}"
@@ -115,7 +66,7 @@ class Page:
 
 @pytest.fixture
 def page(phone: Phone, clock: Clock, settings: Settings) -> Page:
-    return Page(phone, clock, settings)
+    return Page.of(phone, clock, settings)
 
 
 @pytest.fixture
@@ -173,10 +124,7 @@ def test_its_signature_is_that_of_signature_version_4(page: Page, id: str) -> No
 def test_a_form_with_it_is_a_recording_once_it_is_completed(page: Page, phone: Phone) -> None:
     id = announced(phone, len(SOUND))
     asked = page.policy(id)
-    signed = page.sign(asked).json
-    fields = {name: value for each in asked["conditions"] for name, value in each.items()}
-    del fields["bucket"]
-    fields |= {"policy": signed["policy"], "x-amz-signature": signed["signature"]}
+    fields = page.form(asked, page.sign(asked).json)
 
     sent = httpx.post(page.endpoint, data=fields, files={"file": SOUND}, verify=NO_TLS)
     done = phone.call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from app import app
 from chalicelib import wiring
 from chalicelib.aws.dynamodb.items import Item, account_key, link_key
 from chalicelib.core.ids import link_code, uuid7
@@ -81,6 +83,35 @@ def test_a_link_is_a_code_and_an_address_for_a_week(phone: Phone, id: str) -> No
     assert link["url"] == f"http://127.0.0.1:8000/s/{link['code']}"
     assert link["show_name"] is False
     assert until(link) - datetime.fromisoformat(link["created_at"]) == WEEK
+
+
+@pytest.mark.parametrize(
+    ("domain", "root"),
+    [("a1b2.execute-api.eu-central-1.amazonaws.com", "/prod"), ("rec.example.com", "")],
+)
+def test_where_no_address_is_set_it_is_the_one_that_was_asked(
+    phone: Phone, id: str, configure: Callable[..., None], domain: str, root: str
+) -> None:
+    configure(public_url=None)
+    event = {
+        "requestContext": {
+            "httpMethod": "POST",
+            "resourcePath": "/recordings/{id}/links",
+            "path": f"{root}/recordings/{id}/links",
+            "domainName": domain,
+            "identity": {"sourceIp": "192.0.2.1"},
+        },
+        # It is nobody's to say but API Gateway's.
+        "headers": {"authorization": f"Bearer {phone.token}", "host": "evil.example.com"},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": {"id": id},
+        "stageVariables": {},
+        "body": None,
+    }
+
+    link = json.loads(app(event, None)["body"])
+
+    assert link["url"] == f"https://{domain}{root}/s/{link['code']}"
 
 
 def until(link: dict[str, Any]) -> datetime:

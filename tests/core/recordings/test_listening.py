@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from chalicelib import deadline, wiring
 from chalicelib.aws.dynamodb.items import Item, account_key
 from chalicelib.core.accounts import export
 from chalicelib.core.recordings import listening
-from chalicelib.errors import RecorderError
+from chalicelib.errors import RecorderError, Unavailable
 from chalicelib.models.entities import Heard, StoredObject
 from chalicelib.wiring import Services
 from tests.conftest import Clock, Find
@@ -296,6 +297,35 @@ def test_what_happens_to_a_recording_while_it_is_listened_to_holds(
     else:
         assert phone.get(f"/recordings/{id}").status == 404
         assert waveforms(phone) == []
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_bytes_that_cannot_be_had_are_a_fault_unless_the_recording_is_gone(
+    phone: Phone, is_deleted: bool
+) -> None:
+    id = phone.upload(SOUND)
+
+    class Unreachable(Instantly, frozen=True):
+        def hear(self, url: str, kept: StoredObject, seconds: float) -> Heard:
+            super().hear(url, kept, seconds)
+            if is_deleted:
+                phone.delete_for_good(id)
+            raise Unavailable("404 to bytes 0 to 999")
+
+    services = wiring.services()
+    use_case = listening.Listening(services._stores, Unreachable(), services._clock, lambda _: None)
+    with nullcontext() if is_deleted else pytest.raises(Unavailable, match="404"):
+        use_case.listen(phone.user_id, id)
+
+
+def test_a_recording_that_is_deleted_before_it_is_looked_at_is_not_complained_of(
+    phone: Phone, faults: Faults, caplog: pytest.LogCaptureFixture
+) -> None:
+    id = phone.upload(SOUND)
+    faults.meanwhile("s3", "HeadObject", lambda: phone.delete_for_good(id))
+    listen_instantly(phone, id)
+
+    assert "has not the bytes" not in caplog.text
 
 
 def test_what_is_heard_in_the_trash_leaves_it_due_to_be_purged(phone: Phone, find: Find) -> None:

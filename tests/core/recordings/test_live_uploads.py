@@ -102,6 +102,22 @@ def test_what_is_sent_live_cannot_be_sent_another_way(phone: Phone, method: str)
     assert phone.put_audio(id, ONE, content_type="audio/aac").code == "id_conflict"
 
 
+@pytest.mark.usefixtures("long")
+def test_nor_can_it_once_it_has_ended_with_the_same_hash(phone: Phone) -> None:
+    id = phone.record(ONE)
+    assert phone.complete_live(id, ONE, sha256=sha256(ONE)).status == 202
+
+    assert phone.put_audio(id, ONE, content_type="audio/aac").code == "id_conflict"
+
+
+def test_once_it_is_ready_the_same_bytes_find_it(phone: Phone) -> None:
+    id = phone.record(ONE)
+    phone.complete_live(id, ONE)
+
+    assert phone.put_audio(id, ONE, content_type="audio/aac").status == 200
+    assert phone.put_audio(id, TWO, content_type="audio/aac").code == "id_conflict"
+
+
 def test_what_is_sent_otherwise_takes_no_pieces(phone: Phone) -> None:
     id = str(phone.announce(ONE).json["recording"]["id"])
 
@@ -382,6 +398,25 @@ def test_a_job_that_finds_another_hash_has_the_app_told(
 
 
 @pytest.mark.usefixtures("long")
+def test_each_end_has_a_job_of_its_own(
+    phone: Phone, tell: Callable[[], None], held: Held, settings: Settings
+) -> None:
+    id = phone.record(b"SOME ", TWO)
+    said = {"sha256": sha256(ONE + TWO)}
+    phone.complete_live(id, ONE + TWO, **said)
+    first = held("uploads", phone.user_id)
+    tell()
+    phone.send_pieces(id, 0, ONE)
+    assert phone.complete_live(id, ONE + TWO, **said).code == "upload_mismatch"
+
+    # It is as long as before, and S3 tells of nothing that is not written.
+    assert phone.complete_live(id, ONE + TWO, **said).status == 202
+    [last] = held("uploads", phone.user_id).keys() - first.keys()
+    notice(f"{phone.user_id}/{last}", settings)
+    assert phone.download(id).content == ONE + TWO
+
+
+@pytest.mark.usefixtures("long")
 def test_upkeep_has_a_job_that_was_lost_begin_again(
     phone: Phone, tell: Callable[[], None], clock: Clock, faults: Faults
 ) -> None:
@@ -413,6 +448,47 @@ def test_a_job_goes_on_where_another_was_cut_off(
 
     assert "s3.UploadPartCopy" not in calls
     assert phone.download(id).content == whole
+
+
+@pytest.mark.usefixtures("long", "small_parts")
+def test_a_job_that_was_cut_off_before_a_piece_came_late_is_begun_anew(
+    phone: Phone, tell: Callable[[], None], faults: Faults
+) -> None:
+    whole = b"abcdefghijklmnopqrstuvwx"
+    id = phone.record(*(whole[at : at + 6] for at in range(0, len(whole), 6)))
+    [late] = phone.announce_pieces(id, 0, whole[:7]).json["pieces"]
+    phone.complete_live(id, whole)
+    faults.refuse("s3", "CompleteMultipartUpload", "SlowDown", 503)
+    with pytest.raises(Exception, match="SlowDown"):
+        tell()
+    faults.clear()
+    # It has the other parts begin elsewhere, and the third is as long as before.
+    send_piece(late, whole[:7])
+    tell()
+
+    assert phone.download(id).content == whole
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_what_another_one_completed_meanwhile_is_ready(
+    phone: Phone, faults: Faults, after: int
+) -> None:
+    id = phone.record(ONE, TWO)
+    other = phone.on_another_device()
+    faults.meanwhile("s3", "ListObjectsV2", lambda: other.complete_live(id, ONE + TWO), after)
+
+    assert phone.complete_live(id, ONE + TWO).status == 200
+    assert faults.met
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_what_was_deleted_meanwhile_is_not_found(phone: Phone, faults: Faults, after: int) -> None:
+    id = phone.record(ONE, TWO)
+    other = phone.on_another_device()
+    faults.meanwhile("s3", "ListObjectsV2", lambda: other.delete_for_good(id), after)
+
+    assert phone.complete_live(id, ONE + TWO).status == 404
+    assert faults.met
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -461,7 +537,6 @@ def test_a_long_one_that_fell_silent_is_put_together_by_a_job(
     id = phone.record(ONE, TWO)
     fall_silent()
     assert phone.complete_live(id, SOUND).status == 202
-    # One that arrives in a gap, or behind the end, comes too late.
     tell()
 
     assert phone.seen(id)["interrupted"] is True

@@ -15,6 +15,13 @@ const REFUSALS = {
   QuotaExceededError: "device_full",
 };
 
+// What browsers give no type to, or not one of sound.
+const BY_ENDING = { amr: "audio/amr", caf: "audio/x-caf", opus: "audio/ogg", "3gp": "video/3gpp", m4a: "audio/mp4", aac: "audio/aac" };
+
+/** The type of a file of sound; undefined when it is none. */
+const typeOf = ({ name, type }) =>
+  /^(?:(?:audio|video)\/|application\/ogg)/.exec(type) ? type.split(";")[0] : BY_ENDING[name.toLowerCase().split(".").pop()];
+
 /** Whether this browser can record here: pages without TLS are given no microphone. */
 const canRecord = () =>
   Boolean(navigator.mediaDevices?.getUserMedia && globalThis.MediaRecorder && globalThis.indexedDB && navigator.locks);
@@ -35,7 +42,7 @@ export function desk() {
   const discard = el("button", { type: "button", class: "pill", onclick: attempt(throwAway) }, icon("trash"), t("discard"));
   const file = el("input", {
     type: "file", class: "visually-hidden", tabIndex: -1, multiple: true, "aria-hidden": "true",
-    accept: "audio/*,video/mp4,video/webm,video/quicktime,video/3gpp",
+    accept: "audio/*,video/mp4,video/webm,video/quicktime,video/3gpp,application/ogg,.amr,.caf,.opus",
     onchange: attempt(async () => {
       const files = [...file.files];
       file.value = "";
@@ -134,8 +141,11 @@ export function desk() {
   }
 
   async function throwAway() {
-    if (!recording.paused) pauseOrResume();
-    if (!(await confirmed(t("discard"), t("discard_sure", { time: spokenClock(recording.elapsed / 1000) }), t("discard")))) return;
+    const wentOn = !recording.paused;
+    if (wentOn) pauseOrResume();
+    const sure = await confirmed(t("discard"), t("discard_sure", { time: spokenClock(recording.elapsed / 1000) }), t("discard"));
+    if (!recording) return; // Its microphone went meanwhile, and it is kept.
+    if (!sure) return void (wentOn && pauseOrResume());
     await recording.discard();
     ended();
     say(t("discarded"));
@@ -146,8 +156,9 @@ export function desk() {
     const { user } = api.session();
     const { keepFile } = await load();
     for (const each of files) {
-      if (!/^(audio|video)\//.test(each.type)) say(t("no_sound", { name: each.name }));
-      else if (each.size) await keepFile(each, user.id);
+      const type = typeOf(each);
+      if (!type) say(t("no_sound", { name: each.name }));
+      else if (each.size) await keepFile(each, type, user.id);
     }
   }
 

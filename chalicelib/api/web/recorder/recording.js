@@ -112,9 +112,13 @@ export class Recording {
     return Math.min(1, Math.max(0, (decibels + 60) / 60));
   }
 
-  /** Ends it: it is then whole on this device, and goes on its way. Without space it throws, and can be repeated. */
+  /**
+   * Ends it: it is then whole on this device, and goes on its way; of one that was over before it began
+   * nothing is kept. Without space it throws, and can be repeated.
+   */
   async finish() {
     await this.#stop();
+    if (!this.#size) return this.discard();
     await this.#keep({ duration_ms: this.elapsed, state: "waiting" });
     this.#close();
     changed();
@@ -136,6 +140,7 @@ export class Recording {
     }
     this.#since = null;
     this.#before = elapsed;
+    this.#mute();
     await this.#writing;
   }
 
@@ -179,8 +184,12 @@ export class Recording {
     this.#wake = await navigator.wakeLock?.request("screen").catch(() => null);
   }
 
-  async #close() {
+  #mute() {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
+  }
+
+  async #close() {
+    this.#mute();
     this.#context?.close();
     this.#wake?.release();
     // What is just being sent ends first; the rest is then sent as that of any other.
@@ -192,8 +201,8 @@ export class Recording {
 
 const COPIED_AT_ONCE = 8 * 1024 * 1024;
 
-/** Takes a file for a recording: it is copied first, so that it can be sent whenever that can be. */
-export async function keepFile(file, user) {
+/** Takes a file of sound for a recording: it is copied first, so that it can be sent whenever that can be. */
+export async function keepFile(file, type, user) {
   const id = uuid7();
   const release = await busyWith(id);
   try {
@@ -202,7 +211,7 @@ export async function keepFile(file, user) {
       sent_as: id,
       user,
       file_name: file.name || "?",
-      content_type: file.type.split(";")[0],
+      content_type: type,
       recorded_at: new Date(file.lastModified).toISOString(),
       size: file.size,
       state: "copying",
