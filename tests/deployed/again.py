@@ -164,4 +164,4 @@ def what_is_destroyed_with_its_data_is_gone(on: Deployed) -> None:
     assert not {RECORDINGS, UPLOADS} & {*buckets}
     assert on.client("secretsmanager").list_secrets()["SecretList"] == []
     groups = on.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/recorder")
-    assert groups["logGroups"] == []
+    assert groups["logGroups"] == [], groups["logGroups"]
