@@ -16,9 +16,9 @@ from tests.support.server import Server, eventually, free_port, running
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make browser ARGS=--pictures` makes docs/pictures anew, ARGS=--killed kills for real."""
+    """`make browser ARGS=--pictures` makes docs/pictures anew, ARGS=--long is at full length."""
     parser.addoption("--pictures", action="store_true")
-    parser.addoption("--killed", action="store_true")
+    parser.addoption("--long", action="store_true")
 
 
 @pytest.fixture(scope="session")

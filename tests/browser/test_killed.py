@@ -1,6 +1,6 @@
 """A browser that is killed while it records: what had arrived is there, and so is what was kept.
 
-`make browser ARGS='--killed -k killed'` kills ten at random moments of two minutes, and waits until
+`make browser ARGS='--long -k killed'` kills ten at random moments of two minutes, and waits until
 the server takes what arrived for all there is. It takes a quarter of an hour.
 """
 
@@ -64,7 +64,7 @@ def test_what_had_arrived_is_there_however_a_browser_is_killed(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for_real = request.config.getoption("--killed")
+    for_real = request.config.getoption("--long")
     seed = random.randrange(10**6)  # noqa: S311 - it is printed
     chance = random.Random(seed)  # noqa: S311
     killings = 10 if for_real else 1
