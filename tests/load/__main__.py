@@ -63,7 +63,7 @@ def load(clients: int, seconds: int, *, hostile: bool = False) -> float | None:
             text=True,
             check=False,
         )
-        audited = subprocess.run(["make", "audit", f"PORT={port}"], cwd=ROOT, check=False)
+        audited = subprocess.run(["make", "audit", f"PORT={port}", "ARGS="], cwd=ROOT, check=False)
         causes = Counter(re.findall(CAUSE, server.printed(), re.MULTILINE))
         for cause, times in causes.most_common():
             sys.stdout.write(f"{times} times {cause}\n")
