@@ -69,10 +69,11 @@ class Exporting(Struct, frozen=True):
             file.seek(0)
             url = self.stores.exports.publish(account.id, file, seconds)
         # What ends access deletes what there is by then; whoever comes after it is told of nothing.
-        standing = self.stores.accounts.find(account.id)
-        if standing is None or standing.password_version != account.password_version:
+        try:
+            self.proofs.still_good(account)
+        except NotAuthenticated:
             self.stores.exports.delete(account.id)
-            raise NotAuthenticated("The access ended meanwhile")
+            raise
         return DataExport(url=url, expires_at=end_of_url(now, seconds))
 
     def _text(self, account: Account, address: str) -> Iterator[bytes]:

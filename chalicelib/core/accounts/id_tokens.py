@@ -20,7 +20,7 @@ from chalicelib.core.accounts.provider_keys import ProviderKeys
 from chalicelib.core.ports import Clock
 from chalicelib.errors import EmailNotConfirmed, InvalidCredentials
 from chalicelib.models import forms
-from chalicelib.models.entities import Identity, Nonce, PublicKey
+from chalicelib.models.entities import Account, Identity, Nonce, PublicKey
 from chalicelib.models.fields import Provider, comparable
 
 # What the clocks of two machines may differ by.
@@ -77,6 +77,11 @@ class Person(Struct, kw_only=True, frozen=True):
     nonce: Nonce | None
     client_id: str
     """For which app the token was made."""
+
+    def signs_in_to(self, account: Account) -> bool:
+        """Whether they do, as the account says itself."""
+        there = account.identity(self.provider)
+        return there is not None and there.subject == self.identity.subject
 
 
 class Dialect(Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.passwords import Passwords
 from chalicelib.core.ports import AccountStore
-from chalicelib.errors import InvalidCredentials
+from chalicelib.errors import InvalidCredentials, NotAuthenticated
 from chalicelib.models.entities import Account
 from chalicelib.models.requests import Proof
 
@@ -37,9 +37,15 @@ class Proofs(Struct, frozen=True):
             return
         with self.attempts.token(source):
             person = self.id_tokens().prove(proof.id_token)
-            own = account.identity(person.provider)
-            if own is None or own.subject != person.identity.subject:
+            if not person.signs_in_to(account):
                 raise InvalidCredentials("The id token is of nobody who signs in to this account")
             used_for = f"{purpose} {account.id}"
             if person.nonce and not self.store.use_nonce(person.nonce, used_for):
                 raise InvalidCredentials("The id token was used before")
+
+    def still_good(self, account: Account) -> Account:
+        """The account as it is now; NotAuthenticated when what was proved counts no more."""
+        found = self.store.find(account.id)
+        if found is None or found.password_version != account.password_version:
+            raise NotAuthenticated("The password was changed meanwhile, or the account is gone")
+        return found

@@ -22,7 +22,6 @@ from chalicelib.errors import (
     EmailTaken,
     InvalidCredentials,
     LastSignIn,
-    NotAuthenticated,
     RecorderError,
     Unavailable,
 )
@@ -91,7 +90,7 @@ class SignIn(Struct, frozen=True):
                 raise EmailTaken(f"This is how somebody signs in to another account ({provider})")
             if owner or self._add(account, person):
                 return
-            account = self._again(account)
+            account = self.proofs.still_good(account)
         raise Unavailable("The account keeps changing")
 
     def remove(self, account: Account, way: Way) -> None:
@@ -104,7 +103,7 @@ class SignIn(Struct, frozen=True):
                 raise LastSignIn("Add another way to sign in first")
             if self.stores.accounts.remove_way(account, way, self.clock()):
                 return
-            account = self._again(account)
+            account = self.proofs.still_good(account)
         raise Unavailable("The account keeps changing")
 
     def _enter(
@@ -115,7 +114,7 @@ class SignIn(Struct, frozen=True):
         if user_id := accounts.signs_in(person.provider, person.identity.subject):
             account = accounts.find(user_id)
             # What led to it may have been taken from it since, by whose account it is.
-            if account is None or not _is_of(account, person):
+            if account is None or not person.signs_in_to(account):
                 return None
             session, signed_in = self.sessions.new(account, given.device)
             accounts.add_session(session, person.nonce)
@@ -158,7 +157,7 @@ class SignIn(Struct, frozen=True):
         self, account: Account, person: Person, given: IdTokenSignIn
     ) -> tuple[SignedIn, bool] | None:
         """Sign somebody in to the account that has their address, if it is theirs."""
-        if _is_of(account, person):
+        if person.signs_in_to(account):
             return None  # Another of their devices has just opened it.
         if not person.is_authority:
             raise EmailTaken("Log in to the account with this address, and add this way to it")
@@ -245,16 +244,3 @@ class SignIn(Struct, frozen=True):
         return self.stores.accounts.add_way(
             account, person.provider, person.identity, self.clock(), confirmed=confirmed
         )
-
-    def _again(self, account: Account) -> Account:
-        """The account as it is now."""
-        found = self.stores.accounts.find(account.id)
-        if found is None or found.password_version != account.password_version:
-            raise NotAuthenticated("The password was changed meanwhile, or the account is gone")
-        return found
-
-
-def _is_of(account: Account, person: Person) -> bool:
-    """Whether somebody signs in to an account, as it says itself."""
-    there = account.identity(person.provider)
-    return there is not None and there.subject == person.identity.subject
