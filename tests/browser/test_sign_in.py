@@ -45,7 +45,7 @@ def forget_all(server: Server, provider: str) -> None:
             session = http.post(f"{server.url}/auth/{by}", json=proof).raise_for_status().json()
             headers = {"Authorization": f"Bearer {session['access_token']}"}
             gone = http.request("DELETE", f"{server.url}/me", json=proof, headers=headers)
-            assert gone.status_code == 204, gone.text
+            assert gone.status_code == 204, f"{gone.text}\n{server.printed()[-4000:]}"
 
 
 def sign_in(page: Browser, by: str, who: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from chalicelib.core.accounts.passwords import end_exports
+from chalicelib.core.accounts.passwords import LOOKS, end_exports
 from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.ports import Clock, Stores
 from chalicelib.errors import Unavailable
@@ -30,7 +30,16 @@ class Closing(Struct, frozen=True):
 
     def end(self, account: Account) -> None:
         """The same without a proof, as operators do it; Unavailable."""
-        closed = self.stores.accounts.close(account, self.clock())
-        if not closed and self.stores.accounts.find(account.id):
+        proved = account.password_version
+        for _ in range(LOOKS):
+            if self.stores.accounts.close(account, self.clock()):
+                break
+            found = self.stores.accounts.find(account.id)
+            if found is None:
+                break
+            if found.password_version != proved:
+                raise Unavailable("The password was changed meanwhile")
+            account = found
+        else:
             raise Unavailable("The account keeps changing")
         end_exports(self.stores.exports, account.id)

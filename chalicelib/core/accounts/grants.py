@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct, structs
 
 from chalicelib import telemetry
+from chalicelib.core.accounts.passwords import LOOKS
 from chalicelib.core.ports import Clock, Revoker, Stores
 from chalicelib.errors import RecorderError, Unavailable
 from chalicelib.models.entities import Grant
@@ -27,7 +28,6 @@ LONGEST_WAIT = timedelta(days=1)
 # secret that ran out without anybody noticing.
 CODE_LIFE = timedelta(minutes=5)
 GIVE_UP = timedelta(days=30)
-LOOKS = 5
 
 
 class Grants(Struct, frozen=True):

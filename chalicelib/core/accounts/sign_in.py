@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from chalicelib import telemetry
 from chalicelib.core.accounts.attempts import Attempts
 from chalicelib.core.accounts.id_tokens import IdTokens, Person
-from chalicelib.core.accounts.passwords import end_exports
+from chalicelib.core.accounts.passwords import LOOKS, end_exports
 from chalicelib.core.accounts.proofs import Proofs
 from chalicelib.core.accounts.sessions import Sessions
 from chalicelib.core.ports import Clock, NewId, Stores
@@ -32,10 +32,6 @@ from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
-
-# How often it is looked again when somebody else was quicker: each time at least one of them is
-# done, and then there is an account for the rest.
-LOOKS = 5
 
 
 class SignIn(Struct, frozen=True):

@@ -101,6 +101,30 @@ def test_what_apple_gave_is_revoked_when_the_account_goes(
     assert "r.c0de" not in json.dumps(stored())
 
 
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_what_apple_gives_at_the_very_moment_stands_in_nobodys_way(
+    federation: Federation, told: list[str], faults: Faults, how: str
+) -> None:
+    if how == "closed":
+        ann = signed_in(federation)
+        faults.meanwhile("dynamodb", "TransactWriteItems", go_round)
+        assert close(federation, ann) == 204
+    else:
+        phone = Phone()
+        phone.email = "ann@gmail.com"
+        phone.sign_up()
+        body = {"id_token": federation.token("apple", sub="ann"), "password": PASSWORD}
+        assert phone.post("/me/sign-in/apple", body).status == 204
+        assert signed_in(federation).user_id == phone.user_id
+        reset = {"token": link_for(phone), "new_password": "quite another one"}
+        faults.meanwhile("dynamodb", "TransactWriteItems", go_round)
+        assert Phone().post("/auth/password/reset", reset).status == 204
+    go_round()
+
+    assert faults.met == 1
+    assert told == [f"r.{CODE}.ann"]
+
+
 @pytest.mark.parametrize("how", ["removed", "replaced", "reset", "taken over"])
 def test_so_it_is_wherever_the_identity_goes(
     federation: Federation, told: list[str], how: str
@@ -244,20 +268,6 @@ def test_what_is_exchanged_after_the_account_went_is_revoked_at_once(
 
     assert told == [f"r.{CODE}.ann"]
     assert waiting(stored) == []
-
-
-def test_a_closing_that_the_exchange_overtakes_loses_nothing(
-    federation: Federation, told: list[str], faults: Faults, clock: Clock
-) -> None:
-    ann = signed_in(federation)
-    faults.meanwhile("dynamodb", "TransactWriteItems", go_round)
-
-    assert close(federation, ann) == 503
-    assert faults.met == 1
-    assert close(federation, ann) == 204
-    go_round(clock, minutes=1)
-
-    assert told == [f"r.{CODE}.ann"]
 
 
 def test_without_a_secret_with_apple_no_code_is_kept(

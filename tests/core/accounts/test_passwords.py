@@ -221,6 +221,18 @@ def test_a_forgotten_password_is_reset_by_mail_which_confirms_the_address(phone:
     assert phone.log_in(password=NEW).json["user"]["email_confirmed"] is True
 
 
+def test_a_reset_that_came_twice_at_once_is_done(
+    phone: Phone, services: Services, faults: Faults
+) -> None:
+    token = link_for(phone)
+    faults.meanwhile(
+        "dynamodb", "UpdateItem", lambda: services.passwords.reset(token, NEW, SOURCE), after=0
+    )
+
+    assert reset(phone, token).status == 204
+    assert phone.log_in(password=NEW).status == 200
+
+
 def test_a_reset_ends_every_session_at_once(phone: Phone) -> None:
     tablet = phone.on_another_device()
 
