@@ -117,7 +117,7 @@ engines: $(STAMP) ## Run the suite on DynamoDB Local (Java, Maven) and on versit
 browser: $(STAMP) ## Have Chromium record, listen and upload. ARGS=--pictures makes docs/pictures anew.
 	@$(BIN)/python -m tests.browser $(ARGS)
 
-deployed: $(STAMP) ## Deploy a stage on an emulator of AWS, and drive it. ARGS=--grants, ARGS=--chalice
+deployed: $(STAMP) ## Deploy and drive a stage on an emulator of AWS. It needs the network. ARGS=--grants, --chalice
 	@$(BIN)/python -m tests.deployed $(ARGS)
 
 smoke: $(STAMP) ## Drive the main job at any address: make smoke API=https://….amazonaws.com/prod
@@ -136,7 +136,6 @@ deploy: $(STAMP) ## Make or update a stage on AWS. STAGE= says which of .chalice
 	@$(BIN)/python -m ops.layer --stage '$(STAGE)'
 	@$(BIN)/python -m ops.package --stage '$(STAGE)' --zip-only
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/chalice deploy --stage '$(STAGE)'
-	@$(BIN)/python -m ops.finish --stage '$(STAGE)'
 
 package: $(STAMP) ## Write a stage as one template and its code to out/, for a pipeline. STAGE= likewise.
 	@$(BIN)/python -m ops.package --stage '$(STAGE)'

@@ -1,7 +1,5 @@
 """Builds the Chalice app: registers the blueprints, and what a laptop has in place of AWS."""
 
-from contextlib import suppress
-
 from chalice.app import Chalice
 
 from chalicelib import jobs, settings, wiring
@@ -44,12 +42,13 @@ def _embedded() -> None:
 wiring.embed(_embedded)
 
 
-def _say_what_comes_first() -> None:
+def _see_to_what_chalice_leaves_out() -> None:
     # Likewise; and Chalice's commands import this before anything of a stage.
-    with suppress(ModuleNotFoundError):
+    try:
         from local import bare
+    except ModuleNotFoundError:
+        return
+    bare.check()
 
-        bare.check()
 
-
-_say_what_comes_first()
+_see_to_what_chalice_leaves_out()

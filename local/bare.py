@@ -1,32 +1,69 @@
-"""Chalice's own commands, in a clone whose stage was never provisioned: says what comes first."""
+"""Chalice's own commands, which know nothing of what comes before and after them."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# What makes what they begin with, and does what they do.
-INSTEAD = {"deploy": "make deploy", "package": "make package"}
+if TYPE_CHECKING:
+    from ops.stages import Stage
+
+# What does it all, from the beginning; or in place of what is not to be done by itself.
+WHOLE = {
+    "deploy": "{stage} was never provisioned, so first comes make deploy STAGE={stage}",
+    "package": "{stage} was never provisioned, so first comes make deploy STAGE={stage}; "
+    "make package STAGE={stage} needs nothing before it",
+    "delete": "it would keep the logs for ever, so use make destroy STAGE={stage}",
+}
 
 
 def check() -> None:
-    """Leave, with a line that says why, where the command under way would end in a traceback."""
+    """Leave, with a line that says why, where the command under way is not to be run by itself.
+
+    One that deploys is followed by what Chalice cannot set.
+    """
     if "chalice.cli" not in sys.modules:
         return
     import click
 
     under_way = click.get_current_context(silent=True)
-    if under_way is None or under_way.info_name not in INSTEAD:
+    command = under_way.info_name if under_way else None
+    if under_way is None or command not in WHOLE:
         return
-    command, stage = under_way.info_name, under_way.params["stage"]
-    folder = Path(under_way.obj["project_dir"], ".chalice")
-    stages = json.loads((folder / "config.json").read_text(encoding="utf-8"))["stages"]
-    if stage not in stages:
-        sys.exit(f"chalice {command}: .chalice/config.json has {', '.join(stages)}, not {stage}")
-    policies = [each["iam_policy_file"] for each in stages[stage]["lambda_functions"].values()]
-    if not all((folder / name).exists() for name in policies):
-        sys.exit(
-            f"chalice {command}: {stage} was never provisioned, so do that first: "
-            f"python ops/provision.py --stage {stage}. {INSTEAD[command]} STAGE={stage} does it all"
-        )
+    # Only now, since nothing else that imports the app is in need of it.
+    from ops.stages import Stage
+
+    with _in_a_line(command):
+        stage = Stage(under_way.params["stage"], Path(under_way.obj["project_dir"]))
+        if command == "delete" or not stage.is_provisioned():
+            sys.exit(f"chalice {command}: {WHOLE[command].format(stage=stage.name)}")
+    if command == "deploy":
+        under_way.with_resource(_finished(stage, under_way.params["profile"]))
+
+
+@contextmanager
+def _finished(stage: Stage, profile: str | None) -> Iterator[None]:
+    """Set what Chalice cannot, and what it has just taken away, if the deployment went well."""
+    yield
+    from ops.finish import finish
+
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+    with _in_a_line("deploy"):
+        finish(stage)
+
+
+@contextmanager
+def _in_a_line(command: str) -> Iterator[None]:
+    """Leave with what is refused."""
+    from ops.stages import Refused, plainly
+
+    try:
+        with plainly():
+            yield
+    except Refused as refusal:
+        sys.exit(f"chalice {command}: {refusal}")

@@ -11,15 +11,16 @@ has said to AWS that it is not.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import ClientError
+from chalice.cli.factory import CLIFactory
+from chalice.deploy.deployer import ChaliceDeploymentError
+from chalice.utils import UI
 
 from ops import layer
 from ops.finish import PUBLIC_URL, address
@@ -95,10 +96,14 @@ def _forget_the_address(stage: Stage) -> None:
 
 
 def _delete_what_chalice_made(stage: Stage) -> None:
-    command = [str(Path(sys.executable).with_name("chalice")), "delete", "--stage", stage.name]
-    ran = subprocess.run(command, cwd=ROOT, check=False)  # noqa: S603 - as in package.py
-    if ran.returncode:
-        raise Refused("chalice delete did not go well; this can be run again")
+    """As `chalice delete` does, which by itself is refused."""
+    chalice = CLIFactory(str(ROOT))
+    config = chalice.create_config_obj(chalice_stage_name=stage.name)
+    deployer = chalice.create_deletion_deployer(chalice.create_botocore_session(), UI())
+    try:
+        deployer.deploy(config, chalice_stage_name=stage.name)
+    except ChaliceDeploymentError as error:
+        raise Refused(f"{error}; this can be run again") from error
 
 
 def _end_logs_in_time(session: boto3.session.Session, stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Sets what Chalice cannot: the last part of `make deploy`, after `chalice deploy`.
+"""Sets what Chalice cannot: the last part of each `chalice deploy`, which calls it.
 
 API Gateway's own refusals get the app's form and CORS headers; Chalice has just replaced the API,
 and them with it. The stage's limits are set. What a job could not do goes to the dead-letter queue.
@@ -8,8 +8,6 @@ address that the API got, unless another one is set.
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 
 import boto3
@@ -18,7 +16,7 @@ from botocore.config import Config
 from ops.gateway import answers
 from ops.policies import JOBS, name_in_lambda
 from ops.stacks import Stack
-from ops.stages import Refused, Stage, carry_out
+from ops.stages import Stage
 
 PUBLIC_URL = "RECORDER_PUBLIC_URL"
 # API Gateway takes a deployment every five seconds, and `chalice deploy` has just made one.
@@ -27,17 +25,9 @@ TRIES = 6
 SECONDS_BETWEEN = 5.0
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Finish, and return the process's exit code."""
-    parser = argparse.ArgumentParser(prog="make deploy")
-    return carry_out(parser, lambda stage, _: finish(stage), arguments)
-
-
 def finish(stage: Stage) -> None:
-    """Set it all; Refused if the stage is not deployed."""
+    """Set it all, of a stage that Chalice has deployed."""
     api = stage.deployed("rest_api")
-    if not api:
-        raise Refused(f"{stage.name} is not deployed: chalice deploy --stage {stage.name}")
     session = boto3.session.Session()
     _answer_refusals(session, stage, api["rest_api_id"])
     _throttle(session, stage, api["rest_api_id"])
@@ -140,7 +130,3 @@ def _name_address(session: boto3.session.Session, stage: Stage, public_url: str)
         client.update_function_configuration(
             FunctionName=name, Environment={"Variables": variables}
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

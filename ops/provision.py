@@ -1,6 +1,6 @@
 """Makes or updates what a stage stands on, by ops/template.yaml: the first half of a deployment.
 
-    make deploy STAGE=prod       this, then `chalice deploy --stage prod`, then ops/finish.py
+    make deploy STAGE=prod       this, then what docs/operations.md says
     make deploy STAGE=prod ARGS='--alarm-email ops@example.com'
 
 It is one CloudFormation stack. What would change is shown first; before anything that holds data is

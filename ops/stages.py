@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 
 from ops.limits import Limits
-from ops.policies import APP
+from ops.policies import APP, GRANTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +73,20 @@ class Stage:
     def functions(self) -> list[str]:
         """Its functions, as Chalice names them."""
         return list(self._setting("lambda_functions"))
+
+    def is_provisioned(self) -> bool:
+        """Whether there is what Chalice begins with. Refused if it is not said where."""
+        functions = self._setting("lambda_functions")
+        for function in GRANTS:
+            if "iam_policy_file" not in functions.get(function, {}):
+                raise Refused(
+                    f"{self.name} in .chalice/{self._file.name} has no iam_policy_file of "
+                    f"{function}; see prod's"
+                )
+        policies = [self.folder / each["iam_policy_file"] for each in functions.values()]
+        return any("layers" in each for each in functions.values()) and all(
+            each.exists() for each in policies
+        )
 
     def set_layer(self, function: str, arn: str) -> None:
         """Give one of its functions a layer, and write that down for Chalice."""

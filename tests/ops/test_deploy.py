@@ -188,7 +188,6 @@ def test_a_role_that_iam_does_not_know_yet_is_waited_for(
     from moto.awslambda.exceptions import InvalidParameterValueException
     from moto.awslambda.models import LambdaBackend
 
-    monkeypatch.setattr(stages, "ROOT", deployed.folder)
     monkeypatch.setattr(finish, "SECONDS_BETWEEN", 0)
     put, refusals = LambdaBackend.put_function_event_invoke_config, iter([1, 2])
 
@@ -199,7 +198,7 @@ def test_a_role_that_iam_does_not_know_yet_is_waited_for(
 
     monkeypatch.setattr(LambdaBackend, "put_function_event_invoke_config", refuse_twice)
 
-    assert finish.main(["--stage", "prod"]) == 0
+    finish.finish(Stage("prod", deployed.folder))
 
 
 def set_address(folder: Path, address: str) -> None:
@@ -210,12 +209,11 @@ def set_address(folder: Path, address: str) -> None:
     stages.write(file, config)
 
 
-def test_an_empty_address_is_none(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "ROOT", deployed.folder)
+def test_an_empty_address_is_none(deployed: Deployed) -> None:
     address = deployed.environment["RECORDER_PUBLIC_URL"]
     set_address(deployed.folder, "")
 
-    assert finish.main(["--stage", "prod"]) == 0
+    finish.finish(Stage("prod", deployed.folder))
 
     assert deployed.environment["RECORDER_PUBLIC_URL"] == address
 
@@ -334,11 +332,10 @@ def test_a_part_of_the_accounts_concurrency_is_the_jobs_own() -> None:
 def test_where_an_account_has_too_little_of_it_that_is_said(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stages, "ROOT", deployed.folder)
     client("lambda").delete_function_concurrency(FunctionName=NAMES["notice"])
     monkeypatch.setenv("MOTO_LAMBDA_CONCURRENCY_QUOTA", "10")
 
-    assert finish.main(["--stage", "prod"]) == 0
+    finish.finish(Stage("prod", deployed.folder))
 
     assert "recorder-prod-notice: 20 at once are not reserved" in capsys.readouterr().out
     assert reserved_for("notice") is None
