@@ -42,19 +42,23 @@ def check() -> None:
         if command == "delete" or not stage.is_provisioned():
             sys.exit(f"chalice {command}: {WHOLE[command].format(stage=stage.name)}")
     if command == "deploy":
-        under_way.with_resource(_finished(stage, under_way.params["profile"]))
+        if profile := under_way.params["profile"]:
+            os.environ["AWS_PROFILE"] = profile
+        under_way.with_resource(_whole(stage))
 
 
 @contextmanager
-def _finished(stage: Stage, profile: str | None) -> Iterator[None]:
-    """Set what Chalice cannot, and what it has just taken away, if the deployment went well."""
-    yield
-    from ops.finish import finish
+def _whole(stage: Stage) -> Iterator[None]:
+    """Look before the deployment whose the stage is; if it went well, set what Chalice cannot."""
+    import boto3
 
-    if profile:
-        os.environ["AWS_PROFILE"] = profile
+    from ops import finish, record
+
     with _in_a_line("deploy"):
-        finish(stage)
+        record.check_deployable(boto3.session.Session(), stage)
+    yield
+    with _in_a_line("deploy"):
+        finish.finish(stage)
 
 
 @contextmanager

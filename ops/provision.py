@@ -26,7 +26,7 @@ if __package__ in {None, ""}:  # As `python ops/provision.py` it is no module of
 from chalicelib import settings
 from ops import runtime
 from ops.policies import policy, resolved
-from ops.record import check_api, check_way, drop_half_made
+from ops.record import check_deployable, drop_half_made
 from ops.stacks import Stack
 from ops.stages import Refused, Stage, carry_out, write
 
@@ -90,8 +90,7 @@ def provision(
     print(f"{stage.stack} in account {caller['Account']}, region {client.meta.region_name}")
     _check_place(stage, where)
     stack = Stack(client, stage.stack)
-    check_way(stack, stage)
-    check_api(session, stage)
+    check_deployable(session, stage)
     drop_half_made(session, stage)
     given[SERIAL] = _serial(stack.parameter(SERIAL), upload_key)
     stack.bring_up_to_date(given, replace_data=replace_data)

@@ -29,6 +29,12 @@ LOOK_UPS = {
 GONE = {"NoSuchEntity", "NotFoundException", "ResourceNotFoundException"}
 
 
+def check_deployable(session: boto3.session.Session, stage: Stage) -> None:
+    """Refused if a pipeline deployed the stage, or if the record lacks the stage's API."""
+    check_way(Stack(session.client("cloudformation"), stage.stack), stage)
+    check_api(session, stage)
+
+
 def check_way(stack: Stack, stage: Stage) -> None:
     """Refused if a pipeline deployed the stage: then its stack has the functions, too."""
     if stack.has("AWS::Lambda::Function"):

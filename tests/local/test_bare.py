@@ -15,9 +15,9 @@ import click
 import pytest
 
 from local import bare
-from ops import finish
+from ops import finish, record
 from ops.policies import GRANTS
-from ops.stages import Refused, Stage
+from ops.stages import Refused
 from tests.support import ROOT, projects
 from tests.support.server import BIN, NOWHERE
 
@@ -65,11 +65,12 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def finished(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that were finished."""
-    stages: list[str] = []
-    monkeypatch.setattr(finish, "finish", lambda stage: stages.append(stage.name))
-    return stages
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done around a command, each on AWS."""
+    steps: list[str] = []
+    monkeypatch.setattr(record, "check_deployable", lambda *_: steps.append("checked"))
+    monkeypatch.setattr(finish, "finish", lambda stage: steps.append(f"finished {stage.name}"))
+    return steps
 
 
 def refused(project: Project, command: str, stage: str = "dev") -> str:
@@ -124,43 +125,45 @@ def test_a_deletion_by_itself_is_refused_even_where_there_is_all(project: Projec
     assert "so use make destroy STAGE=dev" in refused(project, "delete")
 
 
-def test_a_deployment_is_finished(project: Project, finished: list[str]) -> None:
+def test_a_deployment_is_checked_first_and_finished(project: Project, done: list[str]) -> None:
     project.provision()
 
     with project.running("deploy"):
-        assert finished == []
+        assert done == ["checked"]
 
-    assert finished == ["dev"]
+    assert done == ["checked", "finished dev"]
 
 
-def test_a_deployment_that_failed_is_not_finished(project: Project, finished: list[str]) -> None:
+def test_a_deployment_that_failed_is_not_finished(project: Project, done: list[str]) -> None:
     project.provision()
 
     with pytest.raises(RuntimeError), project.running("deploy"):
         raise RuntimeError("half-way")
 
-    assert finished == []
+    assert done == ["checked"]
 
 
-def test_what_cannot_be_finished_is_said_in_a_line(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["record.check_deployable", "finish.finish"])
+@pytest.mark.usefixtures("done")
+def test_what_is_refused_around_a_deployment_is_said_in_a_line(
+    project: Project, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    def refuse(_: Stage) -> None:
+    def refuse(*_: Any) -> None:
         raise Refused("so it is")
 
-    monkeypatch.setattr(finish, "finish", refuse)
+    monkeypatch.setattr(f"ops.{step}", refuse)
     project.provision()
 
     assert refused(project, "deploy") == "chalice deploy: so it is"
 
 
-def test_what_is_packaged_is_left_as_it_is(project: Project, finished: list[str]) -> None:
+def test_what_is_packaged_is_left_as_it_is(project: Project, done: list[str]) -> None:
     project.provision()
 
     with project.running("package"):
         pass
 
-    assert finished == []
+    assert done == []
 
 
 @pytest.mark.deep
