@@ -20,7 +20,7 @@ from tests.deployed.jobs import JOBS, Deployed
 from tests.deployed.main_job import MAIN_JOB, Job, it_answers, told
 from tests.deployed.providers import PROVIDERS, make_apple_secret
 from tests.deployed.stages import Stage
-from tests.deployed.steps import Steps, say
+from tests.deployed.steps import Failed, Steps, say, unwinding
 
 
 def main() -> int:
@@ -31,16 +31,20 @@ def main() -> int:
     how.add_argument("--chalice", action="store_true", help="deploy by `make deploy`, and destroy")
     given = parser.parse_args()
     if missing := emulator.missing():
-        say(f"deployed: nothing was run: there is no {' and no '.join(missing)}")
+        say(f"make deployed: NOT RUN, since there is no {' and no '.join(missing)} here")
         return 0
     began = time.monotonic()
-    with prepared() as stage:
-        if given.chalice:
-            failed = drive(by_make(stage), BY_CHALICE)
-        elif given.grants:
-            failed = grants.take_away_each(by_make(stage))
-        else:
-            failed = drive(by_a_pipeline(stage), BY_A_PIPELINE)
+    try:
+        with unwinding("deployed"), prepared() as stage:
+            if given.chalice:
+                failed = drive(by_make(stage), BY_CHALICE)
+            elif given.grants:
+                failed = grants.take_away_each(by_make(stage))
+            else:
+                failed = drive(by_a_pipeline(stage), BY_A_PIPELINE)
+    except Failed as failure:
+        say(f"deployed: {failure}")
+        return 1
     say(f"\ndeployed: {len(failed)} failed, in {time.monotonic() - began:.0f} s")
     for fact in failed:
         say(f"  {fact}")

@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 from tests.deployed import libraries, operators
 from tests.deployed.jobs import RECORDINGS, UPLOADS, Deployed
 from tests.deployed.people import Person, noise, waited
-from tests.deployed.stages import FUNCTIONS, STACK, STAGE, Failed
-from tests.deployed.steps import Steps
+from tests.deployed.stages import FUNCTIONS, STACK, STAGE
+from tests.deployed.steps import Failed, Steps
 
 TRASH_DAYS = 9
 

@@ -19,6 +19,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
+from tests.deployed.steps import Failed
 from tests.support import ROOT
 from tests.support.server import eventually, free_port
 
@@ -29,6 +30,7 @@ START_SECONDS = 90
 # What Lambda has besides what is deployed: made once, and again when what is pinned is another.
 LAMBDA = ROOT / ".deployed"
 PINNED = ROOT / "tests" / "deployed" / "requirements.txt"
+OFFLINE = "it needs the network"
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,10 @@ def functions_python() -> Path:
         base = getattr(sys, "_base_executable", sys.executable)
         subprocess.run([*uv, "venv", "--clear", "--python", base, str(LAMBDA)], check=True)
         install = [*uv, "pip", "install", "--python", str(python), "--require-hashes"]
-        subprocess.run([*install, "-r", str(PINNED)], check=True)
+        ran = subprocess.run([*install, "-r", str(PINNED)], capture_output=True, check=False)
+        if ran.returncode:
+            why = ran.stderr.decode().strip().splitlines()[-1]
+            raise Failed(f"{PINNED.name} could not be installed: {OFFLINE} ({why.strip()})")
         note.write_text(wanted)
     return python
 

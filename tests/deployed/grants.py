@@ -22,8 +22,8 @@ from tests.deployed.main_job import (
 )
 from tests.deployed.people import Person, hashed, noise, waited
 from tests.deployed.providers import live_a_life_with_apple
-from tests.deployed.stages import FUNCTIONS, SILENCE_SECONDS, Failed
-from tests.deployed.steps import say
+from tests.deployed.stages import FUNCTIONS, SILENCE_SECONDS
+from tests.deployed.steps import Failed, say
 
 # What Lambda itself does in a function's name, and the emulator does without asking.
 OF_LAMBDA_ITSELF = ("logs:", "xray:", "sqs:")

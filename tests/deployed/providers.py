@@ -14,8 +14,8 @@ from local.provider import CLIENT_ID
 from tests.deployed import operators
 from tests.deployed.jobs import Deployed
 from tests.deployed.people import Person, waited
-from tests.deployed.stages import STAGE, Failed, Stage
-from tests.deployed.steps import Steps
+from tests.deployed.stages import STAGE, Stage
+from tests.deployed.steps import Failed, Steps
 
 PROVIDERS: Steps[Deployed] = Steps("Signing in with Google and Apple")
 step = PROVIDERS.step

@@ -15,8 +15,9 @@ from typing import Any
 from local.provider import CLIENT_ID, Provider
 from ops.policies import GRANTS, name_in_lambda
 from ops.stacks import EMPTY
-from tests.deployed.emulator import REGION, Emulator, Identity
+from tests.deployed.emulator import OFFLINE, REGION, Emulator, Identity
 from tests.deployed.people import Api, as_json
+from tests.deployed.steps import Failed
 from tests.support import projects
 
 STAGE = "dev"
@@ -38,6 +39,8 @@ SETTINGS = {
     "RECORDER_LOGIN_FAILURES_PER_SOURCE": "100000",
 }
 DEPLOYED_SECONDS = 120
+# How Chalice, and what makes the layer, say that PyPI has something not, or does not answer.
+NOT_DOWNLOADED = ("Could not satisfy the requirement", "cannot be installed for Lambda")
 # Runs a module as `python -m` does, and has it take this for AWS: elsewhere some do less.
 AS_ON_AWS = """
 import runpy, sys
@@ -46,10 +49,6 @@ runtime.leads_to_aws = lambda client: True
 del sys.argv[0]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
-
-
-class Failed(AssertionError):
-    """Something was not as it has to be."""
 
 
 @dataclass
@@ -88,6 +87,8 @@ class Stage:
     def make(self, target: str, typed: str = "", **variables: str) -> str:
         """Run `make TARGET` as root, and answer what it asks; what it printed."""
         ran = self._make(target, typed, variables)
+        if any(each in ran.stderr for each in NOT_DOWNLOADED):
+            raise Failed(f"make {target} could not download what is packaged: {OFFLINE}")
         if ran.returncode:
             raise Failed(f"make {target}: {ran.returncode}\n{ran.stdout}{ran.stderr}")
         return ran.stdout

@@ -1,0 +1,29 @@
+"""How a run of steps ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.deployed.steps import ENDING, unwinding
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_unwinds_what_is_under_way_and_is_told_in_a_line(number: int) -> None:
+    unwound = []
+
+    def be_ended() -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            # A second one does not cut that short.
+            os.kill(os.getpid(), number)
+            unwound.append(number)
+
+    with pytest.raises(SystemExit) as ended, unwinding("driven"):
+        be_ended()
+
+    assert unwound == [number]
+    assert ended.value.code == f"driven: ended by {signal.Signals(number).name}"
