@@ -1,7 +1,7 @@
 """The main job, over HTTP alone: all that a phone and a browser do, from sign-up to the end.
 
 It is driven against whatever address it is given: a stage on the emulator, on AWS (`make smoke`),
-or a laptop. It leaves nothing behind there but closed accounts.
+or a laptop.
 """
 
 from __future__ import annotations
@@ -634,17 +634,14 @@ def it_is_quick(job: Job) -> None:
 @step
 def a_deleted_account_is_gone_and_its_address_is_free(job: Job) -> None:
     me = job.person
-    id = me.listed()[0]
-    url = me.seen(id)["audio"]["url"]
     wrong = {"password": "a wrong guess"}
     me.refuse("DELETE", "/me", 401, "invalid_credentials", json=wrong)
     me.close()
     me.refuse("GET", "/me", 401, "not_authenticated")
     given = {"email": me.email, "password": me.password}
     job.api.refuse("POST", "/auth/login", 401, "invalid_credentials", json=given)
-    job.api.ask("POST", "/auth/signup", 201, json=given)
-    # A URL that is out ends by itself.
-    assert url
+    me.tokens = me.sign_up()
+    me.close()
 
 
 def told(job: Job) -> None:

@@ -16,6 +16,8 @@ import httpx
 from chalicelib.core.ids import uuid7
 
 PASSWORD = "battery staple, correctly"
+# SES's own, which takes every mail and hands it to nobody.
+MAILBOX = "success+{}@simulator.amazonses.com"
 # For what a job does, which S3's event or a schedule starts.
 JOB_SECONDS = 30
 
@@ -25,6 +27,8 @@ class Api:
 
     def __init__(self, url: str, trust: ssl.SSLContext | bool = True, host: str = "") -> None:
         self.url = url.rstrip("/")
+        self.accounts: set[Person] = set()
+        """Whoever signed up, and has not closed it."""
         # What the API is called, where that is not in its address.
         self._called = {"Host": host} if host else {}
         # No proxy, and a minute: a cold start, and then S3's copy.
@@ -67,11 +71,17 @@ class Person:
 
     def __init__(self, api: Api, tokens: Any = None) -> None:
         self.api = api
-        self.email = f"{uuid7()}@example.com"
+        self.email = MAILBOX.format(uuid7())
         self.password = PASSWORD
-        account = {"email": self.email, "password": PASSWORD, "name": "Ann"}
         # Of somebody who signed in otherwise, where they are given.
-        self.tokens = tokens or api.ask("POST", "/auth/signup", 201, json=account).json()
+        self.tokens = tokens or self.sign_up()
+
+    def sign_up(self) -> Any:
+        """Have an account; the tokens of its first session."""
+        account = {"email": self.email, "password": self.password, "name": "Ann"}
+        tokens = self.api.ask("POST", "/auth/signup", 201, json=account).json()
+        self.api.accounts.add(self)
+        return tokens
 
     @property
     def id(self) -> str:
@@ -91,6 +101,11 @@ class Person:
         """The problem that they are answered."""
         headers = self.header | arguments.pop("headers", {})
         return self.api.refuse(method, path, expected, code, headers=headers, **arguments)
+
+    def refused(self, method: str, path: str, **arguments: Any) -> tuple[int, str]:
+        """The status and the code of the problem that they are answered, of whatever kind."""
+        answer = self.api.ask(method, path, 0, headers=self.header, **arguments)
+        return answer.status_code, str(answer.json().get("code"))
 
     def log_in(self, expected: int = 200, **fields: str) -> Any:
         """What a log-in is answered; the person stays in the session that they have."""
@@ -182,6 +197,7 @@ class Person:
     def close(self) -> None:
         """Delete the account."""
         self.ask("DELETE", "/me", 204, json={"password": self.password})
+        self.api.accounts.discard(self)
 
 
 def hashed(data: bytes) -> str:
