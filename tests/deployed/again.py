@@ -67,6 +67,11 @@ def what_a_pipeline_deployed_is_not_deployed_over_by_hand(on: Deployed) -> None:
 
 
 @step
+def nothing_has_gone_wrong_since(on: Deployed) -> None:
+    on.check_that_all_is_well()
+
+
+@step
 def a_deleted_stack_leaves_the_data(on: Deployed) -> None:
     me, data = Person(on.api), noise(1000)
     id = me.upload_directly(data, "audio/mp4")["id"]
@@ -125,9 +130,14 @@ def a_second_make_deploy_changes_nothing(on: Deployed) -> None:
 def another_setting_is_told_by_the_bare_command_and_nothing_is_lost(on: Deployed) -> None:
     me, data = Person(on.api), noise(5000)
     id = me.upload_directly(data, "audio/mp4")["id"]
+    before = on.stage.described()
     on.stage.set({"RECORDER_TRASH_DAYS": str(TRASH_DAYS)})
     on.stage.chalice("deploy", "--stage", STAGE)
-    assert on.stage.variables()["RECORDER_TRASH_DAYS"] == str(TRASH_DAYS)
+    after = on.stage.described()
+    for function in after["functions"].values():
+        assert function["Environment"]["Variables"].pop("RECORDER_TRASH_DAYS") == str(TRASH_DAYS)
+    assert after == before
+    on.api.refuse("GET", "/nowhere", 404, "not_found")
     assert me.play(id).content == data
     on.stage.chalice("package", "--stage", STAGE, "bare")
 
@@ -154,6 +164,11 @@ def what_is_destroyed_leaves_the_data_and_is_deployed_again(on: Deployed) -> Non
     me.api = on.stage.api
     me.log_in()
     assert me.play(id).content == data
+
+
+@by_chalice
+def nothing_went_wrong_meanwhile(on: Deployed) -> None:
+    on.check_that_all_is_well()
 
 
 @by_chalice

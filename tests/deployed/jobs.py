@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from chalicelib.core.ids import uuid7
+from ops.gateway import answers
 from tests.deployed import operators
 from tests.deployed.emulator import ACCOUNT, REGION
 from tests.deployed.main_job import AS_JSON, HEARD, LISTENED_SECONDS, SOUND
 from tests.deployed.people import Api, Person, as_json, noise, waited
 from tests.deployed.stages import FUNCTIONS, SILENCE_SECONDS, STACK, STAGE, Stage
 from tests.deployed.steps import Steps
+from tests.support import ROOT
 
 UPLOADS = f"{STACK}-uploads-{ACCOUNT}-{REGION}"
 RECORDINGS = f"{STACK}-recordings-{ACCOUNT}-{REGION}"
@@ -24,6 +27,8 @@ RECORDINGS = f"{STACK}-recordings-{ACCOUNT}-{REGION}"
 UPKEEP_SECONDS = 45
 # When something is looked at, and what is looked at then.
 TIMES = ("due_at", "upload_expires_at", "purge_at")
+# What a job says to an event that is none.
+PROVOKED = "KeyError: 'object'"
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
 
@@ -70,8 +75,11 @@ class Deployed:
         assert "FunctionError" not in called, said
         return json.loads(said or b"null")
 
-    def mailed(self, person: Person, path: str) -> str:
-        """The token of the link that somebody is mailed, once that came by its schedule."""
+    def mailed(self, person: Person, path: str, before: str = "") -> str:
+        """The token of the link that somebody is mailed, once that came by its schedule.
+
+        With that of a link that came before, the next one's.
+        """
         url = f"{self.stage.emulator.url}/_ministack/ses/messages?account={ACCOUNT}"
         link = re.compile(rf"^{re.escape(self.stage.public_url + path)}#(\S+)$", re.MULTILINE)
         tokens: list[str] = []
@@ -79,7 +87,7 @@ class Deployed:
         def came() -> bool:
             for mail in self.api.http.get(url).json()["messages"].get(ACCOUNT, []):
                 if mail["To"] == [person.email]:
-                    tokens.extend(link.findall(mail["BodyText"]))
+                    tokens.extend({*link.findall(mail["BodyText"])} - {before})
             return bool(tokens)
 
         waited(came, otherwise=f"No mail came with a link to {self.stage.public_url}{path}")
@@ -93,6 +101,13 @@ class Deployed:
         for each in letters:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
         return [json.loads(each["Body"]) for each in letters]
+
+    def check_that_all_is_well(self) -> None:
+        """Fail at a dead letter, and at what a function logged that was not provoked."""
+        letters = self.dead_letters()
+        faults = [each for each in self.stage.faults() if PROVOKED not in each]
+        assert not letters, letters
+        assert not faults, faults
 
     def let_time_pass(self, person: Person, only: str = "", until: str = LONG_AGO) -> None:
         """Have all that somebody's items wait for be due, or that of one recording alone."""
@@ -110,6 +125,26 @@ class Deployed:
                     UpdateExpression=f"SET {', '.join(f'{name} = :then' for name in times)}",
                     ExpressionAttributeValues={":then": {"S": until}},
                 )
+
+    @contextmanager
+    def throttled_to_one(self) -> Iterator[None]:
+        """Have the gateway hand on one request a second meanwhile."""
+        gateway, api = self.client("apigateway"), self.stage.api_id
+        kept = gateway.get_stage(restApiId=api, stageName=STAGE)["methodSettings"]["*/*"]
+        limits = {"rateLimit": "throttlingRateLimit", "burstLimit": "throttlingBurstLimit"}
+
+        def throttle(numbers: dict[str, Any]) -> None:
+            patches = [
+                {"op": "replace", "path": f"/*/*/throttling/{limit}", "value": str(number)}
+                for limit, number in numbers.items()
+            ]
+            gateway.update_stage(restApiId=api, stageName=STAGE, patchOperations=patches)
+
+        throttle(dict.fromkeys(limits, 1))
+        try:
+            yield
+        finally:
+            throttle({limit: kept[name] for limit, name in limits.items()})
 
     @contextmanager
     def without_events(self, job: str) -> Iterator[None]:
@@ -150,8 +185,32 @@ class Deployed:
         return ran.stdout, ran.stderr
 
 
-JOBS: Steps[Deployed] = Steps("Events, schedules and operators")
+JOBS: Steps[Deployed] = Steps("The gateway, events, schedules and operators")
 step = JOBS.step
+
+
+# What API Gateway does by itself
+
+
+@step
+def the_gateways_own_refusals_are_in_the_apps_form(on: Deployed) -> None:
+    found = on.client("apigateway").get_gateway_responses(restApiId=on.stage.api_id)["items"]
+    refusals = {each["responseType"]: each for each in found}
+    for kind, meant in answers(on.stage.variables().get("RECORDER_CORS_ORIGIN", "*")).items():
+        refusal = refusals[kind]
+        headers = {f"gatewayresponse.header.{name}": text for name, text in meant.headers.items()}
+        assert refusal["statusCode"] == str(meant.status), kind
+        assert refusal["responseParameters"] == headers, kind
+        assert refusal["responseTemplates"] == meant.templates, kind
+
+
+@step
+def who_asks_too_often_is_told_when_to_ask_again(on: Deployed) -> None:
+    with on.throttled_to_one():
+        asked = [on.api.ask("GET", "/health", 0) for _ in range(5)]
+    answer = next(each for each in asked if each.status_code == 429)
+    assert answer.headers["Content-Type"] == "application/problem+json; charset=utf-8"
+    assert (answer.headers["Retry-After"], answer.json()["code"]) == ("1", "too_many_attempts")
 
 
 # Events
@@ -211,9 +270,7 @@ def _heard(person: Person, id: str, otherwise: str) -> None:
 
 @step
 def nothing_has_gone_wrong_so_far(on: Deployed) -> None:
-    letters, faults = on.dead_letters(), on.stage.faults()
-    assert not letters, letters
-    assert not faults, faults
+    on.check_that_all_is_well()
 
 
 @step
@@ -242,10 +299,23 @@ def what_a_job_fails_at_for_good_is_a_dead_letter(on: Deployed) -> None:
 @step
 def an_address_is_confirmed_by_the_mail_that_its_schedule_sends(on: Deployed) -> None:
     me = Person(on.api)
-    token = on.mailed(me, "/auth/email/confirm")
+    first = on.mailed(me, "/auth/email/confirm")
+    me.ask("POST", "/me/email/confirmation", 202)
+    token = on.mailed(me, "/auth/email/confirm", before=first)
     assert on.api.ask("GET", "/auth/email/confirm").headers["Content-Type"].startswith("text/html")
     on.api.ask("POST", "/auth/email/confirm", 204, json={"token": token})
     assert me.ask("GET", "/me")["email_confirmed"] is True
+
+
+@step
+def an_address_is_changed_by_the_mail_that_the_new_one_gets(on: Deployed) -> None:
+    me, new = Person(on.api), f"{uuid7()}@example.com"
+    me.ask("POST", "/me/email", 202, json={"email": new, "password": me.password})
+    assert me.ask("GET", "/me")["email"] == me.email
+    me.email = new
+    token = on.mailed(me, "/auth/email/confirm")
+    on.api.ask("POST", "/auth/email/confirm", 204, json={"token": token})
+    assert me.ask("GET", "/me")["email"] == new
 
 
 @step
@@ -310,16 +380,18 @@ def the_audit_finds_nothing_with_the_rights_that_it_is_said_to_need(on: Deployed
 @step
 def the_audit_finds_what_was_lost(on: Deployed) -> None:
     me, s3 = Person(on.api), on.client("s3")
-    id = me.upload_directly(noise(1000), "audio/mp4")["id"]
-    key = f"{me.id}/{id}"
-    lost = s3.get_object(Bucket=RECORDINGS, Key=key)
-    body, kind = lost["Body"].read(), lost["ContentType"]
-    s3.delete_object(Bucket=RECORDINGS, Key=key, VersionId=lost["VersionId"])
-    said, _ = on.command("ops.audit", rights=operators.of_docs("The audit"), expected=1)
-    assert [
-        each["rule"] for each in as_json(said) if each.get("key") == key or id in str(each)
-    ] == ["I1"]
-    s3.put_object(Bucket=RECORDINGS, Key=key, Body=body, ContentType=kind)
+    # Who listens to what is lost would say so, and rightly.
+    with on.without_events("listen"):
+        id = me.upload_directly(noise(1000), "audio/mp4")["id"]
+        key = f"{me.id}/{id}"
+        lost = s3.get_object(Bucket=RECORDINGS, Key=key)
+        body, kind = lost["Body"].read(), lost["ContentType"]
+        s3.delete_object(Bucket=RECORDINGS, Key=key, VersionId=lost["VersionId"])
+        said, _ = on.command("ops.audit", rights=operators.of_docs("The audit"), expected=1)
+        assert [
+            each["rule"] for each in as_json(said) if each.get("key") == key or id in str(each)
+        ] == ["I1"]
+        s3.put_object(Bucket=RECORDINGS, Key=key, Body=body, ContentType=kind)
     me.ask("DELETE", f"/recordings/{id}", 204, params={"permanent": "true"})
     assert not on.keys(RECORDINGS, me)
 
@@ -357,6 +429,21 @@ def a_replaced_key_logs_nobody_out(on: Deployed) -> None:
     said, _ = on.command("ops.rotate_key", "--stage", STAGE, rights=rights)
     assert re.search("added .+, which signs from [0-9:]+ UTC on; kept .+; dropped none", said), said
     assert me.ask("GET", "/me")["id"] == me.id
+
+
+@step
+def nothing_but_what_was_provoked_has_gone_wrong(on: Deployed) -> None:
+    on.check_that_all_is_well()
+
+
+@step
+def every_operation_that_is_documented_was_asked_for(on: Deployed) -> None:
+    document = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
+    operations = {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    }
+    asked = {(line.get("method"), line.get("route")) for line in on.stage.logged("api_handler")}
+    assert operations <= asked, sorted(operations - asked)
 
 
 def _arrived(bucket: str, key: str) -> Any:

@@ -208,6 +208,16 @@ def somebody_signs_up_logs_in_and_logs_out(job: Job) -> None:
 
 
 @step
+def a_device_that_is_lost_is_logged_out_from_another(job: Job) -> None:
+    me = job.person
+    lost = me.log_in(device="A lost phone")
+    found = {each["device"]: each["id"] for each in me.ask("GET", "/me/sessions")["sessions"]}
+    me.ask("DELETE", f"/me/sessions/{found['A lost phone']}", 204)
+    ended = {"Authorization": f"Bearer {lost['access_token']}"}
+    job.api.refuse("GET", "/me", 401, "not_authenticated", headers=ended)
+
+
+@step
 def a_refresh_whose_answer_was_lost_is_repeated(job: Job) -> None:
     me = job.person
     given = {"refresh_token": me.tokens["refresh_token"]}
@@ -302,22 +312,39 @@ def s3_takes_nothing_but_what_was_announced(job: Job) -> None:
 
 
 @step
+def nothing_is_signed_but_what_an_upload_library_sends(job: Job) -> None:
+    asked = {"headers": "GET\n/somebody-elses"}
+    answer = job.person.refused("POST", "/uploads/sign", json=asked)
+    # By whether a key signs for such libraries here.
+    assert answer in {(400, "invalid_request"), (404, "not_found")}, answer
+
+
+@step
 def s3_lets_a_page_send_and_play(job: Job) -> None:
     allowed = job.api.ask("GET", "/health").headers["Access-Control-Allow-Origin"]
     origin = ORIGIN if allowed == "*" else {"Origin": allowed}
     data = noise(1000)
     begun = job.person.announce(data)
     url, id = begun["upload"]["url"], begun["recording"]["id"]
-    asked = {**origin, "Access-Control-Request-Method": "PUT"}
-    asked["Access-Control-Request-Headers"] = "content-type,x-amz-checksum-sha256"
-    may = job.api.fetch("OPTIONS", url, headers=asked).headers
-    assert may["Access-Control-Allow-Origin"] in {"*", origin["Origin"]}
-    assert "PUT" in may["Access-Control-Allow-Methods"]
+
+    def preflight(url: str, method: str, headers: str) -> None:
+        asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+        may = job.api.fetch("OPTIONS", url, headers=origin | asked).headers
+        assert may["Access-Control-Allow-Origin"] in {"*", origin["Origin"]}
+        assert method in may["Access-Control-Allow-Methods"]
+
+    preflight(url, "PUT", "content-type,x-amz-checksum-sha256")
+    form = job.person.announce(data, "post")["upload"]["url"]
+    preflight(form, "POST", "cache-control,x-requested-with")
     headers = begun["upload"]["headers"] | origin
     sent = job.api.fetch("PUT", url, content=data, headers=headers).headers
     assert {"ETag", "Location"} <= {*sent["Access-Control-Expose-Headers"].split(", ")}
     job.person.ask("POST", f"/recordings/{id}/complete")
-    assert job.person.play(id, Origin=origin["Origin"]).headers["Access-Control-Allow-Origin"]
+    preflight(job.person.seen(id)["audio"]["url"], "GET", "range")
+    played = job.person.play(id, 206, **origin, Range="bytes=0-99").headers
+    assert played["Access-Control-Allow-Origin"]
+    seen = {*played["Access-Control-Expose-Headers"].split(", ")}
+    assert {"Accept-Ranges", "Content-Length", "Content-Range"} <= seen, seen
 
 
 @step

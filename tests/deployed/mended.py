@@ -33,6 +33,9 @@ SCHEDULES_FASTER = 60
 # A run that is still going on would have another process begun for the next.
 AT_LEAST_SECONDS = 3
 TOO_MANY = "ReservedFunctionConcurrentInvocationLimitExceeded"
+# What becomes of a process that is just being started when its function is updated.
+REPLACED = ("Worker process exited immediately", "No such file or directory")
+REPLACED_SECONDS = 10
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 REFUSALS = "x-amazon-apigateway-gateway-responses"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -63,9 +66,13 @@ def _functions() -> None:
     execute = lambda_svc._execute_function
 
     def execute_in_turn(*arguments: Any, **named: Any) -> Json:
+        began = time.monotonic()
         while True:
             result: Json = execute(*arguments, **named)
-            if not result.get("error") or TOO_MANY not in str(result.get("body")):
+            said = str(result.get("body")) if result.get("error") else ""
+            replaced = any(each in said for each in REPLACED)
+            late = time.monotonic() - began > REPLACED_SECONDS
+            if TOO_MANY not in said and (late or not replaced):
                 return result
             time.sleep(0.2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import Any
+from typing import Any, get_args
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -86,13 +86,24 @@ def apple_is_told_of_a_deletion(on: Deployed) -> None:
 
 
 @step
-def google_is_added_to_an_account_and_taken_away(on: Deployed) -> None:
+def each_is_added_to_an_account_and_taken_away(on: Deployed) -> None:
     me = Person(on.api)
-    given = token(on, "google", "cleo", password=me.password)
-    me.ask("POST", "/me/sign-in/google", 204, json=given)
-    assert sign_in(on, "google", "cleo", 200).id == me.id
-    me.ask("DELETE", "/me/sign-in/google", 204)
+    for by in get_args(Name):
+        given = token(on, by, "cleo", password=me.password)
+        me.ask("POST", f"/me/sign-in/{by}", 204, json=given)
+        assert sign_in(on, by, "cleo", 200).id == me.id
+        me.ask("DELETE", f"/me/sign-in/{by}", 204)
     me.refuse("DELETE", "/me/sign-in/password", 409, "last_sign_in")
+
+
+@step
+def a_browser_comes_back_with_what_was_said_in_a_form_or_behind_the_hash(on: Deployed) -> None:
+    empty = on.api.ask("GET", "/auth/return")
+    filled = on.api.ask("POST", "/auth/return", data={"state": "a&b", "id_token": "x.y.z"})
+    for page in (empty, filled):
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert 'value="a&amp;b"' in filled.text
+    assert "x.y.z" in filled.text
 
 
 @step

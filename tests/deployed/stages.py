@@ -137,6 +137,13 @@ class Stage:
                 for each in gateway.get_resources(restApiId=self.api_id, limit=500)["items"]
             ),
             "refusals": gateway.get_gateway_responses(restApiId=self.api_id)["items"],
+            "settings": gateway.get_stages(restApiId=self.api_id)["item"][0]["methodSettings"],
+            "concurrency": {
+                name: functions.get_function_concurrency(FunctionName=name).get(
+                    "ReservedConcurrentExecutions"
+                )
+                for name in FUNCTIONS.values()
+            },
         }
 
     def restart(self) -> None:
