@@ -73,13 +73,14 @@ class SignIn(Struct, frozen=True):
         The provider's other identity that did, if there is one, does no more. InvalidCredentials,
         EmailNotConfirmed, TooManyAttempts, Unavailable; EmailTaken when it is another account's.
         """
-        purpose = f"add {provider}"
-        self.proofs.check(account, new.proof, source, purpose)
         with self.attempts.token(source):
             person = self.id_tokens.verify(provider, new.id_token, new.nonce)
+            # Who it is that comes, so that one proof lets in nobody besides.
+            purpose = f"add {provider} {person.identity.subject}"
             nonce, used_for = person.nonce, f"{purpose} {account.id}"
             if nonce and not self.stores.accounts.use_nonce(nonce, used_for):
                 raise InvalidCredentials("The id token was used before")
+        self.proofs.check(account, new.proof, source, purpose)
         for _ in range(LOOKS):
             owner = self.stores.accounts.signs_in(provider, person.identity.subject)
             if owner and owner != account.id:

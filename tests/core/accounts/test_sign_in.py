@@ -668,6 +668,32 @@ def test_a_proof_with_a_nonce_is_good_for_one_thing_which_can_be_repeated(
     assert Phone().post("/auth/google", proof).code == "invalid_credentials"
 
 
+def test_a_proof_with_a_nonce_adds_one_identity_and_no_other(federation: Federation) -> None:
+    ann = federation.phone("google", sub="ann")
+    proof = federation.token("google", sub="ann", nonce="n")
+
+    added = [
+        add(ann, "apple", federation.token("apple", sub=sub), proof_id_token=proof).status
+        for sub in ("ann", "ann", "mallory")
+    ]
+
+    assert added == [204, 204, 401]
+    assert federation.phone("apple", sub="ann").user_id == ann.user_id
+
+
+def test_a_proof_with_a_nonce_changes_to_one_address_and_no_other(federation: Federation) -> None:
+    ann = federation.phone("google", sub="ann")
+    proof = federation.token("google", sub="ann", nonce="n")
+
+    asked = [
+        ann.post("/me/email", {"email": email, "id_token": proof}).status
+        for email in ("ann@example.org", "Ann@Example.org", "mallory@example.org")
+    ]
+
+    assert asked == [202, 202, 401]
+    assert delivered_to("mallory@example.org") == []
+
+
 def test_a_token_that_signed_in_is_no_proof_once_its_nonce_was_used(
     federation: Federation,
 ) -> None:
