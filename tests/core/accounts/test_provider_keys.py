@@ -123,15 +123,20 @@ def test_keys_are_used_for_an_hour_longer_while_the_provider_is_down(
 
 
 def test_while_the_provider_is_down_an_unknown_key_is_not_said_to_be_none(
-    keys: ProviderKeys, publisher: Publisher
+    keys: ProviderKeys, publisher: Publisher, clock: Clock
 ) -> None:
     keys.find("old")
     publisher.is_down = True
 
-    with pytest.raises(Unavailable):
-        keys.find("new")
-    publisher.is_down = False
-    assert keys.find("old") == OLD
+    for name in ("new", "new", "forged"):
+        with pytest.raises(Unavailable):
+            keys.find(name)
+        assert keys.find("old") == OLD
+    assert publisher.asked == 2
+
+    publisher.is_down, publisher.keys = False, {"new": NEW}
+    clock.advance(seconds=30)
+    assert keys.find("new") == NEW
 
 
 def test_a_provider_that_is_down_is_asked_again_when_callers_are_told_to_come_again(
