@@ -209,7 +209,7 @@ def web() -> Iterator[Web]:
 
 def saying(body: bytes, status: int = 200, **headers: str) -> Answering:
     def answer(to: BaseHTTPRequestHandler) -> None:
-        to.send_response(status)
+        to.send_response_only(status)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         for name, value in ({"Content-Type": "application/json"} | named).items():
             to.send_header(name, value)
@@ -251,6 +251,36 @@ def test_keys_are_good_for_as_long_as_their_headers_say(web: Web, said: str) -> 
     found = published(web, saying(GOOD, Cache_Control=header))
 
     assert found.good_for == timedelta(seconds=HOW_LONG[said])
+
+
+DATE = "Sun, 29 Nov 2026 10:00:00 GMT"
+UNTIL: dict[str, tuple[dict[str, str], int]] = {
+    "a time": ({"Expires": "Sun, 29 Nov 2026 11:00:00 GMT"}, 3600),
+    "a time of asctime's": ({"Expires": "Sun Nov 29 11:00:00 2026"}, 3600),
+    "kept on the way": ({"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Age": "600"}, 3000),
+    "beyond a day": ({"Expires": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400),
+    "past": ({"Expires": "Sun, 29 Nov 2026 09:00:00 GMT"}, 0),
+    "no time": ({"Expires": "0"}, 0),
+    "no day": ({"Expires": "Sun, 99 Nov 2026 11:00:00 GMT"}, 0),
+    "since no time": ({"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Date": "now"}, 300),
+    "less than max-age": (
+        {"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Cache-Control": "max-age=7200"},
+        7200,
+    ),
+    "not to be kept": (
+        {"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Cache-Control": "no-cache"},
+        300,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNTIL)
+def test_keys_that_have_a_time_when_they_expire_are_good_until_then(web: Web, what: str) -> None:
+    headers, seconds = UNTIL[what]
+
+    found = published(web, saying(GOOD, **{"Date": DATE} | headers))
+
+    assert found.good_for == timedelta(seconds=seconds)
 
 
 def test_what_a_cache_kept_them_for_is_taken_off(web: Web) -> None:
@@ -320,6 +350,20 @@ NO_KEYS: dict[str, Answering] = {
     "a key with a small exponent": saying(with_key(e="Aw")),
     "a key that is no number": saying(with_key(n="+/+/")),
 }
+
+
+ODD_KEYS = [
+    *(PUBLIC | {"kid": None}, PUBLIC | {"kid": 7}, PUBLIC | {"use": None}, PUBLIC | {"n": 7}),
+    *({name: value for name, value in PUBLIC.items() if name != "kty"}, {}, [], "key", None),
+]
+
+
+def test_odd_keys_keep_nobody_from_the_others(web: Web) -> None:
+    among = json.dumps({"keys": [*ODD_KEYS, PUBLIC, *ODD_KEYS]}).encode()
+
+    assert set(published(web, saying(among)).keys) == {PUBLIC["kid"]}
+    with pytest.raises(Unavailable):
+        published(web, saying(json.dumps({"keys": ODD_KEYS}).encode()))
 
 
 @pytest.mark.parametrize("what", NO_KEYS)
