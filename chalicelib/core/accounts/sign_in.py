@@ -117,7 +117,7 @@ class SignIn(Struct, frozen=True):
             accounts.add_session(session, person.nonce)
             return signed_in, False
         if person.email is None:
-            raise EmailNotConfirmed("The provider tells no address: ask it for that, too")
+            raise EmailNotConfirmed("The provider tells no address: ask it for one, too")
         if user_id := accounts.owner_of(person.email):
             account = accounts.find(user_id)
             # Nor need it be the address's any more.
