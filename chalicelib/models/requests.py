@@ -261,6 +261,13 @@ class NewWay(Request):
         return Proof(password=self.password, id_token=self.proof_id_token)
 
 
+class NewAppleWay(NewWay):
+    """Apple as another way to sign in, with such a proof, and what it gave beside the id token."""
+
+    authorization_code: AuthorizationCode | None = None
+    redirect_uri: RedirectUri | None = None
+
+
 class EmailChange(Proof, kw_only=True):
     """The address that is to be, and the same proof as elsewhere."""
 

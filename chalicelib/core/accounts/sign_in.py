@@ -28,7 +28,7 @@ from chalicelib.errors import (
 from chalicelib.models.answers import SignedIn
 from chalicelib.models.entities import Account, Grant
 from chalicelib.models.fields import Provider, Way, comparable
-from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay
+from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewAppleWay, NewWay
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class SignIn(Struct, frozen=True):
             if owner and owner != account.id:
                 raise EmailTaken(f"This is how somebody signs in to another account ({provider})")
             if owner or self._add(account, person):
+                self._keep_code(account.id, person, new)
                 return
             account = self.proofs.still_good(account)
         raise Unavailable("The account keeps changing")
@@ -208,9 +209,9 @@ class SignIn(Struct, frozen=True):
         end_exports(self.stores.exports, account.id)
         return signed_in, False
 
-    def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn) -> None:
+    def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn | NewWay) -> None:
         """Have what Apple gave beside the token exchanged, where that is of use."""
-        if not (isinstance(given, AppleSignIn) and given.authorization_code):
+        if not (isinstance(given, AppleSignIn | NewAppleWay) and given.authorization_code):
             return
         if not self.settings.tells_apple:
             return
@@ -228,7 +229,7 @@ class SignIn(Struct, frozen=True):
         try:
             self.stores.grants.put(grant)
         except RecorderError as error:
-            # They are in, by a token that may not be good again; the next sign-in brings another.
+            # It is done, by a token that may not be good again; the next sign-in brings another.
             log.warning("a code of Apple's is lost: %s", error)
 
     def _end_links(self, user_id: str) -> None:

@@ -278,7 +278,7 @@ UNTIL: dict[str, tuple[dict[str, str], int]] = {
 def test_keys_that_have_a_time_when_they_expire_are_good_until_then(web: Web, what: str) -> None:
     headers, seconds = UNTIL[what]
 
-    found = published(web, saying(GOOD, **{"Date": DATE} | headers))
+    found = published(web, saying(GOOD, 200, **{"Date": DATE} | headers))
 
     assert found.good_for == timedelta(seconds=seconds)
 
@@ -352,7 +352,7 @@ NO_KEYS: dict[str, Answering] = {
 }
 
 
-ODD_KEYS = [
+ODD_KEYS: list[object] = [
     *(PUBLIC | {"kid": None}, PUBLIC | {"kid": 7}, PUBLIC | {"use": None}, PUBLIC | {"n": 7}),
     *({name: value for name, value in PUBLIC.items() if name != "kty"}, {}, [], "key", None),
 ]
