@@ -35,6 +35,10 @@ const LOGOS = {
   ]],
 };
 
+// Whoever logs out, or goes back to a page that was kept, waits for no answer any more.
+api.onSession(() => api.session() ?? take(ASKED));
+addEventListener("pageshow", ({ persisted }) => persisted && take(ASKED));
+
 /** By whom people may sign in here. */
 export const offered = [...DOORS.keys()];
 
@@ -63,9 +67,8 @@ export const buttons = (text, providers, goal) =>
  * `provider` and what is `given` to the API. Null when nobody was away.
  */
 export function returned() {
-  const said = take(RETURNED);
+  const [said, asked] = [take(RETURNED), take(ASKED)];
   if (!said) return null;
-  const asked = take(ASKED);
   // Or it is not for whoever is logged in by now.
   if (!asked || asked.state !== said.state || asked.user !== whoIsIn()) return { trouble: t("sign_in_unmatched") };
   const { provider, goal, nonce } = asked;
