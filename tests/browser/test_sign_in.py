@@ -422,6 +422,23 @@ def test_apple_is_told_of_it_with_the_code_that_came_to_the_browser(
     assert eventually(lambda: len(http.get(f"{provider}/apple/revoked").json()) > len(before), 30)
 
 
+def test_and_with_the_code_of_an_apple_that_was_added(page: Browser, provider: str) -> None:
+    sign_in(page, "Google", "ann")
+    account(page, "Ways to log in")
+    page.click("Continue with Apple")
+    choose(page, "Apple", "cleo")
+    page.click("Continue with Google")
+    choose(page, "Google", "ann")
+    page.click("Add Apple")
+    page.shows("Apple logs in to your account now")
+    before = http.get(f"{provider}/apple/revoked").json()
+    page.click("Remove Apple")
+    page.click("Remove")
+    page.shows("Apple logs in no more")
+
+    assert eventually(lambda: len(http.get(f"{provider}/apple/revoked").json()) > len(before), 30)
+
+
 def delete(page: Browser) -> None:
     page.shows("Google says that it is you.")
     page.click("Delete everything")

@@ -159,16 +159,15 @@ function waysList(ways, back, again) {
 
 /** The first time somebody comes back it is with the way to add, and the second with the proof. */
 function additionForm(ways, back, again) {
-  const adding = back.adding ?? { provider: back.provider, id_token: back.given.id_token, nonce: back.given.nonce };
-  const { provider, id_token, nonce } = adding;
+  const { provider, given } = back.adding ?? back;
   const name = t(`way_${provider}`);
   const add = async ({ password, id_token: proof_id_token }) => {
-    await doing("adding", () => api.addWay(provider, { id_token, nonce, password, proof_id_token }));
+    await doing("adding", () => api.addWay(provider, { ...given, password, proof_id_token }));
     await again("ways");
     say(t("way_added", { way: name }));
   };
   const button = el("button", { class: "primary" }, t("add_way", { way: name }));
-  const goal = { section: "ways", adding };
+  const goal = { section: "ways", adding: { provider, given } };
   return provenForm(add, { ways, goal, back: back.adding ? back : {}, button }, el("p", {}, t("adding_way", { way: name })));
 }
 

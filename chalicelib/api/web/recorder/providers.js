@@ -64,7 +64,7 @@ export const buttons = (text, providers, goal) =>
 
 /**
  * What somebody has just come back with, once: the goal, with `trouble` in words, or with the
- * `provider` and what is `given` to the API. Null when nobody was away.
+ * `provider`, what is `given` to the API, and the `name` of who comes in. Null when nobody was away.
  */
 export function returned() {
   const [said, asked] = [take(RETURNED), take(ASKED)];
@@ -77,8 +77,8 @@ export function returned() {
     return { ...goal, trouble: t(words, { provider: t(`way_${provider}`) }) };
   }
   const given = { id_token: said.id_token, nonce };
-  if (said.code) Object.assign(given, { authorization_code: said.code, redirect_uri: RETURN_TO, name: nameIn(said.user) });
-  return { ...goal, provider, given };
+  if (said.code) Object.assign(given, { authorization_code: said.code, redirect_uri: RETURN_TO });
+  return { ...goal, provider, given, name: nameIn(said.user) };
 }
 
 async function leaveFor(provider, goal) {
