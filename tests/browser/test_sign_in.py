@@ -17,6 +17,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("sign-in")]
 ME = API + "return await api.me();"
 SESSION = "return localStorage.getItem('recorder.session')"
 KEPT = "return sessionStorage.length"
+IN_VIEW = """
+const element = document.querySelector(what);
+const {x, bottom} = element.getBoundingClientRect();
+return document.elementFromPoint(x + 20, bottom - 5) === element;
+"""
 
 
 @pytest.fixture
@@ -347,12 +352,20 @@ def test_a_small_phone_shows_what_is_to_be_pressed_next(page: Browser) -> None:
     choose(page, "Google", "ann")
     page.shows("Google says that it is you.")
 
-    hit = page.run(
-        "const next = document.querySelector('.section[open] .danger');"
-        "const {x, bottom} = next.getBoundingClientRect();"
-        "return document.elementFromPoint(x + 20, bottom - 5) === next"
-    )
-    assert hit
+    assert page.run(IN_VIEW, what=".section[open] .danger")
+
+
+def test_and_why_it_was_not_done(page: Browser) -> None:
+    page.look(320, 568)
+    sign_up(page, "cleo@example.org")
+    account(page, "Ways to log in")
+    page.click("Continue with Apple")
+    choose(page, "Apple", "cleo")
+    page.type("Password", "not the password")
+    page.run("document.querySelector('.section[open] form').requestSubmit()")
+    page.shows("That did not prove that it is you")
+
+    assert page.run(IN_VIEW, what=".section[open] .trouble:not(:empty)")
 
 
 def test_each_way_has_its_button_beside_it_on_a_small_phone(page: Browser) -> None:
