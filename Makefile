@@ -7,6 +7,8 @@ HOST := 127.0.0.1
 PORT ?= 8000
 PUBLIC_HOST ?=
 ARGS ?=
+# What says no to PHONE= and PROVIDER=, as does nothing at all.
+OFF := 0 no off false
 STAGE ?=
 PHONE ?=
 PROVIDER ?=
@@ -61,7 +63,7 @@ requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade,
 
 run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1, PROVIDER=1; DATA=, PORT= too.
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
-	  --data '$(DATA)' $(if $(PHONE),--phone) $(if $(PROVIDER),--provider)
+	  --data '$(DATA)' $(if $(filter-out $(OFF),$(PHONE)),--phone) $(if $(filter-out $(OFF),$(PROVIDER)),--provider)
 
 reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
 	@$(BIN)/python -m local.reset '$(DATA)'
