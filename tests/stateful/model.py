@@ -122,8 +122,7 @@ class Recording:
     def size(self) -> int:
         if not self.told.is_live:
             return len(self.told.data)
-        known = self.plays or self.whole
-        return self.reach if known is None else len(known)
+        return self.reach if self.plays is None else len(self.plays)
 
     @property
     def goes_on(self) -> bool:
@@ -423,7 +422,7 @@ class Library:
         self._set(id, whole=heard(self.all[id].pieces), **{**nothing, **times, **said})
 
     def _put_together(self, id: str) -> str:
-        if self.all[id].size > SHORT_BYTES:
+        if len(self.all[id].whole or b"") > SHORT_BYTES:
             self._set(id, asked=True)
             return "202"
         return self._finish_live(id)
@@ -433,8 +432,7 @@ class Library:
         here = self.all[id]
         if here.said_sha256 in {None, sha256(here.whole or b"")}:
             return self._ready(id, here.whole or b"")
-        # Of what it had announced beyond its end nothing is left.
-        self._set(id, whole=None, said_sha256=None, reach=here.size, asked=False, refused=refused)
+        self._set(id, whole=None, said_sha256=None, asked=False, refused=refused)
         self._set(id, until=self._end_of(id))
         return "409 upload_mismatch"
 

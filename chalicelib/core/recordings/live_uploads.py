@@ -121,7 +121,7 @@ class LiveUploads(Struct, frozen=True):
                 if _is_same(seen, recording):
                     raise
                 continue  # Another one completed it, and its pieces are gone.
-            ended = self._as_ended(recording, size=size, sha256=sha256)
+            ended = self._as_ended(recording, ended_size=size, sha256=sha256)
             if self.stores.recordings.end(recording, ended):
                 return ended
             recording = self._as_it_stands(recording)
@@ -138,8 +138,10 @@ class LiveUploads(Struct, frozen=True):
             raise UploadIncomplete("Nothing has arrived")
         arrived = slices.in_order(pieces)
         if recording.ended_at:
-            made_of = slices.without(arrived, recording.gaps or [], recording.size)
-            time_over = slices.total(made_of) != recording.size  # Pieces are gone: what is left?
+            made_of = slices.without(arrived, recording.gaps or [], recording.whole_size)
+            time_over = (
+                slices.total(made_of) != recording.whole_size
+            )  # Pieces are gone: what is left?
             until = now + JOB
         else:
             until = self.until(recording, max(piece.arrived_at for piece in pieces))
@@ -161,7 +163,7 @@ class LiveUploads(Struct, frozen=True):
     def is_short(self, recording: StoredRecording) -> bool:
         """Whether it can be put together while somebody waits for it."""
         pieces = (recording.pieces or 0) + (recording.signed_again or 0)
-        return pieces <= FEW_PIECES and recording.size <= FEW_BYTES
+        return pieces <= FEW_PIECES and recording.whole_size <= FEW_BYTES
 
     def assemble(self, recording: StoredRecording) -> None:
         """Make an object of the pieces, unless that was done.
@@ -174,7 +176,7 @@ class LiveUploads(Struct, frozen=True):
             if recording.status != "uploading" or (there and there.upload == recording.upload_name):
                 return
             made_of = self._made_of(recording)
-            is_all = slices.total(made_of) == recording.size
+            is_all = slices.total(made_of) == recording.whole_size
             try:
                 if is_all and self._fill(recording, made_of):
                     return
@@ -210,7 +212,7 @@ class LiveUploads(Struct, frozen=True):
             end, _ = gaps.pop()
         size = end - sum(after - before for before, after in gaps)
         noted = [list(gap) for gap in gaps] or None
-        return self._as_ended(recording, size=size, gaps=noted, interrupted=True)
+        return self._as_ended(recording, ended_size=size, gaps=noted, interrupted=True)
 
     def _as_ended(self, recording: StoredRecording, **said: Any) -> StoredRecording:
         now = self.clock()
@@ -237,7 +239,7 @@ class LiveUploads(Struct, frozen=True):
 
     def _as_told(self, ended: StoredRecording, size: int, sha256: str | None) -> StoredRecording:
         """One that has ended already, if it did as is said now."""
-        if size != ended.size or (sha256 and ended.sha256 not in {None, sha256}):
+        if size != ended.ended_size or (sha256 and ended.sha256 not in {None, sha256}):
             raise UploadMismatch("It was completed with another size or SHA-256")
         if sha256 and not ended.sha256:
             settled = self.stores.recordings.settle_hash(ended, sha256)
@@ -267,9 +269,9 @@ class LiveUploads(Struct, frozen=True):
             raise UploadMismatch(f"{end} bytes arrived where {size} were recorded", field="size")
 
     def _made_of(self, recording: StoredRecording) -> list[Slice]:
-        """What one that has ended is made of; less than its size when pieces are gone."""
+        """What one that has ended is made of; less than it is to have when pieces are gone."""
         arrived = slices.in_order(self.stores.pieces.arrived(recording))
-        return slices.without(arrived, recording.gaps or [], recording.size)
+        return slices.without(arrived, recording.gaps or [], recording.whole_size)
 
     def _fill(self, recording: StoredRecording, made_of: list[Slice]) -> bool:
         """Have S3 get the parts that it has not, and make an object of them.

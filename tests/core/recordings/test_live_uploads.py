@@ -277,6 +277,22 @@ def test_the_size_has_to_be_said(phone: Phone) -> None:
     assert (refused.status, refused.fields) == (400, ["size"])
 
 
+def test_what_was_announced_stays_counted_until_it_is_ready(
+    phone: Phone, configure: Callable[..., None], invariants: Invariants
+) -> None:
+    configure(quota_bytes=len(SOUND))
+    id, other = phone.record(ONE), phone.record()
+    [late] = phone.announce_pieces(id, len(ONE), TWO + THREE).json["pieces"]
+
+    assert phone.complete_live(id, ONE, sha256=sha256(TWO)).code == "upload_mismatch"
+    assert phone.resume(id).json["upload"]["offset"] == len(SOUND)
+    assert phone.announce_pieces(other, 0, b"x").code == "quota_exceeded"
+    send_piece(late, TWO + THREE)
+    assert phone.complete_live(id, SOUND).status == 200
+    assert phone.usage() == (len(SOUND), 2)
+    assert invariants.broken(phone.user_id) == []
+
+
 @pytest.mark.parametrize("size", [len(SOUND), len(SOUND) + 1])
 def test_what_is_missing_is_named(phone: Phone, size: int) -> None:
     id = phone.record()
