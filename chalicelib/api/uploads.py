@@ -149,8 +149,8 @@ def complete(caller: Caller, standing: Standing | None, body: Completion) -> Rep
 
     The parts of a multipart upload need not be named: S3 knows them. A `live` one says its `size`.
     A form, as upload libraries send it, says nothing. Also answers 200 when the recording already
-    was ready; 202 while the pieces of a long one are put together: ask again after `Retry-After`
-    seconds, or wait for the changes.
+    was ready, unless what is said of a `live` one is not so; 202 while the pieces of a long one are
+    put together: ask again after `Retry-After` seconds, or wait for the changes.
     """
     recording = services().completion.complete(standing, body)
     if recording.status == "ready":

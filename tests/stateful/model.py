@@ -129,6 +129,14 @@ class Recording:
         """Whether it takes pieces."""
         return self.told.is_live and self.status == "uploading" and self.whole is None
 
+    def has(self, size: int, said: str | None) -> str:
+        """Whether a live upload that has ended is what is said of it, as far as that is known."""
+        there = len(self.plays or self.whole or b"")
+        if size > there:
+            return "409 upload_incomplete"
+        known = size == there and (said is None or self.sha256 in {None, said})
+        return "200" if known else "409 upload_mismatch"
+
     def is_of(self, told: Told) -> bool:
         """Whether an announcement is of the same bytes, as far as either says."""
         if self.first.said == told.said:
@@ -248,11 +256,16 @@ class Library:
 
     def complete(self, id: str, size: int | None = None, said: str | None = None) -> str:
         if self._is(id, "uploading", "ready", "trashed"):
-            if size and not self.all[id].told.is_live:
+            came_whole = not self.all[id].told.is_live
+            if size and came_whole:
                 return "400 invalid_request"
-            if self._is(id, "uploading") and self.all[id].told.is_live:
+            if self._is(id, "uploading") and not came_whole:
                 ended = self.end(id, size, said)
-                return self._put_together(id) if ended == "200" else ended
+                ended = self._put_together(id) if ended == "200" else ended
+                if ended != "200":
+                    return ended
+            if self._is(id, "ready") and size:
+                return self.all[id].has(size, said)
         if self._is(id, "uploading"):
             return self._finish(id)
         if self._is(id, "trashed"):
@@ -269,10 +282,9 @@ class Library:
         if size is None or here.interrupted:
             return "200" if size else "400 invalid_request"
         if here.whole is not None:
-            known = {None, said, here.said_sha256} <= {None, here.said_sha256 or said}
-            if known := known and size == len(here.whole):
+            if (known := here.has(size, said)) == "200":
                 self._set(id, said_sha256=here.said_sha256 or said)
-            return "200" if known else "409 upload_mismatch"
+            return known
         if said and said == here.refused:
             self._set(id, refused=None, until=self._end_of(id))
             return "409 upload_mismatch"

@@ -127,6 +127,17 @@ class LiveUploads(Struct, frozen=True):
             recording = self._as_it_stands(recording)
         raise Unavailable("The recording keeps changing")
 
+    def check_told(self, ended: StoredRecording, size: int | None, sha256: str | None) -> None:
+        """UploadIncomplete when one that has ended has less than is said of it.
+
+        UploadMismatch when it has more, or another hash, as far as that is known.
+        """
+        kept = ended.whole_size
+        if size is not None and size > kept:
+            raise UploadIncomplete(f"It has ended with {kept} bytes, and takes no more")
+        if size not in {None, kept} or (sha256 and ended.sha256 not in {None, sha256}):
+            raise UploadMismatch("It has ended with another size or SHA-256")
+
     def fall_silent(self, recording: StoredRecording) -> StoredRecording:
         """Take what has arrived for all there is, in order, unless some of it arrived just now.
 
@@ -239,8 +250,7 @@ class LiveUploads(Struct, frozen=True):
 
     def _as_told(self, ended: StoredRecording, size: int, sha256: str | None) -> StoredRecording:
         """One that has ended already, if it did as is said now."""
-        if size != ended.ended_size or (sha256 and ended.sha256 not in {None, sha256}):
-            raise UploadMismatch("It was completed with another size or SHA-256")
+        self.check_told(ended, size, sha256)
         if sha256 and not ended.sha256:
             settled = self.stores.recordings.settle_hash(ended, sha256)
             return settled or self._as_it_stands(ended)

@@ -266,9 +266,24 @@ def test_completing_what_is_ready_changes_nothing(phone: Phone) -> None:
     first = phone.complete_live(id, ONE).json
 
     assert phone.complete_live(id, ONE).json == first
-    assert phone.complete(id, {"size": 3}).json == first
+    assert phone.complete_live(id, ONE, sha256=first["sha256"]).json == first
+    assert phone.complete(id).json == first
     assert phone.resume(id).json["upload"] is None
     assert phone.announce_pieces(id, len(ONE), TWO).code == "not_ready"
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_what_it_is_not_is_refused_before_it_is_ready_and_after(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch, is_ready: bool
+) -> None:
+    monkeypatch.setattr(live_uploads, "FEW_PIECES", 100 * is_ready)
+    id, hashed = phone.record(ONE), {"sha256": sha256(ONE)}
+    phone.complete_live(id, ONE, **hashed)
+
+    assert phone.complete(id, {"size": len(ONE) + 1}).code == "upload_incomplete"
+    assert phone.complete(id, {"size": len(ONE) - 1}).code == "upload_mismatch"
+    assert phone.complete_live(id, ONE, sha256=sha256(TWO)).code == "upload_mismatch"
+    assert phone.complete_live(id, ONE, **hashed).status == (200 if is_ready else 202)
 
 
 def test_the_size_has_to_be_said(phone: Phone) -> None:
@@ -540,7 +555,8 @@ def test_what_arrived_before_its_app_fell_silent_is_a_recording(
     assert phone.download(id).content == ONE + THREE
     assert phone.usage() == (13, 1)
     assert invariants.broken(phone.user_id) == []
-    assert phone.complete_live(id, SOUND).json["interrupted"] is True
+    assert phone.complete_live(id, SOUND).code == "upload_incomplete"
+    assert phone.complete(id, {"size": 13}).json["interrupted"] is True
     changes = phone.get("/recordings/changes").json["changes"]
     assert [change.get("interrupted") for change in changes if change["id"] == id] == [True]
     assert [it["interrupted"] for it in phone.get("/recordings").json["recordings"]] == [True]
