@@ -93,8 +93,8 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
 def resume(caller: Caller, standing: Standing | None) -> BegunUpload:
     """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
 
-    From now on the upload lives for RECORDER_UPLOAD_DAYS again. `upload` is null once the recording
-    is ready.
+    From now on the upload lives for RECORDER_UPLOAD_DAYS again, unless it is `live`. `upload` is
+    null once the recording is ready.
     """
     return services().sending.resume(standing)
 

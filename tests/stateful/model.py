@@ -235,7 +235,8 @@ class Library:
     def resume(self, id: str) -> str:
         if not self._is(id, "uploading", "ready", "trashed"):
             return "404 not_found"
-        self._go_on(id, if_left=1)
+        if not self.all[id].told.is_live:
+            self._go_on(id, if_left=1)
         return "200"
 
     def extend(self, id: str, offset: int, sizes: Sequence[int]) -> str:

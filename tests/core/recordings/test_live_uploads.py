@@ -631,6 +631,17 @@ def test_each_announcement_ends_the_silence(phone: Phone, clock: Clock) -> None:
     assert phone.seen(id)["status"] == "uploading"
 
 
+@pytest.mark.parametrize("path", ["upload", "upload/parts/1"])
+def test_asking_does_not_end_the_silence(phone: Phone, clock: Clock, path: str) -> None:
+    id = phone.record(ONE)
+    clock.advance(hours=20)
+    phone.get(f"/recordings/{id}/{path}")
+    clock.advance(hours=5)
+    wiring.services().upkeep.run()
+
+    assert phone.seen(id)["status"] == "ready"
+
+
 def test_silence_is_as_long_as_it_is_set(
     phone: Phone, clock: Clock, configure: Callable[..., None]
 ) -> None:
