@@ -36,7 +36,7 @@ from chalicelib.settings import Settings
 
 # Fifty-five hours in pieces of ten seconds. To list them takes S3 twenty calls.
 MOST_PIECES = 20_000
-# An answer of 2 MB, where the URLs are signed by a Lambda.
+# An answer of 2 MB, where the URLs are signed by a Lambda. The live ones of a batch share that.
 MOST_MISSING = 1_000
 # What is refused names no more than this.
 MOST_NAMED = 100
@@ -76,15 +76,18 @@ class LiveUploads(Struct, frozen=True):
                 return self._signed(announced, new)
         raise Unavailable("The recording keeps changing")
 
-    def instructions(self, recording: StoredRecording) -> LiveUpload:
-        """Where the next piece begins, and what is missing of those before it."""
+    def instructions(self, recording: StoredRecording, together: int = 1) -> LiveUpload:
+        """Where the next piece begins, and what is missing of those before it.
+
+        `together` is how many recordings the answer is about.
+        """
         missing: list[SignedPiece] = []
         if recording.size and not recording.ended_at:
             arrived = slices.in_order(self.stores.pieces.arrived(recording))
             lacking = slices.cut(slices.gaps(arrived, recording.size), PIECE_BYTES)
             missing = [
                 self._piece(recording, offset, size, None)
-                for offset, size in islice(lacking, MOST_MISSING)
+                for offset, size in islice(lacking, MOST_MISSING // together)
             ]
         return LiveUpload(offset=recording.size, missing=missing, expires_at=self._end_of_urls())
 

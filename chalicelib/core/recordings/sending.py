@@ -42,9 +42,12 @@ class Sending(Struct, frozen=True):
         """
         return self._instructions(self.prolonged(found(standing), 1))
 
-    def begin(self, recording: StoredRecording) -> BegunUpload:
-        """How to send what was announced; it gets its time again once half of it is over."""
-        return self._instructions(self._given_time(recording, 0.5))
+    def begin(self, recording: StoredRecording, together: int = 1) -> BegunUpload:
+        """How to send what was announced; it gets its time again once half of it is over.
+
+        `together` is how many recordings the answer is about.
+        """
+        return self._instructions(self._given_time(recording, 0.5), together)
 
     def part(self, standing: Standing | None, number: int) -> PartUpload:
         """Where to send one part, be it again.
@@ -86,13 +89,13 @@ class Sending(Struct, frozen=True):
         prolonged = self.stores.recordings.prolong(recording, until)
         return prolonged or live(self.stores.recordings, recording.user_id, recording.id)
 
-    def _instructions(self, recording: StoredRecording) -> BegunUpload:
+    def _instructions(self, recording: StoredRecording, together: int = 1) -> BegunUpload:
         if recording.status != "uploading":
             return BegunUpload(recording=recording.seen(), upload=None)
         if recording.upload_method == "multipart":
             return self._in_parts(recording)
         if recording.in_pieces:
-            pieces = self.live_uploads.instructions(recording)
+            pieces = self.live_uploads.instructions(recording, together)
             return BegunUpload(recording=recording.seen(), upload=pieces)
         seconds = self.settings.upload_url_seconds
         upload: Upload

@@ -754,6 +754,22 @@ def test_a_batch_has_live_ones_too(phone: Phone) -> None:
     assert [each["upload"]["method"] for each in begun] == ["live", "put"]
 
 
+def test_those_of_a_batch_share_what_an_answer_can_say_is_missing(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_uploads, "PIECE_BYTES", 1)
+    monkeypatch.setattr(live_uploads, "MOST_MISSING", 6)
+    live = {"file_name": "a.aac", "content_type": "audio/aac", "upload_method": "live"}
+    batch = {"recordings": [live | {"id": uuid7()} for _ in range(2)]}
+    phone.post("/recordings/batch", batch)
+    for each in batch["recordings"]:
+        phone.announce_pieces(each["id"], 0, SOUND)
+    again = phone.post("/recordings/batch", batch).json["recordings"]
+
+    assert [len(each["upload"]["missing"]) for each in again] == [3, 3]
+    assert len(phone.resume(batch["recordings"][0]["id"]).json["upload"]["missing"]) == 6
+
+
 def test_the_audit_takes_pieces_for_what_they_are(
     phone: Phone, audit: Callable[[], Any], clock: Clock
 ) -> None:
