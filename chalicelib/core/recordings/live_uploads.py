@@ -210,12 +210,14 @@ class LiveUploads(Struct, frozen=True):
         if new.offset != recording.size:
             if new.offset + size > recording.size:
                 raise OffsetConflict(recording.size)
-            _check_count(recording.signed_again, count, "were signed again")
+            # Each may be an object more, which no quota counts. For what is missing `instructions`
+            # has no such limit.
+            _check_count(recording.signed_again, count, "are signed again; ask what is missing")
             return self.stores.recordings.sign_again(recording, count, until)
         if recording.size + size > self.settings.max_recording_bytes:
             most = self.settings.max_recording_bytes
             raise TooLarge(f"A recording has at most {most} bytes", field="pieces")
-        _check_count(recording.pieces, count, "were announced")
+        _check_count(recording.pieces, count, "are announced")
         return self.stores.recordings.extend(recording, size, count, self.settings.quota, until)
 
     def _interrupted(self, recording: StoredRecording, arrived: list[Slice]) -> StoredRecording:

@@ -205,9 +205,19 @@ def test_a_recording_has_at_most_so_many_pieces(
     id = phone.record(ONE, TWO)
 
     assert phone.announce_pieces(id, len(ONE + TWO), THREE).code == "too_large"
-    # What was announced is signed again, and that so many times, too.
+
+
+def test_beyond_so_many_signed_again_what_is_missing_still_is(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_uploads, "MOST_PIECES", 2)
+    id = phone.record()
+    phone.announce_pieces(id, 0, ONE, TWO)
+
     assert phone.announce_pieces(id, 0, ONE, TWO).status == 200
     assert phone.announce_pieces(id, 0, ONE).code == "too_large"
+    send(phone.resume(id).json["upload"], ONE + TWO)
+    assert phone.complete_live(id, ONE + TWO).status == 200
 
 
 def test_an_announcement_costs_one_read_and_one_transaction(phone: Phone, faults: Faults) -> None:
