@@ -1,5 +1,7 @@
 # The targets people use; `make help` lists them. Everything runs from .venv, which makes itself.
 
+# Where it is set, each process of the many that tests and `make run` start compiles the app anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Not ?=, because some shells and tools have a HOST of their own in the environment.
 HOST := 127.0.0.1
 PORT ?= 8000

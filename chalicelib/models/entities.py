@@ -33,10 +33,11 @@ class Identity(Struct, kw_only=True, frozen=True, omit_defaults=True):
     added_at: datetime
     email: str | None = None
     """The address that the provider had then."""
-    client_id: str | None = None
-    """Apple's: to which of our apps it gave the token below."""
-    refresh_token: str | None = None
-    """What Apple is to revoke in the end. It is of no use without our secret with Apple."""
+    refresh_tokens: dict[str, str] = {}
+    """What Apple gave each of our apps, by its client id, and is to revoke in the end.
+
+    They are of no use without our secrets with Apple.
+    """
 
 
 class Account(Struct, kw_only=True, frozen=True):

@@ -230,7 +230,7 @@ def apple_has_given(phone: Phone, clock: Clock) -> str:
     store = wiring.services()._stores.accounts
     now, account = clock(), store.find(phone.user_id)
     assert account
-    identity = Identity(subject=account.id, added_at=now, client_id="app", refresh_token="r")
+    identity = Identity(subject=account.id, added_at=now, refresh_tokens={"app": "r"})
     assert store.add_way(account, "apple", identity, now, confirmed=False)
     return ""
 
