@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
+from collections.abc import Iterable
 from email.utils import parseaddr
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -33,9 +35,8 @@ SCHEDULES_FASTER = 60
 # A run that is still going on would have another process begun for the next.
 AT_LEAST_SECONDS = 3
 TOO_MANY = "ReservedFunctionConcurrentInvocationLimitExceeded"
-# What becomes of a process that is just being started when its function is updated.
-REPLACED = ("Worker process exited immediately", "No such file or directory")
-REPLACED_SECONDS = 10
+# As long as a run may go on whose function was updated meanwhile.
+REPLACED_SECONDS = 60
 BINARY_TYPES = "x-amazon-apigateway-binary-media-types"
 REFUSALS = "x-amazon-apigateway-gateway-responses"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -50,6 +51,7 @@ def mend() -> None:
     _apis()
     _rights()
     _functions()
+    _updates()
     _events()
     for name, ours in MENDED.items():
         setattr(engine, name, ours)
@@ -66,13 +68,9 @@ def _functions() -> None:
     execute = lambda_svc._execute_function
 
     def execute_in_turn(*arguments: Any, **named: Any) -> Json:
-        began = time.monotonic()
         while True:
             result: Json = execute(*arguments, **named)
-            said = str(result.get("body")) if result.get("error") else ""
-            replaced = any(each in said for each in REPLACED)
-            late = time.monotonic() - began > REPLACED_SECONDS
-            if TOO_MANY not in said and (late or not replaced):
+            if not result.get("error") or TOO_MANY not in str(result.get("body")):
                 return result
             time.sleep(0.2)
 
@@ -86,6 +84,24 @@ def _functions() -> None:
             write(function, *arguments, **named)
 
     lambda_svc._emit_lambda_logs = write_if_there
+
+
+def _updates() -> None:
+    """What runs when its function is updated goes on to its end."""
+    kill = lambda_runtime.kill_workers
+
+    def kill_once_idle(workers: Iterable[Any]) -> None:
+        doomed = [each for each in workers if each is not None]
+
+        def wait() -> None:
+            until = time.monotonic() + REPLACED_SECONDS
+            while any(each.in_use for each in doomed) and time.monotonic() < until:
+                time.sleep(0.1)
+            kill(doomed)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    lambda_runtime.kill_workers = kill_once_idle
 
 
 def _events() -> None:
