@@ -24,8 +24,8 @@ const refusals = new Map();
 const watched = new Map();
 // How far S3 has what is sent while it is recorded.
 const arrived = new Map();
-let wait = FIRST_WAIT_MS;
-let timer;
+// What waits to be tried again.
+const waiting = new Set();
 
 /** Runs a task once at a time; asked for meanwhile, it runs once more. */
 function oneAtATime(task) {
@@ -45,6 +45,33 @@ function oneAtATime(task) {
     again = true;
     return (running ??= run());
   };
+}
+
+/** A task that is run again, after waits that grow, for as long as it answers that something is left. */
+function retrying(task) {
+  let wait = FIRST_WAIT_MS;
+  let timer;
+  const now = oneAtATime(async () => {
+    clearTimeout(timer);
+    waiting.delete(self);
+    if (await task()) self.later();
+    else wait = FIRST_WAIT_MS;
+  });
+  const self = {
+    now,
+    unlessItWaits: async () => waiting.has(self) || now(),
+    later() {
+      clearTimeout(timer);
+      waiting.add(self);
+      timer = setTimeout(now, wait);
+      wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    },
+    hurry() {
+      wait = FIRST_WAIT_MS;
+      return now();
+    },
+  };
+  return self;
 }
 
 /** Holds a recording's lock until the function that this gives is called, and has ended. */
@@ -71,7 +98,7 @@ function whenFree(id, user) {
   watched.set(id, watching);
   navigator.locks
     .request(lockOf(id), { signal: watching.signal }, () => sendOne(id, user))
-    .then((left) => left && later(), (error) => error.name === "AbortError" || console.error(error))
+    .then((left) => left && everything.later(), (error) => error.name === "AbortError" || console.error(error))
     .finally(() => watched.delete(id));
 }
 
@@ -97,31 +124,27 @@ export const arrivedOf = (id) => arrived.get(id) ?? 0;
 /** How many bytes of a recording have arrived, as far as any tab has said. */
 export const sentOf = (id) => progress.get(id) ?? 0;
 
-/** Sends all that waits, one after the other. */
-export const sendAll = oneAtATime(async () => {
-  clearTimeout(timer);
+/** Why the API does not take what this tab records; it is tried again all the same. */
+export const troubleOf = (id) => refusals.get(id)?.trouble;
+
+const everything = retrying(async () => {
   let left = false;
   const user = api.session()?.user.id;
   for (const { id } of user ? await outbox.all(user).catch(() => []) : []) {
     left = (await ifNobodyIsBusyWith(id, () => sendOne(id, user), () => whenFree(id, user))) || left;
   }
-  if (left) later();
-  else wait = FIRST_WAIT_MS;
+  return left;
 });
 
-/** Sends what there is of a recording that this tab records, each time that it is called. */
-export const sender = (id) => oneAtATime(() => sending(id, sendSoFar));
+/** Sends all that waits, one after the other. */
+export const sendAll = everything.now;
 
-function later() {
-  clearTimeout(timer);
-  timer = setTimeout(sendAll, wait);
-  wait = Math.min(wait * 2, LONGEST_WAIT_MS);
-}
+/** What sends what there is of a recording that this tab records. */
+export const sender = (id) => retrying(() => sending(id, sendSoFar));
 
 /** Try at once what had to wait. */
 export function hurry() {
-  wait = FIRST_WAIT_MS;
-  sendAll();
+  for (const each of new Set([everything, ...waiting])) each.hurry();
 }
 
 /** Takes the trouble off a recording, so that it is sent again; under another id, if need be. */
@@ -260,10 +283,13 @@ async function refused(recording, error) {
     console.error(error); // It could not be read, say. It stays, and is tried again.
     return true;
   }
-  const times = (refusals.get(recording.id) ?? 0) + 1;
-  refusals.set(recording.id, times);
+  const times = (refusals.get(recording.id)?.times ?? 0) + 1;
   const passing = PASSING.has(error.code) && (error.status === 401 || times < MOST_REFUSALS);
-  if (!passing) await outbox.change(recording.id, { trouble: error.code });
+  const trouble = passing ? undefined : error.code;
+  refusals.set(recording.id, { times, trouble });
+  // While it is recorded there is time: somebody may make room, or move on to another network.
+  if (recording.state === "recording") return true;
+  if (trouble) await outbox.change(recording.id, { trouble });
   tell({ kind: "changed" });
   return passing;
 }
