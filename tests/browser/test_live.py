@@ -91,9 +91,9 @@ def arrives(ask: Ask, id: str, more_than: int = 0) -> int:
     return has(ask, id)
 
 
-def some_has_arrived(page: Browser, ask: Ask) -> tuple[str, int]:
+def some_has_arrived(page: Browser, ask: Ask, seconds: float = 2) -> tuple[str, int]:
     """Record, and wait until some of it has; the recording's id, and how much that is."""
-    record(page, 2)
+    record(page, seconds)
     [id] = kept(page)
     page.click("Pause")  # Which sends what there is.
     some = arrives(ask, id)
@@ -245,8 +245,36 @@ def test_a_full_account_is_said_and_nothing_is_lost(home: Browser, ask: Ask) -> 
     assert is_all_that_was_heard(home, recording)
 
 
+def test_what_a_full_device_has_left_of_one_that_ended_is_sent_once_as_incomplete(
+    home: Browser, ask: Ask
+) -> None:
+    live = {"file_name": "Kept", "content_type": "audio/webm", "upload_method": "live"}
+    id = ask("POST", "", json=live).json()["recording"]["id"]
+    announced = {"offset": 0, "pieces": [{"size": 2000}]}
+    [piece] = ask("POST", f"{id}/pieces", json=announced).json()["pieces"]
+    http.put(piece["url"], headers=piece["headers"], content=bytes(2000)).raise_for_status()
+    assert ask("POST", f"{id}/complete", json={"size": 2000}).json()["status"] == "ready"
+    home.run(
+        KEPT
+        + """
+const kept = {...live, id, sent_as: id, user: user.id, recorded_at: new Date().toISOString(),
+  duration_ms: 3000, size: 3000, live: true, state: "waiting"};
+const bytes = new Uint8Array(1000).buffer;
+await box.keep(kept, [0, 1000, 2000].map((number) => ({number, bytes})));
+await box.lighten(id, 2000);
+const sending = await import(document.querySelector("script[src]").src.replace("main", "sending"));
+sending.sendAll();
+""",
+        id=id,
+        live=live,
+    )
+    left, ended = arrived(home, 2)
+    assert (ended["id"], left["size"]) == (id, 2000)
+    assert left["file_name"] == "Kept (incomplete)"
+
+
 def test_a_full_device_does_without_what_has_arrived(home: Browser, ask: Ask) -> None:
-    id, _ = some_has_arrived(home, ask)
+    id, _ = some_has_arrived(home, ask, 4)
     home.run("""
 const stores = IDBObjectStore.prototype;
 const put = stores.put;

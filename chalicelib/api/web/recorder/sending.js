@@ -6,13 +6,14 @@
 
 import * as api from "./api.js";
 import * as outbox from "./outbox.js";
+import { t } from "./page.js";
 
 const FIRST_WAIT_MS = 2_000;
 const LONGEST_WAIT_MS = 60_000;
 // What S3 refuses a few times over it will refuse again.
 const MOST_REFUSALS = 4;
 // These pass by themselves, or somebody logs in again; whatever else was said needs a person.
-const PASSING = new Set(["not_authenticated", "token_expired", "refresh_token_reused", "upload_incomplete", "not_ready", "not_stored"]);
+const PASSING = new Set(["not_authenticated", "token_expired", "refresh_token_reused", "upload_incomplete", "upload_mismatch", "not_ready", "not_stored"]);
 // After these it is sent under another id.
 const FORGOTTEN = new Set(["not_found", "id_conflict", "upload_mismatch", "upload_incomplete"]);
 
@@ -155,8 +156,9 @@ export async function retry(id) {
   changed();
 }
 
-/** Has it be another recording to the API, sent from its beginning. */
+/** Has it be another recording to the API, sent from its beginning; or all that is left of it, if it is lightened. */
 const anew = () => ({ sent_as: api.uuid7(), live: false });
+const isIncomplete = ({ live, lightened }) => lightened && !live;
 
 /** Gives a recording up, on this device at once, and on the server when it can be reached. */
 export async function discard(id) {
@@ -194,7 +196,8 @@ async function sending(id, way) {
 
 async function sendSoFar(recording, signal) {
   const { id } = recording;
-  if (recording.state !== "recording") return false;
+  // What is left of one goes as a whole, at its end.
+  if (recording.state !== "recording" || isIncomplete(recording)) return false;
   if (!arrived.has(id)) {
     // Noted first: once the API has heard of it, it is one that comes in pieces.
     if (!(await outbox.change(id, { live: true }))) return false;
@@ -208,14 +211,14 @@ async function sendSoFar(recording, signal) {
 }
 
 async function sendWhole(recording, signal) {
-  const { id, sent_as, size } = recording;
+  const { id, sent_as, live, size } = recording;
   if (recording.state === "discarded") return sendDiscarded(recording);
-  const there = recording.live
+  const there = live
     ? await sendRest(recording, signal)
     : await api.send(announcement(recording), await outbox.sound(recording), shown(id), signal);
   if (there.status === "uploading") return true; // It is put together.
-  if (there.size < size) {
-    // It was taken for ended before: so all of it is another one.
+  if (live && there.size < size) {
+    // It was taken for ended before: so all of it, or what is left, is another one.
     await outbox.change(id, anew());
     return true;
   }
@@ -254,14 +257,18 @@ async function sendDiscarded({ id, sent_as }) {
   return false;
 }
 
-/** What is announced of it. How long it is, is known at its end. */
-const announcement = ({ sent_as, file_name, content_type, recorded_at, duration_ms, state }) => ({
-  id: sent_as,
-  file_name,
-  content_type,
-  recorded_at,
-  ...(state === "waiting" && duration_ms && { duration_ms }),
-});
+/** What is announced of it. How long it is, is known at its end; how much is left of it, by its sound alone. */
+function announcement(recording) {
+  const { sent_as, file_name, content_type, recorded_at, duration_ms, state } = recording;
+  const incomplete = isIncomplete(recording);
+  return {
+    id: sent_as,
+    file_name: incomplete ? t("incomplete", { name: file_name }) : file_name,
+    content_type,
+    recorded_at,
+    ...(state === "waiting" && duration_ms && !incomplete && { duration_ms }),
+  };
+}
 
 const shown = (id) => (sent) => tell({ kind: "progress", id, sent });
 
