@@ -137,6 +137,8 @@ def typescript(url: str) -> None:
 
 def kotlin(url: str) -> None:
     """The Kotlin client: compiled and driven."""
+    sending = documented.example("What an upload asks for")
+    (WORK / "kotlin" / "Sending.kt").write_text(sending, encoding="utf-8")
     run("mvn", "-q", "-B", "-f", str(WORK / "kotlin"), "compile", "exec:java", RECORDER_URL=url)
 
 
