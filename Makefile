@@ -1,10 +1,14 @@
 # The targets people use; `make help` lists them. Everything runs from .venv, which makes itself.
 
+# Where it is set, each process of the many that tests and `make run` start compiles the app anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Not ?=, because some shells and tools have a HOST of their own in the environment.
 HOST := 127.0.0.1
 PORT ?= 8000
 PUBLIC_HOST ?=
 ARGS ?=
+# What says no to PHONE= and PROVIDER=, as does nothing at all.
+OFF := 0 no off false
 STAGE ?=
 PHONE ?=
 PROVIDER ?=
@@ -59,7 +63,7 @@ requirements: $(STAMP) ## Pin what the requirements*.in ask for; ARGS=--upgrade,
 
 run: $(STAMP) ## Run the API on this machine, data and all. PHONE=1, PROVIDER=1; DATA=, PORT= too.
 	@exec $(BIN)/python -m local.run --host '$(HOST)' --port '$(PORT)' --public-host '$(PUBLIC_HOST)' \
-	  --data '$(DATA)' $(if $(PHONE),--phone) $(if $(PROVIDER),--provider)
+	  --data '$(DATA)' $(if $(filter-out $(OFF),$(PHONE)),--phone) $(if $(filter-out $(OFF),$(PROVIDER)),--provider)
 
 reset: $(STAMP) ## Forget what `make run` keeps in .recorder, or in DATA=.
 	@$(BIN)/python -m local.reset '$(DATA)'

@@ -44,6 +44,11 @@ KEYS_GOOD_FOR = 300
 # Who somebody is that goes back without having signed in, and what each calls that.
 NOBODY = "nobody"
 CANCELLED = {"google": "access_denied", "apple": "user_cancelled_authorize"}
+# What each page begins with.
+HEAD = (
+    '<!DOCTYPE html><html lang="en"><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+)
 
 
 class Person(NamedTuple):
@@ -141,6 +146,8 @@ class Provider(ThreadingHTTPServer):
         """Listen on loopback, on any port that is free by default."""
         super().__init__(("127.0.0.1", port), _Handler)
         self.keys = {"google": Key(), "apple": Key()}
+        self.client_ids = dict.fromkeys(ISSUERS, CLIENT_ID)
+        """For which app a token is, where nobody says."""
         self.revoked: list[str] = []
         self.named: set[str] = set()
         """Whose name Apple has told to the app."""
@@ -167,9 +174,10 @@ class Provider(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def id_token(self, provider: str, who: str, client_id: str, nonce: str | None) -> str:
+    def id_token(self, provider: str, who: str, client_id: str | None, nonce: str | None) -> str:
         """An id token of somebody made up; KeyError when nobody is."""
-        return self.keys[provider].token(claims(provider, who, client_id, nonce))
+        said = claims(provider, who, client_id or self.client_ids[provider], nonce)
+        return self.keys[provider].token(said)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -196,11 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         given = self._body()
         match self.path.split("/")[1:]:
             case [("google" | "apple") as provider, "token"] if given.get("person") in PEOPLE:
-                client_id = given.get("client_id") or CLIENT_ID
-                token = self.server.id_token(
-                    provider, given["person"], client_id, given.get("nonce")
-                )
-                self._send(200, {"id_token": token})
+                self._send(200, {"id_token": self._id_token(provider, given["person"], given)})
             case ["apple", "auth", "token"] if given.get("code"):
                 if self.server.sent_to.get(given["code"]) != given.get("redirect_uri"):
                     self._send(400, {"error": "invalid_grant"})
@@ -215,12 +219,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_OPTIONS(self) -> None:
         self._send(200, {})
 
-    def _body(self) -> dict[str, Any]:
+    def _body(self) -> dict[str, str]:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode(errors="replace")
         if "json" in self.headers.get("Content-Type", ""):
             with suppress(ValueError):
                 given = json.loads(raw)
-                return given if isinstance(given, dict) else {}
+                said = given.items() if isinstance(given, dict) else ()
+                return {name: value for name, value in said if isinstance(value, str)}
         return {name: values[0] for name, values in parse_qs(raw).items()}
 
     def _authorize(self, provider: str, given: dict[str, str]) -> None:
@@ -237,8 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(400, {"error": "invalid_request"})
 
     def _answer(self, provider: str, who: str, given: dict[str, str]) -> dict[str, str]:
-        client_id = given.get("client_id") or CLIENT_ID
-        answer = {"id_token": self.server.id_token(provider, who, client_id, given.get("nonce"))}
+        answer = {"id_token": self._id_token(provider, who, given)}
         if provider == "apple" and "code" in given.get("response_type", ""):
             answer["code"] = secrets.token_urlsafe(24)
             self.server.sent_to[answer["code"]] = given.get("redirect_uri")
@@ -248,6 +252,9 @@ class _Handler(BaseHTTPRequestHandler):
                 first, last = PEOPLE[who].name.split()
                 answer["user"] = json.dumps({"name": {"firstName": first, "lastName": last}})
         return answer
+
+    def _id_token(self, provider: str, who: str, given: dict[str, str]) -> str:
+        return self.server.id_token(provider, who, given.get("client_id"), given.get("nonce"))
 
     def _go_back(self, given: dict[str, str], answer: dict[str, str]) -> None:
         address = given.get("redirect_uri", "")
@@ -298,7 +305,7 @@ def _page(dialects: dict[str, dict[str, str]]) -> str:
             query = html.escape(urlencode(given | {"person": NOBODY}))
             rows.append(f'<li><a href="?{query}">Nobody</a>: goes back as they came</li>')
     return (
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Who are you?</title>'
+        f"{HEAD}<title>Who are you?</title>"
         "<h1>Who are you?</h1><p>For development. None of these people exists.</p>"
         f"<ul>{''.join(rows)}</ul></html>"
     )
@@ -311,7 +318,7 @@ def _form(address: str, answer: dict[str, str]) -> str:
         for name, value in answer.items()
     )
     return (
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Back to the app</title>'
+        f"{HEAD}<title>Back to the app</title>"
         f'<form method="post" action="{html.escape(address)}">{fields}</form>'
         "<script>document.forms[0].submit()</script></html>"
     )

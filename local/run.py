@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from watchfiles import Change, watch
 
 from chalicelib import settings
+from chalicelib.models.fields import PROVIDERS
 from local import lan
 from local.attach import FOLDER, word_left
 from local.child import Child
@@ -133,12 +134,15 @@ def _provider(environ: dict[str, str]) -> Provider:
     from local.provider import CLIENT_ID, Provider
 
     provider = Provider()
-    provider.serve()
     environ.update(provider.environment())
-    for name in ("GOOGLE", "APPLE"):
-        environ.setdefault(f"RECORDER_{name}_CLIENT_IDS", CLIENT_ID)
+    for name in provider.client_ids:
+        environ.setdefault(f"RECORDER_{name.upper()}_CLIENT_IDS", CLIENT_ID)
+    client_ids = {name: settings.load(environ).client_ids(name) for name in PROVIDERS}
+    provider.client_ids |= {name: each[-1] for name, each in client_ids.items() if each}
     # So that what is handed over of Apple's is taken back here too, which the provider notes.
-    environ.setdefault("RECORDER_APPLE_CLIENT_SECRETS", f"{CLIENT_ID}=no-secret")
+    secrets = ",".join(f"{each}=no-secret" for each in client_ids["apple"])
+    environ.setdefault("RECORDER_APPLE_CLIENT_SECRETS", secrets)
+    provider.serve()
     return provider
 
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import boto3
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -42,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make(stage: Stage, given: argparse.Namespace) -> None:
+    for name in ("key_id", "team_id"):
+        _check_id(name, getattr(given, name))
     client_ids = _client_ids(stage)
     key, at = _key(given.key), now()
     tokens = {each: _token(key, given, each, int(at.timestamp())) for each in client_ids}
@@ -53,6 +57,11 @@ def _make(stage: Stage, given: argparse.Namespace) -> None:
         client.create_secret(Name=name, SecretString=json.dumps(tokens))
     stage.set_environment(stage.environment() | {KNOWN_TO_APPLE: name})
     print(f"{name}: for {', '.join(client_ids)}, until {at + LIFE:%F}; now make deploy")
+
+
+def _check_id(name: str, text: str) -> None:
+    if not re.fullmatch("[A-Z0-9]{10}", text):
+        raise Refused(f"--{name.replace('_', '-')} is ten capital letters and digits, not {text!r}")
 
 
 def _client_ids(stage: Stage) -> list[str]:
@@ -69,7 +78,8 @@ def _client_ids(stage: Stage) -> list[str]:
 def _key(file: str) -> EllipticCurvePrivateKey:
     try:
         key = load_pem_private_key(Path(file).read_bytes(), password=None)
-    except (OSError, ValueError) as error:
+    # A TypeError when it is encrypted by a passphrase.
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise Refused(f"{file} is no key that can be read: {error}") from error
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise Refused(f"{file} is another kind of key than Apple's")

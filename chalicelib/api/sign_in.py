@@ -14,7 +14,13 @@ from chalicelib.errors import (
 from chalicelib.models.answers import SignedIn
 from chalicelib.models.entities import Caller
 from chalicelib.models.fields import Provider
-from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay, ProviderAnswer
+from chalicelib.models.requests import (
+    AppleSignIn,
+    IdTokenSignIn,
+    NewAppleWay,
+    NewWay,
+    ProviderAnswer,
+)
 from chalicelib.wiring import services
 
 blueprint = Blueprint(__name__, tag="Sign in", unconfirmed=True)
@@ -92,11 +98,11 @@ def add_google(caller: Caller, body: NewWay, source: str) -> None:
     204,
     limited=True,
     wants="apple_client_ids",
-    body=NewWay,
+    body=NewAppleWay,
     raises=ADDING,
     operation="addApple",
 )
-def add_apple(caller: Caller, body: NewWay, source: str) -> None:
+def add_apple(caller: Caller, body: NewAppleWay, source: str) -> None:
     """Have an Apple account sign in to one's account, in place of another that did.
 
     Word of it is mailed.

@@ -93,8 +93,8 @@ def begin_all(caller: Caller, body: NewRecordings) -> BegunUploads:
 def resume(caller: Caller, standing: Standing | None) -> BegunUpload:
     """Everything needed to go on with an upload: fresh URLs, and the parts that S3 already has.
 
-    From now on the upload lives for RECORDER_UPLOAD_DAYS again. `upload` is null once the recording
-    is ready.
+    From now on the upload lives for RECORDER_UPLOAD_DAYS again, unless it is `live`. `upload` is
+    null once the recording is ready.
     """
     return services().sending.resume(standing)
 
@@ -149,8 +149,8 @@ def complete(caller: Caller, standing: Standing | None, body: Completion) -> Rep
 
     The parts of a multipart upload need not be named: S3 knows them. A `live` one says its `size`.
     A form, as upload libraries send it, says nothing. Also answers 200 when the recording already
-    was ready; 202 while the pieces of a long one are put together: ask again after `Retry-After`
-    seconds, or wait for the changes.
+    was ready, unless what is said of a `live` one is not so; 202 while the pieces of a long one are
+    put together: ask again after `Retry-After` seconds, or wait for the changes.
     """
     recording = services().completion.complete(standing, body)
     if recording.status == "ready":

@@ -372,9 +372,9 @@ class RecordingStore(Protocol):
         """
 
     def end(self, recording: StoredRecording, ended: StoredRecording) -> StoredRecording | None:
-        """Have a live upload be all there is, as `ended` says; give back what it does not use.
+        """Have a live upload be all there is, as `ended` says. What it announced stays counted.
 
-        Both or neither. None when it is not as `recording` was any more.
+        None when it is not as `recording` was any more.
         """
 
     def take_up_again(
@@ -400,10 +400,10 @@ class RecordingStore(Protocol):
     def mark_ready(
         self, recording: StoredRecording, sha256: str | None, now: datetime, due_at: datetime
     ) -> StoredRecording | None:
-        """Make an upload ready; None when it is no longer the upload that `recording` was.
+        """Make an upload ready, and give back what it does not use of its quota, both or neither.
 
-        Or when it is one of bytes with another hash than `sha256`. It is due at `due_at`, unless
-        it was listened to by then.
+        None when it is no longer the upload that `recording` was, or when it is one of bytes with
+        another hash than `sha256`. It is due at `due_at`, unless it was listened to by then.
         """
 
     def revise(

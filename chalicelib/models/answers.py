@@ -204,7 +204,8 @@ class AnnouncedPieces(Struct, kw_only=True, frozen=True):
 class LiveUpload(Struct, kw_only=True, frozen=True, tag_field="method", tag="live"):
     """Announce pieces from `offset` on, as they are recorded, and send each.
 
-    `missing` has not arrived of what was announced before it: the first 1,000 gaps, cut to pieces.
+    `missing` has not arrived of what was announced before it: the first 1,000 gaps, cut to pieces;
+    in a batch of several they have so many together. Ask again once these were sent.
     """
 
     offset: int

@@ -33,10 +33,11 @@ class Identity(Struct, kw_only=True, frozen=True, omit_defaults=True):
     added_at: datetime
     email: str | None = None
     """The address that the provider had then."""
-    client_id: str | None = None
-    """Apple's: to which of our apps it gave the token below."""
-    refresh_token: str | None = None
-    """What Apple is to revoke in the end. It is of no use without our secret with Apple."""
+    refresh_tokens: dict[str, str] = {}
+    """What Apple gave each of our apps, by its client id, and is to revoke in the end.
+
+    They are of no use without our secrets with Apple.
+    """
 
 
 class Account(Struct, kw_only=True, frozen=True):
@@ -347,11 +348,13 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
     signatures: int | None = None
     """How many requests of uploads in parts were signed for a browser's library."""
     pieces: int | None = None
-    """Of a live upload how many pieces were announced; `size` is how far they go."""
+    """Of a live upload how many pieces were announced; until it is ready `size` is how far."""
     signed_again: int | None = None
     """How many were signed another time."""
     ended_at: datetime | None = None
     """Since when a live upload takes no more pieces, and is to be put together."""
+    ended_size: int | None = None
+    """How many bytes it is to have; what was announced beyond is counted until it is ready."""
     gaps: list[list[int]] | None = None
     """Where nothing had arrived of one that fell silent: from which offset to which."""
     interrupted: bool | None = None
@@ -369,6 +372,11 @@ class StoredRecording(Keyed, kw_only=True, frozen=True):
         """
         begun = self.created_at.isoformat()
         return f"{begun} {self.ended_at.isoformat()}" if self.ended_at else begun
+
+    @property
+    def whole_size(self) -> int:
+        """How many bytes it is to have; of a live upload that goes on, those announced so far."""
+        return self.size if self.ended_size is None else self.ended_size
 
     @property
     def in_pieces(self) -> bool:

@@ -29,6 +29,8 @@ PIECE_BYTES = 8 * MIB
 PIECES_AT_ONCE = 50
 # The longest text that has one line and is neither a title nor a name: an address, a token.
 LONGEST_LINE = 1000
+# Providers' have one or two thousand; what no provider would make is not looked at.
+ID_TOKEN_CHARACTERS = 16_384
 TITLE_CHARACTERS = 255
 TAG_CHARACTERS = 100
 NAME_CHARACTERS = 100
@@ -90,9 +92,13 @@ Device = Annotated[
 ]
 Token = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
 FormerToken = Annotated[str, Meta(description="What is none counts for nothing.")]
-# What is no id token is refused as one, so its type refuses only what no provider would make.
+# What is none is answered with 401 rather than 400, so its type does not refuse it.
 IdToken = Annotated[
-    str, Meta(max_length=16_384, description="What the provider's own library gave the app.")
+    str,
+    Meta(
+        description="What the provider's own library gave the app.",
+        extra_json_schema={"maxLength": ID_TOKEN_CHARACTERS},
+    ),
 ]
 Nonce = Annotated[
     str,

@@ -15,6 +15,7 @@ from chalicelib.models import media_types, titles
 from chalicelib.models.fields import (
     DEVICE_CHARACTERS,
     EMAIL_BYTES,
+    ID_TOKEN_CHARACTERS,
     LONGEST_LINE,
     NAME_CHARACTERS,
     NOTES_CHARACTERS,
@@ -106,6 +107,11 @@ def name(value: str) -> str | None:
 def former_token(value: str) -> str | None:
     """A token that was had before, trimmed; None for what can be none."""
     return (trimmed(value) or None) if len(value) <= LONGEST_LINE else None
+
+
+def id_token(value: str) -> str:
+    """An id token, trimmed; empty for what is too long to be one."""
+    return trimmed(value) if len(value) <= ID_TOKEN_CHARACTERS else ""
 
 
 def device(value: str) -> str | None:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chalicelib.models import forms
 from chalicelib.models.fields import (
+    ID_TOKEN_CHARACTERS,
     LARGEST_INTEGER,
     LONGEST_LINE,
     PIECE_BYTES,
@@ -183,7 +184,7 @@ class IdTokenSignIn(Request):
 
     # Of a name, as of a device's: what some app makes of it is to keep nobody out.
     forms = MappingProxyType(
-        {"id_token": forms.trimmed, "name": forms.device, "device": forms.device}
+        {"id_token": forms.id_token, "name": forms.device, "device": forms.device}
     )
 
     id_token: IdToken
@@ -206,7 +207,7 @@ class ProviderAnswer(Request, forbid_unknown_fields=False):
     """
 
     state: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
-    id_token: IdToken = ""
+    id_token: Annotated[IdToken, Meta(max_length=ID_TOKEN_CHARACTERS)] = ""
     code: Annotated[str, Meta(max_length=LONGEST_LINE)] = ""
     user: Annotated[
         str,
@@ -222,7 +223,7 @@ class Proof(Request):
     in that it has.
     """
 
-    forms = MappingProxyType({"password": forms.password, "id_token": forms.trimmed})
+    forms = MappingProxyType({"password": forms.password, "id_token": forms.id_token})
 
     password: Password | None = None
     id_token: IdToken | None = None
@@ -238,9 +239,9 @@ class NewWay(Request):
 
     forms = MappingProxyType(
         {
-            "id_token": forms.trimmed,
+            "id_token": forms.id_token,
             "password": forms.password,
-            "proof_id_token": forms.trimmed,
+            "proof_id_token": forms.id_token,
         }
     )
 
@@ -258,6 +259,13 @@ class NewWay(Request):
     def proof(self) -> Proof:
         """The proof that it is the user who wants it."""
         return Proof(password=self.password, id_token=self.proof_id_token)
+
+
+class NewAppleWay(NewWay):
+    """Apple as another way to sign in, with such a proof, and what it gave beside the id token."""
+
+    authorization_code: AuthorizationCode | None = None
+    redirect_uri: RedirectUri | None = None
 
 
 class EmailChange(Proof, kw_only=True):

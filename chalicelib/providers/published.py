@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -38,7 +40,7 @@ class _Key(Struct):
 
 
 class _KeySet(Struct):
-    keys: list[_Key]
+    keys: list[Any]
 
 
 class Published(Struct, frozen=True):
@@ -59,20 +61,25 @@ class Published(Struct, frozen=True):
             listed = msgspec.json.decode(answer.body, type=_KeySet).keys
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Unavailable(f"{name}: what was answered is no set of keys") from error
-        keys = {each.kid: key for each in listed if (key := _rsa(each))}
+        # RFC 7517, section 5: one that is not understood, or lacks something, is left out.
+        keys = dict(each for each in map(_named, listed) if each)
         if not keys:
             raise Unavailable(f"{name}: none of the keys is one for RS256")
         return PublishedKeys(keys=keys, good_for=_good_for(answer.headers))
 
 
-def _rsa(key: _Key) -> PublicKey | None:
-    """The key, if it is one that verifies RS256."""
+def _named(listed: object) -> tuple[str, PublicKey] | None:
+    """A key with its name, if it is one that verifies RS256."""
+    try:
+        key = msgspec.convert(listed, _Key)
+    except msgspec.ValidationError:
+        return None
     if (key.kty, key.alg, key.use) != ("RSA", "RS256", "sig") or not key.kid:
         return None
     modulus, exponent = _number(key.n), _number(key.e)
     if modulus.bit_length() not in BITS or exponent != USUAL_EXPONENT:
         return None
-    return PublicKey(modulus=modulus, exponent=exponent)
+    return key.kid, PublicKey(modulus=modulus, exponent=exponent)
 
 
 def _number(text: str) -> int:
@@ -90,9 +97,34 @@ def _good_for(headers: Message) -> timedelta:
     directives = [each.strip().lower() for each in headers.get("Cache-Control", "").split(",")]
     if {"no-store", "no-cache"}.intersection(directives):
         return UNSAID
+    lifetime = _max_age(directives)
+    if lifetime is None:
+        lifetime = _until_expiry(headers)
+    if lifetime is None:
+        return UNSAID
+    age = re.fullmatch(r"[0-9]{1,9}", headers.get("Age", ""), re.ASCII)
+    left = lifetime - timedelta(seconds=int(age[0]) if age else 0)
+    return min(max(left, timedelta(0)), LONGEST)
+
+
+def _max_age(directives: list[str]) -> timedelta | None:
     for directive in directives:
         if named := re.fullmatch(r'max-age="?([0-9]{1,9})"?', directive, re.ASCII):
-            age = re.fullmatch(r"[0-9]{1,9}", headers.get("Age", ""), re.ASCII)
-            left = int(named[1]) - (int(age[0]) if age else 0)
-            return min(timedelta(seconds=max(left, 0)), LONGEST)
-    return UNSAID
+            return timedelta(seconds=int(named[1]))
+    return None
+
+
+def _until_expiry(headers: Message) -> timedelta | None:
+    """From Date to Expires, which has passed where it is no time (RFC 9111, section 5.3)."""
+    date = _time(headers.get("Date", ""))
+    if "Expires" not in headers or date is None:
+        return None
+    return (_time(headers["Expires"]) or date) - date
+
+
+def _time(text: str) -> datetime | None:
+    """A time as headers have it, which is in UTC (RFC 9110, section 5.6.7); None if it is none."""
+    try:
+        return parsedate_to_datetime(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None

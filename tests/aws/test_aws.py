@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from chalicelib import deadline
 from chalicelib.aws import clients as clients_module
 from chalicelib.aws.clients import Clients
 from chalicelib.aws.dynamodb import table
+from chalicelib.aws.dynamodb.items import to_fields
 from chalicelib.core.ids import uuid7
 from chalicelib.errors import InternalError
+from chalicelib.models.entities import Identity
 from tests.support.faults import Faults
 from tests.support.phone import Phone, send
 
@@ -92,6 +95,15 @@ def test_what_dynamodb_answers_of_items_is_not_read_by_botocore(
 
 
 # What DynamoDB is asked for.
+
+
+def test_a_time_is_of_one_length_wherever_in_an_item_it_is() -> None:
+    at = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+    fields = to_fields({"at": at, "google": Identity(subject="fay", added_at=at), "seen": [at]})
+
+    written = "2026-11-29T12:00:00.000000Z"
+    assert fields["at"] == fields["google"]["added_at"] == fields["seen"][0] == written
 
 
 def test_what_was_just_written_is_found(nobody: Phone, faults: Faults) -> None:

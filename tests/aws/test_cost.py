@@ -442,6 +442,7 @@ def test_a_request_takes_just_so_many_calls(name: str, cost: Callable[[Prepare],
     assert len(calls) == CALLS.get(name), f"Is it worth it? CALLS is to say so: {calls}"
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("prepare", CASES.values(), ids=CASES)
 def test_what_other_people_keep_costs_nobody_else_anything(
     prepare: Prepare,

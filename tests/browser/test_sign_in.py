@@ -16,6 +16,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("sign-in")]
 
 ME = API + "return await api.me();"
 SESSION = "return localStorage.getItem('recorder.session')"
+KEPT = "return sessionStorage.length"
+IN_VIEW = """
+const element = document.querySelector(what);
+const {x, bottom} = element.getBoundingClientRect();
+return document.elementFromPoint(x + 20, bottom - 5) === element;
+"""
 
 
 @pytest.fixture
@@ -105,8 +111,36 @@ def test_nothing_of_it_stays_in_the_tab_or_its_address(page: Browser, federated:
         page.shows("Press to record")
 
         assert page.run("return location.href") == f"{federated.url}/"
-        assert page.run("return sessionStorage.length") == 0
+        assert page.run(KEPT) == 0
         log_out(page)
+
+
+def test_nor_of_what_was_asked_by_who_comes_back_without_an_answer(
+    page: Browser, federated: Server
+) -> None:
+    sign_in(page, "Google", "ann")
+    account(page, "Ways to log in")
+    page.click("Continue with Apple")
+    choose(page, "Apple", "cleo")
+    page.shows("Prove that it is you")
+    page.click("Continue with Google")
+    page.shows("Who are you?")
+
+    page.open(f"{federated.url}/")
+    page.shows("Press to record")
+    assert page.run(KEPT) == 0
+
+
+def test_nor_when_that_page_was_kept_or_its_session_ends(page: Browser) -> None:
+    asked = "sessionStorage.setItem('recorder.asked', '{}');"
+    sign_in(page, "Google", "ann")
+    page.shows("Press to record")
+    shown = "dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}));"
+    assert page.run(asked + shown + KEPT) == 0
+
+    page.run(asked)
+    log_out(page)
+    assert page.run(KEPT) == 0
 
 
 def test_nothing_is_loaded_from_anybody_else(page: Browser, federated: Server) -> None:
@@ -226,6 +260,28 @@ def test_a_proof_is_not_for_whoever_is_logged_in_by_then(page: Browser, federate
     assert page.run(ME)["sign_in"] == ["password"]
 
 
+def test_who_was_logged_out_meanwhile_is_told(
+    page: Browser, federated: Server, provider: str
+) -> None:
+    sign_in(page, "Apple", "ann")
+    account(page, "Export")
+    page.click("Continue with Apple")
+    page.shows("Who are you?")
+    log_out_others(federated, token(provider, "apple", "ann"))
+
+    choose(page, "Apple", "ann")
+    page.shows("You are logged out.")
+    page.shows("Forgot your password?")
+
+
+def log_out_others(server: Server, signing_in: dict[str, str]) -> None:
+    session = http.post(f"{server.url}/auth/apple", json=signing_in).json()
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    for each in http.get(f"{server.url}/me/sessions", headers=headers).json()["sessions"]:
+        if not each["current"]:
+            http.delete(f"{server.url}/me/sessions/{each['id']}", headers=headers)
+
+
 # An account that is there
 
 
@@ -288,6 +344,41 @@ def test_a_second_way_is_proved_by_the_first(page: Browser) -> None:
     assert ways(page) == ["apple", "google"]
 
 
+def test_a_small_phone_shows_what_is_to_be_pressed_next(page: Browser) -> None:
+    page.look(320, 568)
+    sign_in(page, "Google", "ann")
+    account(page, "Delete account")
+    page.click("Continue with Google")
+    choose(page, "Google", "ann")
+    page.shows("Google says that it is you.")
+
+    assert page.run(IN_VIEW, what=".section[open] .danger")
+
+
+def test_and_why_it_was_not_done(page: Browser) -> None:
+    page.look(320, 568)
+    sign_up(page, "cleo@example.org")
+    account(page, "Ways to log in")
+    page.click("Continue with Apple")
+    choose(page, "Apple", "cleo")
+    page.type("Password", "not the password")
+    page.run("document.querySelector('.section[open] form').requestSubmit()")
+    page.shows("That did not prove that it is you")
+
+    assert page.run(IN_VIEW, what=".section[open] .trouble:not(:empty)")
+
+
+def test_each_way_has_its_button_beside_it_on_a_small_phone(page: Browser) -> None:
+    page.look(320, 568)
+    sign_up(page, "cleo@example.org")
+    add(page, "Google", "cleo", PASSWORD)
+
+    assert page.run(
+        "return [...document.querySelectorAll('.section[open] li')].map((row) =>"
+        "  row.offsetHeight === row.querySelector('button').offsetHeight)"
+    ) == [True, True]
+
+
 def test_what_logs_in_to_another_account_is_not_added(page: Browser) -> None:
     sign_in(page, "Apple", "ann")
     page.shows("Press to record")
@@ -344,6 +435,23 @@ def test_apple_is_told_of_it_with_the_code_that_came_to_the_browser(
     assert eventually(lambda: len(http.get(f"{provider}/apple/revoked").json()) > len(before), 30)
 
 
+def test_and_with_the_code_of_an_apple_that_was_added(page: Browser, provider: str) -> None:
+    sign_in(page, "Google", "ann")
+    account(page, "Ways to log in")
+    page.click("Continue with Apple")
+    choose(page, "Apple", "cleo")
+    page.click("Continue with Google")
+    choose(page, "Google", "ann")
+    page.click("Add Apple")
+    page.shows("Apple logs in to your account now")
+    before = http.get(f"{provider}/apple/revoked").json()
+    page.click("Remove Apple")
+    page.click("Remove")
+    page.shows("Apple logs in no more")
+
+    assert eventually(lambda: len(http.get(f"{provider}/apple/revoked").json()) > len(before), 30)
+
+
 def delete(page: Browser) -> None:
     page.shows("Google says that it is you.")
     page.click("Delete everything")
@@ -358,6 +466,22 @@ def test_it_is_exported_by_one_too(page: Browser) -> None:
     choose(page, "Apple", "ann")
     page.click("Make the file")
     page.until("return Boolean(document.querySelector('[role=status] a[target]'))")
+
+
+def test_one_whose_only_way_is_offered_no_more_is_told_of_the_mailed_link(page: Browser) -> None:
+    sign_in(page, "Google", "ann")
+    page.shows("Press to record")
+    page.run(
+        "const {offered} = await import("
+        "  document.querySelector('script[src]').src.replace('main', 'providers'));"
+        "offered.splice(offered.indexOf('google'), 1);"
+    )
+    account(page, "Delete account")
+    page.shows("Your account has no password. A link that we mail you sets one")
+    assert "Prove that it is you" not in page.text()
+    page.click("Mail me a link")
+
+    page.shows("A link is on its way to ann.example@gmail.com.")
 
 
 def test_its_first_password_is_set_by_a_mailed_link(page: Browser, federated: Server) -> None:

@@ -31,7 +31,7 @@ from tests.support.phone import PASSWORD, Phone
 
 SOUND = b"some sound"
 Give = Callable[[Phone, Status, int], None]
-DUE, KEPT = (10_000, 3_000) if DEEP else (400, 120)
+DUE, KEPT = (10_000, 3_000) if DEEP else (200, 60)
 
 
 def run(batches: int) -> Tally:

@@ -31,8 +31,11 @@ class Prepared(NamedTuple):
     staying: str
 
 
-# It makes the calls of two others that are here, one after the other.
-LONG = {"upkeep of what fell silent"}
+# They make the calls of others that are here, one after the other.
+LONG = {
+    *("event of the last piece", "upkeep of a closed account"),
+    *("upkeep of what fell silent", "upkeep of what fell silent after long"),
+}
 NAMES = [pytest.param(name, marks=[pytest.mark.deep] * (name in LONG)) for name in USE_CASES]
 
 

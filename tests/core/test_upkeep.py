@@ -300,6 +300,7 @@ def some_of_each(phone: Phone, clock: Clock) -> str:
     return phone.upload_directly(SOUND)
 
 
+@pytest.mark.deep
 def test_two_runs_at_once_move_each_item_once(
     phone: Phone, some_of_each: str, faults: Faults, store: Store, invariants: Invariants
 ) -> None:

@@ -18,7 +18,7 @@ from local.embedded.template import resources
 from tests.engines import dynamodb_local, versitygw
 from tests.support import ROOT, engines
 
-OF_OPERATORS = ("audit", "audit_in_use", "operations", "policies", "users")
+OF_OPERATORS = ("audit", "audit_in_use", "operations", "users")
 # All that stands on a table and buckets. The rest looks at documents, at deployments to moto, and
 # at servers of its own.
 SUITE = [

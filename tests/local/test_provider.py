@@ -5,15 +5,19 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
 
+from chalicelib import settings
 from local import run
 from local.provider import CLIENT_ID, PEOPLE, Provider
+from tests.support import ROOT
 from tests.support.forger import decoded
 from tests.support.leaks import learn
 from tests.support.phone import Phone
@@ -166,6 +170,7 @@ def test_what_the_real_ones_refuse_is_refused(
 
 def test_nobody_else_is_made_up(trusted: Provider) -> None:
     assert http.post(f"{trusted.url}/google/token", json={"person": "eve"}).status_code == 400
+    assert http.post(f"{trusted.url}/google/token", json={"person": ["ann"]}).status_code == 400
     assert http.post(f"{trusted.url}/google/token", content=b"{").status_code == 400
     assert http.get(f"{trusted.url}/google/authorize?person=eve").status_code == 400
     assert http.get(f"{trusted.url}/facebook/keys").status_code == 404
@@ -181,15 +186,39 @@ def test_where_the_data_is_on_aws_it_is_refused() -> None:
         run._provider({"RECORDER_BACKEND": "aws"})
 
 
-def test_what_somebody_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    environ = {"RECORDER_GOOGLE_CLIENT_IDS": "mine"}
+@contextmanager
+def brought(**client_ids: str) -> Iterator[tuple[Provider, dict[str, str]]]:
+    """The provider of a `make run` with these client ids, and what the app is told of it."""
+    environ = {f"RECORDER_{each.upper()}_CLIENT_IDS": ids for each, ids in client_ids.items()}
     provider = run._provider(environ)
-    provider.stop()
+    try:
+        yield provider, environ
+    finally:
+        provider.stop()
 
-    assert environ["RECORDER_GOOGLE_CLIENT_IDS"] == "mine"
-    assert environ["RECORDER_APPLE_CLIENT_IDS"] == CLIENT_ID
-    assert environ["RECORDER_APPLE_KEYS_URL"] == f"{provider.url}/apple/keys"
-    assert monkeypatch
+
+def test_what_somebody_has_set_stays() -> None:
+    with brought(google="") as (provider, environ):
+        assert environ["RECORDER_GOOGLE_CLIENT_IDS"] == ""
+        assert environ["RECORDER_APPLE_CLIENT_IDS"] == CLIENT_ID
+        assert environ["RECORDER_APPLE_KEYS_URL"] == f"{provider.url}/apple/keys"
+
+
+def test_client_ids_of_ones_own_are_whom_it_signs_and_exchanges_for() -> None:
+    with brought(google="mine", apple="com.example.app, com.example.web") as (provider, environ):
+        told = settings.load(environ)
+
+        assert claims(token(provider, "google", person="ann"))["aud"] == "mine"
+        assert claims(token(provider, "apple", person="ann"))["aud"] == "com.example.web"
+        assert told.client_secrets.keys() == set(told.client_ids("apple"))
+
+
+@pytest.mark.parametrize(("said", "brings"), [("", 0), ("0", 0), ("no", 0), ("1", 1)])
+def test_make_run_brings_it_to_who_says_so(said: str, brings: int) -> None:
+    command = ["make", "--dry-run", "run", f"PROVIDER={said}", f"PHONE={said}"]
+    would = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert [would.count(f"--{each}") for each in ("provider", "phone")] == [brings, brings]
 
 
 @pytest.mark.deep

@@ -19,13 +19,16 @@ from tests.support import ROOT
 NAME = "recorder-prod-apple"
 ARN = "arn:aws:secretsmanager:x:1:secret:it-1"
 KEY = ec.generate_private_key(ec.SECP256R1())
+KEY_ID, TEAM = "ABC123DEFG", "DEF123GHIJ"
 
 
-def pem(key: Any) -> bytes:
+def pem(key: Any, passphrase: bytes = b"") -> bytes:
     written: bytes = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.BestAvailableEncryption(passphrase)
+        if passphrase
+        else serialization.NoEncryption(),
     )
     return written
 
@@ -43,11 +46,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make(project: Path, stage: str = "prod", key: str = "key.p8") -> int:
+def make(
+    project: Path, stage: str = "prod", key: str = "key.p8", key_id: str = KEY_ID, team: str = TEAM
+) -> int:
     file = str(project / key)
-    return apple_secret.main(
-        ["--stage", stage, "--key", file, "--key-id", "KEY1", "--team-id", "TEAM"]
-    )
+    ids = ["--key-id", key_id, "--team-id", team]
+    return apple_secret.main(["--stage", stage, "--key", file, *ids])
 
 
 def test_a_token_for_each_app_is_in_the_stages_secret(
@@ -61,9 +65,9 @@ def test_a_token_for_each_app_is_in_the_stages_secret(
         claims = jwt.decode(
             token, KEY.public_key(), algorithms=["ES256"], audience="https://appleid.apple.com"
         )
-        assert (claims["iss"], claims["sub"]) == ("TEAM", client_id)
+        assert (claims["iss"], claims["sub"]) == (TEAM, client_id)
         assert claims["exp"] - claims["iat"] == 180 * 86_400
-        assert jwt.get_unverified_header(token)["kid"] == "KEY1"
+        assert jwt.get_unverified_header(token)["kid"] == KEY_ID
     assert stages.Stage("prod").environment()["RECORDER_APPLE_SECRET_ID"] == NAME
     said = capsys.readouterr().out
     assert "com.example.web, until 20" in said
@@ -76,10 +80,30 @@ def test_what_is_no_key_of_apples_or_no_stage_that_has_apps_is_refused(
 ) -> None:
     (project / "rsa.p8").write_bytes(pem(rsa.generate_private_key(65_537, 2048)))
     (project / "text.p8").write_text("no key")
+    (project / "encrypted.p8").write_bytes(pem(KEY, b"passphrase"))
+    files = ("rsa.p8", "text.p8", "encrypted.p8", "none.p8")
 
-    assert [make(project, key=key) for key in ("rsa.p8", "text.p8", "none.p8")] == [1, 1, 1]
+    assert [make(project, key=key) for key in files] == [1, 1, 1, 1]
     assert make(project, stage="dev") == 1
-    assert "dev has no RECORDER_APPLE_CLIENT_IDS" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 5
+    assert "dev has no RECORDER_APPLE_CLIENT_IDS" in said[-1]
+
+
+@pytest.mark.parametrize("wrong", ["", f"{KEY_ID} ", "abc123defg", "ABC123DEFGH", f"{KEY_ID}\n"])
+def test_an_id_that_is_none_of_apples_replaces_no_secret(
+    project: Path, clients: Clients, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    assert make(project) == 0
+    before = clients.secretsmanager.get_secret_value(SecretId=NAME)["SecretString"]
+
+    assert [make(project, key_id=wrong), make(project, team=wrong)] == [1, 1]
+    assert [line.split(" is ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "make apple-secret: --key-id",
+        "make apple-secret: --team-id",
+    ]
+    assert clients.secretsmanager.get_secret_value(SecretId=NAME)["SecretString"] == before
+    clients.secretsmanager.delete_secret(SecretId=NAME, ForceDeleteWithoutRecovery=True)
 
 
 @pytest.mark.parametrize("function", GRANTS)

@@ -27,6 +27,8 @@ from tests.support.listening import HEARD, SILENCE, listen_instantly
 from tests.support.phone import Phone, send
 from tests.support.use_cases import SOUND, USE_CASES, UseCase
 
+pytestmark = pytest.mark.deep
+
 # What nobody calls, and each function may do all the same.
 LAMBDAS_OWN = {
     "logs:CreateLogStream": "Lambda writes the function's log",

@@ -24,6 +24,8 @@ CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
 STAGES = CONFIG["stages"]
 Capsys = pytest.CaptureFixture[str]
 
+pytestmark = pytest.mark.deep
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -120,7 +122,6 @@ def test_the_stack_is_made_and_shown_before_it_is(cloudformation: Any, capsys: C
     assert shown < progress
 
 
-@pytest.mark.deep
 def test_a_second_run_changes_nothing(folder: Path, capsys: Capsys) -> None:
     provisioned()
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -224,7 +225,6 @@ def test_a_python_that_is_lambdas_own_is_nothing_to_complain_of(version: tuple[i
     assert runtime.complaint(version) is None
 
 
-@pytest.mark.deep
 def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any) -> None:
     provisioned("--alarm-email", "ops@example.com")
     set_by_hand(folder, RECORDER_UPLOAD_DAYS="10")
@@ -234,7 +234,6 @@ def test_who_is_mailed_of_alarms_is_remembered(folder: Path, cloudformation: Any
     assert parameters(cloudformation)["AlarmEmail"] == "ops@example.com"
 
 
-@pytest.mark.deep
 def test_what_the_template_no_longer_asks_for_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,7 +283,6 @@ FREED = (
 )
 
 
-@pytest.mark.deep
 def test_a_stack_that_cannot_be_changed_is_left_alone(
     moto_stack: Callable[[], Any], capsys: Capsys
 ) -> None:
@@ -303,7 +301,6 @@ def test_a_stack_that_cannot_be_changed_is_left_alone(
         assert moto_stack().status == status
 
 
-@pytest.mark.deep
 def test_a_stack_that_was_only_proposed_is_made(
     cloudformation: Any, moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,7 +354,6 @@ def has_the_secret(moto_stack: Callable[[], Any]) -> bool:
     return "JwtSecret" in list(moto_stack().resource_map)
 
 
-@pytest.mark.deep
 @pytest.mark.usefixtures("without_the_secret")
 def test_what_holds_data_is_not_removed_unless_somebody_says_its_stacks_name(
     moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
@@ -376,7 +372,6 @@ def test_what_holds_data_is_not_removed_unless_somebody_says_its_stacks_name(
     assert not has_the_secret(moto_stack)
 
 
-@pytest.mark.deep
 @pytest.mark.usefixtures("without_the_secret")
 def test_a_pipeline_can_say_so_in_a_word_of_its_own(
     moto_stack: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
@@ -476,7 +471,6 @@ def read_by(folder: Path) -> set[str]:
     }
 
 
-@pytest.mark.deep
 def test_a_key_for_upload_libraries_is_made_kept_counted_up_and_taken_away(
     folder: Path, cloudformation: Any, capsys: Capsys
 ) -> None:
@@ -531,7 +525,6 @@ def test_nothing_of_an_account_is_committed() -> None:
 # What cannot be done
 
 
-@pytest.mark.deep
 def test_a_stage_is_not_made_anew_in_another_region(
     monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
@@ -599,7 +592,6 @@ def test_what_a_stage_lacks_is_named_before_anything_is_made(
     assert cloudformation.describe_stacks()["Stacks"] == []
 
 
-@pytest.mark.deep
 def test_it_runs_as_a_script_too() -> None:
     command = [sys.executable, "ops/provision.py", "--help"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -122,13 +122,20 @@ class Recording:
     def size(self) -> int:
         if not self.told.is_live:
             return len(self.told.data)
-        known = self.plays or self.whole
-        return self.reach if known is None else len(known)
+        return self.reach if self.plays is None else len(self.plays)
 
     @property
     def goes_on(self) -> bool:
         """Whether it takes pieces."""
         return self.told.is_live and self.status == "uploading" and self.whole is None
+
+    def has(self, size: int, said: str | None) -> str:
+        """Whether a live upload that has ended is what is said of it, as far as that is known."""
+        there = len(self.plays or self.whole or b"")
+        if size > there:
+            return "409 upload_incomplete"
+        known = size == there and (said is None or self.sha256 in {None, said})
+        return "200" if known else "409 upload_mismatch"
 
     def is_of(self, told: Told) -> bool:
         """Whether an announcement is of the same bytes, as far as either says."""
@@ -228,7 +235,8 @@ class Library:
     def resume(self, id: str) -> str:
         if not self._is(id, "uploading", "ready", "trashed"):
             return "404 not_found"
-        self._go_on(id, if_left=1)
+        if not self.all[id].told.is_live:
+            self._go_on(id, if_left=1)
         return "200"
 
     def extend(self, id: str, offset: int, sizes: Sequence[int]) -> str:
@@ -249,11 +257,16 @@ class Library:
 
     def complete(self, id: str, size: int | None = None, said: str | None = None) -> str:
         if self._is(id, "uploading", "ready", "trashed"):
-            if size and not self.all[id].told.is_live:
+            came_whole = not self.all[id].told.is_live
+            if size and came_whole:
                 return "400 invalid_request"
-            if self._is(id, "uploading") and self.all[id].told.is_live:
+            if self._is(id, "uploading") and not came_whole:
                 ended = self.end(id, size, said)
-                return self._put_together(id) if ended == "200" else ended
+                ended = self._put_together(id) if ended == "200" else ended
+                if ended != "200":
+                    return ended
+            if self._is(id, "ready") and size:
+                return self.all[id].has(size, said)
         if self._is(id, "uploading"):
             return self._finish(id)
         if self._is(id, "trashed"):
@@ -270,10 +283,9 @@ class Library:
         if size is None or here.interrupted:
             return "200" if size else "400 invalid_request"
         if here.whole is not None:
-            known = {None, said, here.said_sha256} <= {None, here.said_sha256 or said}
-            if known := known and size == len(here.whole):
+            if (known := here.has(size, said)) == "200":
                 self._set(id, said_sha256=here.said_sha256 or said)
-            return "200" if known else "409 upload_mismatch"
+            return known
         if said and said == here.refused:
             self._set(id, refused=None, until=self._end_of(id))
             return "409 upload_mismatch"
@@ -423,7 +435,7 @@ class Library:
         self._set(id, whole=heard(self.all[id].pieces), **{**nothing, **times, **said})
 
     def _put_together(self, id: str) -> str:
-        if self.all[id].size > SHORT_BYTES:
+        if len(self.all[id].whole or b"") > SHORT_BYTES:
             self._set(id, asked=True)
             return "202"
         return self._finish_live(id)
@@ -433,8 +445,7 @@ class Library:
         here = self.all[id]
         if here.said_sha256 in {None, sha256(here.whole or b"")}:
             return self._ready(id, here.whole or b"")
-        # Of what it had announced beyond its end nothing is left.
-        self._set(id, whole=None, said_sha256=None, reach=here.size, asked=False, refused=refused)
+        self._set(id, whole=None, said_sha256=None, asked=False, refused=refused)
         self._set(id, until=self._end_of(id))
         return "409 upload_mismatch"
 

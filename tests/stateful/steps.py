@@ -177,7 +177,8 @@ class World:
         if step.kind in {"share", "take back"}:
             link = f"019a8f3e-7c1d-7f00-8a3c-{step.number:08x}{step.which:04x}"
             return replace(step, link=(link, self.codes.get(link, NO_CODE)))
-        if here and here.told.is_live and here.status == "uploading":
+        is_told = here and (here.status == "uploading" or step.kind == "complete")
+        if here and here.told.is_live and is_told:
             return _of_live(step, here)
         return replace(step, told=here.told) if step.kind == "resume" and here else step
 

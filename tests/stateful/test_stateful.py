@@ -378,7 +378,7 @@ def stage(
 # Many short runs see more.
 EXAMPLES = Settings(max_examples=10, stateful_step_count=20, suppress_health_check=[*HealthCheck])
 # `make deep ARGS=tests/stateful RUNS=1000` sees ten thousand lives of a library.
-QUICK, ALL = 2, int(os.environ.get("RUNS") or (400 if DEEP else 20))
+QUICK, ALL = 1, int(os.environ.get("RUNS") or (400 if DEEP else 20))
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,10 @@ def announced_live(phone: Phone, _: Clock) -> str:
 
 
 def recorded(phone: Phone, _: Clock) -> str:
-    return phone.record(*PIECES)
+    """More is announced than is recorded."""
+    id = phone.record(*PIECES)
+    phone.announce_pieces(id, len(SOUND), b"x")
+    return id
 
 
 def recorded_for_long(phone: Phone, clock: Clock) -> str:
@@ -227,7 +230,7 @@ def apple_has_given(phone: Phone, clock: Clock) -> str:
     store = wiring.services()._stores.accounts
     now, account = clock(), store.find(phone.user_id)
     assert account
-    identity = Identity(subject=account.id, added_at=now, client_id="app", refresh_token="r")
+    identity = Identity(subject=account.id, added_at=now, refresh_tokens={"app": "r"})
     assert store.add_way(account, "apple", identity, now, confirmed=False)
     return ""
 

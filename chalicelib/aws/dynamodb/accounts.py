@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -386,8 +386,7 @@ class AccountsTable(Struct, frozen=True):
             if before and not (identity and identity.subject == before.subject):
                 key = provider_key(provider, before.subject)
                 writes.append(self.table.deleting(key, "#user_id = :user_id", **whose))
-                if before.refresh_token:
-                    writes.append(self.table.adding(_to_be_revoked(account.id, before, at)))
+                writes += map(self.table.adding, _to_be_revoked(account.id, before, at))
         return writes
 
     def _done(self, writes: list[TransactWriteItemTypeDef], nonce: Nonce | None = None) -> bool:
@@ -482,10 +481,10 @@ def _by_this_link(account: Account, kind: LetterKind, now: datetime) -> tuple[st
     return condition, {"link_hash": getattr(account, f"{kind}_hash"), "now": timestamp(now)}
 
 
-def _same_ways(account: Account) -> tuple[str, dict[str, str | int]]:
+def _same_ways(account: Account) -> tuple[str, Item]:
     """The condition that what signs in to an account is what it has here, and so is its address."""
     conditions = ["#email = :email_checked AND #password_version = :version_checked"]
-    values: dict[str, str | int] = {
+    values: Item = {
         "email_checked": account.email,
         "version_checked": account.password_version,
     }
@@ -495,29 +494,29 @@ def _same_ways(account: Account) -> tuple[str, dict[str, str | int]]:
             conditions.append(f"#{provider}.#subject = :{provider}_subject")
             values[f"{provider}_subject"] = identity.subject
             # What Apple gave meanwhile is not to be lost.
-            if identity.refresh_token:
-                conditions.append(f"#{provider}.#refresh_token = :{provider}_token")
-                values[f"{provider}_token"] = identity.refresh_token
+            if identity.refresh_tokens:
+                conditions.append(f"#{provider}.#refresh_tokens = :{provider}_tokens")
+                values[f"{provider}_tokens"] = identity.refresh_tokens
             else:
-                conditions.append(f"attribute_not_exists(#{provider}.#refresh_token)")
+                conditions.append(f"attribute_not_exists(#{provider}.#refresh_tokens)")
         else:
             conditions.append(f"attribute_not_exists(#{provider})")
     return " AND ".join(conditions), values
 
 
-def _to_be_revoked(user_id: str, identity: Identity, now: datetime) -> Item:
-    token = (identity.refresh_token or "").encode()
-    return grant_item(
-        Grant(
-            id=hashlib.sha256(token).hexdigest(),
-            user_id=user_id,
-            subject=identity.subject,
-            client_id=identity.client_id or "",
-            asked_at=now,
-            due_at=now,
-            refresh_token=identity.refresh_token,
+def _to_be_revoked(user_id: str, identity: Identity, now: datetime) -> Iterator[Item]:
+    for client_id, token in identity.refresh_tokens.items():
+        yield grant_item(
+            Grant(
+                id=hashlib.sha256(f"{client_id} {token}".encode()).hexdigest(),
+                user_id=user_id,
+                subject=identity.subject,
+                client_id=client_id,
+                asked_at=now,
+                due_at=now,
+                refresh_token=token,
+            )
         )
-    )
 
 
 def _added(provider: Provider) -> LetterKind:

@@ -155,10 +155,18 @@ def to_item(entity: Struct) -> Item:
 
 def to_fields(values: Mapping[str, Any]) -> Item:
     """Fields as the table holds them."""
-    return {
-        field: timestamp(value) if isinstance(value, datetime) else msgspec.to_builtins(value)
-        for field, value in values.items()
-    }
+    plain = msgspec.to_builtins(dict(values), builtin_types=(datetime,))
+    return {field: _with_timestamps(value) for field, value in plain.items()}
+
+
+def _with_timestamps(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return timestamp(value)
+    if isinstance(value, dict):
+        return {name: _with_timestamps(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_timestamps(each) for each in value]
+    return value
 
 
 def recording_item(recording: StoredRecording) -> Item:

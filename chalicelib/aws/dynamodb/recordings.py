@@ -45,11 +45,11 @@ UNCHANGED = "#status = :status_read AND #version = :version_read"
 # What is said of a live upload as it ends.
 ENDING = (
     "ended_at",
+    "ended_size",
     "gaps",
     "interrupted",
     "refused",
     "sha256",
-    "size",
     "upload_expires_at",
     "upload_id",
 )
@@ -57,6 +57,7 @@ ENDING = (
 ONLY_OF_UPLOADS = (
     "cut",
     "ended_at",
+    "ended_size",
     "gaps",
     "pieces",
     "refused",
@@ -165,21 +166,11 @@ class RecordingsTable(Struct, frozen=True):
         return self._update(_key(recording), changes, condition, **values)
 
     def end(self, recording: StoredRecording, ended: StoredRecording) -> StoredRecording | None:
-        key, unused = _key(recording), Usage(recording.size - ended.size, 0)
         condition, values = _upload(recording, AS_LONG, size_read=recording.size)
         said = to_fields({field: getattr(ended, field) for field in ENDING})
         if ended.upload_expires_at:
             said |= _life(ended, ended.upload_expires_at)
-        ending = self.table.updating(key, said, condition, **values)
-        account = account_key(recording.user_id)
-        giving_back = self.table.updating(account, unused.given_back(), THERE)
-        try:
-            self.table.transact(ending, giving_back)
-        except ConditionFailed as error:
-            if error.index == 0:
-                return None
-            raise NotAuthenticated("The account is gone") from error
-        return ended
+        return self._update(_key(recording), said, condition, **values)
 
     def take_up_again(
         self, recording: StoredRecording, refused: str | None, until: datetime
@@ -187,7 +178,9 @@ class RecordingsTable(Struct, frozen=True):
         condition, values = _upload(recording)
         changes = {
             **_life(recording, until),
-            **dict.fromkeys(("ended_at", "gaps", "interrupted", "sha256", "upload_id")),
+            **dict.fromkeys(
+                ("ended_at", "ended_size", "gaps", "interrupted", "sha256", "upload_id")
+            ),
             "refused": refused,
         }
         return self._update(_key(recording), changes, condition, **values)
@@ -221,6 +214,9 @@ class RecordingsTable(Struct, frozen=True):
         condition, values = _upload(recording)
         if sha256:
             condition, values = _upload(recording, OF_THESE_BYTES, its_sha256=sha256)
+        if unused := recording.size - recording.whole_size:
+            ready |= {"size": recording.whole_size, **news(recording.id, now)}
+            return self._give_back(recording, Usage(unused, 0), ready, condition, **values)
         return self._change(_key(recording), now, ready, condition, **values)
 
     def revise(
@@ -321,6 +317,28 @@ class RecordingsTable(Struct, frozen=True):
         """Update a recording, and say that it has changed."""
         changed = {**changes, **news(key["sk"].removeprefix("REC#"), now)}
         return self._update(key, changed, condition, **values)
+
+    def _give_back(
+        self,
+        recording: StoredRecording,
+        unused: Usage,
+        changes: Item,
+        condition: str,
+        **values: Any,
+    ) -> StoredRecording | None:
+        """Update a recording, and count no more what it does not use, both or neither."""
+        account = account_key(recording.user_id)
+        try:
+            self.table.transact(
+                self.table.updating(_key(recording), changes, condition, **values),
+                self.table.updating(account, unused.given_back(), THERE),
+            )
+        except ConditionFailed as error:
+            if error.index == 0:
+                return None
+            raise NotAuthenticated("The account is gone") from error
+        standing = self.find(recording.user_id, recording.id)
+        return standing if isinstance(standing, StoredRecording) else None
 
     def _update(
         self, key: Key, changes: Item, condition: str, **values: Any

@@ -12,6 +12,7 @@ from chalicelib.core.accounts.tokens import LinkSecret
 from chalicelib.core.ports import AccountStore, Clock, Outbox
 from chalicelib.errors import EmailTaken, Unavailable
 from chalicelib.models.entities import Account
+from chalicelib.models.fields import comparable
 from chalicelib.models.requests import EmailChange
 
 
@@ -38,7 +39,7 @@ class Confirmations(Struct, frozen=True):
 
         InvalidCredentials, TooManyAttempts; EmailTaken.
         """
-        self.proofs.check(account, new, source, "email")
+        self.proofs.check(account, new, source, f"email {comparable(new.email)}")
         # By the account: each of them may be to another address, of people who asked for nothing.
         self.attempts.count("mails_per_address", f"change {account.id}")
         if self.store.owner_of(new.email) not in {None, account.id}:

@@ -1,8 +1,9 @@
 """What Apple gave with a sign-in: kept to be taken back, as Apple wants it, when an account goes.
 
 An app sends the code that Apple gave it, once. It is exchanged for a refresh token, which does
-nothing but wait: when the identity goes that it is of, it is revoked. All of it waits here, apart
-from the requests, so that a provider that is down delays nobody's deletion.
+nothing but wait: when the identity goes that it is of, it is revoked, and so is that of each other
+app. All of it waits here, apart from the requests, so that a provider that is down delays nobody's
+deletion.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ class Grants(Struct, frozen=True):
                 # It went meanwhile, so this goes too.
                 self.stores.grants.exchanged(grant, token, now)
                 return False
-            identity = structs.replace(
-                account.apple, client_id=grant.client_id, refresh_token=token
-            )
+            # In place of what Apple gave this app before. That is not revoked: it would take from
+            # the app what it has just been given (docs/decisions/83).
+            tokens = account.apple.refresh_tokens | {grant.client_id: token}
+            identity = structs.replace(account.apple, refresh_tokens=tokens)
             if self.stores.accounts.keep_identity(account, "apple", identity):
                 return True
         raise Unavailable("The account keeps changing")

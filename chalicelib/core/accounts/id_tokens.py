@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
 from typing import Annotated, Literal, TypeVar
@@ -55,7 +56,7 @@ class _Claims(_Issued):
     iat: _Number
     nbf: _Number = 0
     nonce: Annotated[str, Meta(max_length=1000)] | None = None
-    email: str | None = None
+    email: object = None
     email_verified: object = None
     hd: str | None = None
     """Google's: whose domain it is that the account belongs to."""
@@ -70,7 +71,7 @@ class Person(Struct, kw_only=True, frozen=True):
     provider: Provider
     identity: Identity
     email: str | None
-    """Their address, which the provider has verified at some time."""
+    """Their address, which the provider has verified at some time; None for what is none."""
     is_authority: bool
     """Whether the provider knows whose the address is now."""
     name: str | None
@@ -240,11 +241,11 @@ def _same(one: str, other: str) -> bool:
     return compare_digest(one.encode(), other.encode())
 
 
-def _address(claimed: str) -> str:
-    try:
-        return forms.typed_address(claimed)
-    except ValueError as error:
-        raise _refused("has an address that is none") from error
+def _address(claimed: object) -> str | None:
+    """The address, as one that a user of ours can have."""
+    with suppress(ValueError):
+        return forms.typed_address(claimed) if isinstance(claimed, str) else None
+    return None
 
 
 def _name(claimed: object) -> str | None:

@@ -30,7 +30,8 @@ class Proofs(Struct, frozen=True):
         """Make sure of it by the password, or by an id token of a way to sign in that there is.
 
         InvalidCredentials, TooManyAttempts, Unavailable. An id token with a nonce is good for one
-        `purpose`, so that the same request can be repeated with it.
+        `purpose`, so that the same request can be repeated with it: what the request does has to
+        stand in the purpose whole.
         """
         if proof.id_token is None:
             self.passwords.check(account, proof.password or "", source)

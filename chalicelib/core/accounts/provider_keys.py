@@ -46,9 +46,9 @@ class ProviderKeys:
             if now >= self._good_until + OVERTIME:
                 raise Unavailable("The provider's keys cannot be had")
             if (is_stale or is_news) and kid not in self._keys:
-                self._looked_at = now
                 if not are_current:
                     raise Unavailable("The provider's keys cannot be had, and there may be another")
+                self._looked_at = now
             return self._keys.get(kid)
 
     def _ask(self, now: datetime) -> bool:

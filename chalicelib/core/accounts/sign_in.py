@@ -28,7 +28,7 @@ from chalicelib.errors import (
 from chalicelib.models.answers import SignedIn
 from chalicelib.models.entities import Account, Grant
 from chalicelib.models.fields import Provider, Way, comparable
-from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewWay
+from chalicelib.models.requests import AppleSignIn, IdTokenSignIn, NewAppleWay, NewWay
 from chalicelib.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -73,18 +73,20 @@ class SignIn(Struct, frozen=True):
         The provider's other identity that did, if there is one, does no more. InvalidCredentials,
         EmailNotConfirmed, TooManyAttempts, Unavailable; EmailTaken when it is another account's.
         """
-        purpose = f"add {provider}"
-        self.proofs.check(account, new.proof, source, purpose)
         with self.attempts.token(source):
             person = self.id_tokens.verify(provider, new.id_token, new.nonce)
+            # Who it is that comes, so that one proof lets in nobody besides.
+            purpose = f"add {provider} {person.identity.subject}"
             nonce, used_for = person.nonce, f"{purpose} {account.id}"
             if nonce and not self.stores.accounts.use_nonce(nonce, used_for):
                 raise InvalidCredentials("The id token was used before")
+        self.proofs.check(account, new.proof, source, purpose)
         for _ in range(LOOKS):
             owner = self.stores.accounts.signs_in(provider, person.identity.subject)
             if owner and owner != account.id:
                 raise EmailTaken(f"This is how somebody signs in to another account ({provider})")
             if owner or self._add(account, person):
+                self._keep_code(account.id, person, new)
                 return
             account = self.proofs.still_good(account)
         raise Unavailable("The account keeps changing")
@@ -116,7 +118,7 @@ class SignIn(Struct, frozen=True):
             accounts.add_session(session, person.nonce)
             return signed_in, False
         if person.email is None:
-            raise EmailNotConfirmed("The provider tells no address: ask it for that, too")
+            raise EmailNotConfirmed("The provider tells no address: ask it for one, too")
         if user_id := accounts.owner_of(person.email):
             account = accounts.find(user_id)
             # Nor need it be the address's any more.
@@ -207,9 +209,9 @@ class SignIn(Struct, frozen=True):
         end_exports(self.stores.exports, account.id)
         return signed_in, False
 
-    def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn) -> None:
+    def _keep_code(self, user_id: str, person: Person, given: IdTokenSignIn | NewWay) -> None:
         """Have what Apple gave beside the token exchanged, where that is of use."""
-        if not (isinstance(given, AppleSignIn) and given.authorization_code):
+        if not (isinstance(given, AppleSignIn | NewAppleWay) and given.authorization_code):
             return
         if not self.settings.tells_apple:
             return
@@ -227,7 +229,7 @@ class SignIn(Struct, frozen=True):
         try:
             self.stores.grants.put(grant)
         except RecorderError as error:
-            # They are in, by a token that may not be good again; the next sign-in brings another.
+            # It is done, by a token that may not be good again; the next sign-in brings another.
             log.warning("a code of Apple's is lost: %s", error)
 
     def _end_links(self, user_id: str) -> None:

@@ -61,7 +61,7 @@ class Announcing(Struct, frozen=True):
             for each, path in zip(new, paths, strict=True)
         ]
         placed = self.place(account, announced, same, paths)
-        return [self.sending.begin(recording) for recording, _ in placed]
+        return [self.sending.begin(recording, len(placed)) for recording, _ in placed]
 
     def announced(self, user_id: str, new: NewRecording, path: str = "") -> StoredRecording:
         """What is announced, as it would be stored; `path` leads to it in the request."""

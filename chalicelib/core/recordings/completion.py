@@ -42,8 +42,9 @@ class Completion(Struct, frozen=True):
         """Check the bytes that arrived, move them to where recordings stay, mark it ready.
 
         Completing what is ready changes nothing. UploadIncomplete when there are no bytes yet,
-        UploadMismatch when they are not what was announced; either way the upload can go on. What
-        is still uploading is being put together, which a job goes on with.
+        UploadMismatch when they are not what was announced; either way the upload can go on, unless
+        it is a live one that is ready. What is still uploading is being put together, which a job
+        goes on with.
         """
         recording = found(standing)
         if not recording.in_pieces and (told.size or told.sha256):
@@ -56,6 +57,8 @@ class Completion(Struct, frozen=True):
             recording = self._finished(recording, told.parts or ())
         if recording.status == "trashed":
             raise NotReady("The recording is in the trash")
+        if recording.in_pieces and recording.status == "ready":
+            self.live_uploads.check_told(recording, told.size, told.sha256)
         return recording
 
     def notice(self, arrived: Keyed, key: str, etag: str) -> None:

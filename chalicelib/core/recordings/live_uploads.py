@@ -36,7 +36,7 @@ from chalicelib.settings import Settings
 
 # Fifty-five hours in pieces of ten seconds. To list them takes S3 twenty calls.
 MOST_PIECES = 20_000
-# An answer of 2 MB, where the URLs are signed by a Lambda.
+# An answer of 2 MB, where the URLs are signed by a Lambda. The live ones of a batch share that.
 MOST_MISSING = 1_000
 # What is refused names no more than this.
 MOST_NAMED = 100
@@ -76,15 +76,18 @@ class LiveUploads(Struct, frozen=True):
                 return self._signed(announced, new)
         raise Unavailable("The recording keeps changing")
 
-    def instructions(self, recording: StoredRecording) -> LiveUpload:
-        """Where the next piece begins, and what is missing of those before it."""
+    def instructions(self, recording: StoredRecording, together: int = 1) -> LiveUpload:
+        """Where the next piece begins, and what is missing of those before it.
+
+        `together` is how many recordings the answer is about.
+        """
         missing: list[SignedPiece] = []
         if recording.size and not recording.ended_at:
             arrived = slices.in_order(self.stores.pieces.arrived(recording))
             lacking = slices.cut(slices.gaps(arrived, recording.size), PIECE_BYTES)
             missing = [
                 self._piece(recording, offset, size, None)
-                for offset, size in islice(lacking, MOST_MISSING)
+                for offset, size in islice(lacking, MOST_MISSING // together)
             ]
         return LiveUpload(offset=recording.size, missing=missing, expires_at=self._end_of_urls())
 
@@ -121,11 +124,22 @@ class LiveUploads(Struct, frozen=True):
                 if _is_same(seen, recording):
                     raise
                 continue  # Another one completed it, and its pieces are gone.
-            ended = self._as_ended(recording, size=size, sha256=sha256)
+            ended = self._as_ended(recording, ended_size=size, sha256=sha256)
             if self.stores.recordings.end(recording, ended):
                 return ended
             recording = self._as_it_stands(recording)
         raise Unavailable("The recording keeps changing")
+
+    def check_told(self, ended: StoredRecording, size: int | None, sha256: str | None) -> None:
+        """UploadIncomplete when one that has ended has less than is said of it.
+
+        UploadMismatch when it has more, or another hash, as far as that is known.
+        """
+        kept = ended.whole_size
+        if size is not None and size > kept:
+            raise UploadIncomplete(f"It has ended with {kept} bytes, and takes no more")
+        if size not in {None, kept} or (sha256 and ended.sha256 not in {None, sha256}):
+            raise UploadMismatch("It has ended with another size or SHA-256")
 
     def fall_silent(self, recording: StoredRecording) -> StoredRecording:
         """Take what has arrived for all there is, in order, unless some of it arrived just now.
@@ -138,8 +152,10 @@ class LiveUploads(Struct, frozen=True):
             raise UploadIncomplete("Nothing has arrived")
         arrived = slices.in_order(pieces)
         if recording.ended_at:
-            made_of = slices.without(arrived, recording.gaps or [], recording.size)
-            time_over = slices.total(made_of) != recording.size  # Pieces are gone: what is left?
+            made_of = slices.without(arrived, recording.gaps or [], recording.whole_size)
+            time_over = (
+                slices.total(made_of) != recording.whole_size
+            )  # Pieces are gone: what is left?
             until = now + JOB
         else:
             until = self.until(recording, max(piece.arrived_at for piece in pieces))
@@ -161,7 +177,7 @@ class LiveUploads(Struct, frozen=True):
     def is_short(self, recording: StoredRecording) -> bool:
         """Whether it can be put together while somebody waits for it."""
         pieces = (recording.pieces or 0) + (recording.signed_again or 0)
-        return pieces <= FEW_PIECES and recording.size <= FEW_BYTES
+        return pieces <= FEW_PIECES and recording.whole_size <= FEW_BYTES
 
     def assemble(self, recording: StoredRecording) -> None:
         """Make an object of the pieces, unless that was done.
@@ -174,7 +190,7 @@ class LiveUploads(Struct, frozen=True):
             if recording.status != "uploading" or (there and there.upload == recording.upload_name):
                 return
             made_of = self._made_of(recording)
-            is_all = slices.total(made_of) == recording.size
+            is_all = slices.total(made_of) == recording.whole_size
             try:
                 if is_all and self._fill(recording, made_of):
                     return
@@ -194,12 +210,14 @@ class LiveUploads(Struct, frozen=True):
         if new.offset != recording.size:
             if new.offset + size > recording.size:
                 raise OffsetConflict(recording.size)
-            _check_count(recording.signed_again, count, "were signed again")
+            # Each may be an object more, which no quota counts. For what is missing `instructions`
+            # has no such limit.
+            _check_count(recording.signed_again, count, "are signed again; ask what is missing")
             return self.stores.recordings.sign_again(recording, count, until)
         if recording.size + size > self.settings.max_recording_bytes:
             most = self.settings.max_recording_bytes
             raise TooLarge(f"A recording has at most {most} bytes", field="pieces")
-        _check_count(recording.pieces, count, "were announced")
+        _check_count(recording.pieces, count, "are announced")
         return self.stores.recordings.extend(recording, size, count, self.settings.quota, until)
 
     def _interrupted(self, recording: StoredRecording, arrived: list[Slice]) -> StoredRecording:
@@ -210,7 +228,7 @@ class LiveUploads(Struct, frozen=True):
             end, _ = gaps.pop()
         size = end - sum(after - before for before, after in gaps)
         noted = [list(gap) for gap in gaps] or None
-        return self._as_ended(recording, size=size, gaps=noted, interrupted=True)
+        return self._as_ended(recording, ended_size=size, gaps=noted, interrupted=True)
 
     def _as_ended(self, recording: StoredRecording, **said: Any) -> StoredRecording:
         now = self.clock()
@@ -237,8 +255,7 @@ class LiveUploads(Struct, frozen=True):
 
     def _as_told(self, ended: StoredRecording, size: int, sha256: str | None) -> StoredRecording:
         """One that has ended already, if it did as is said now."""
-        if size != ended.size or (sha256 and ended.sha256 not in {None, sha256}):
-            raise UploadMismatch("It was completed with another size or SHA-256")
+        self.check_told(ended, size, sha256)
         if sha256 and not ended.sha256:
             settled = self.stores.recordings.settle_hash(ended, sha256)
             return settled or self._as_it_stands(ended)
@@ -267,9 +284,9 @@ class LiveUploads(Struct, frozen=True):
             raise UploadMismatch(f"{end} bytes arrived where {size} were recorded", field="size")
 
     def _made_of(self, recording: StoredRecording) -> list[Slice]:
-        """What one that has ended is made of; less than its size when pieces are gone."""
+        """What one that has ended is made of; less than it is to have when pieces are gone."""
         arrived = slices.in_order(self.stores.pieces.arrived(recording))
-        return slices.without(arrived, recording.gaps or [], recording.size)
+        return slices.without(arrived, recording.gaps or [], recording.whole_size)
 
     def _fill(self, recording: StoredRecording, made_of: list[Slice]) -> bool:
         """Have S3 get the parts that it has not, and make an object of them.

@@ -89,8 +89,8 @@ class Promotion(Struct, frozen=True):
 
 def _difference(recording: StoredRecording, there: StoredObject) -> str | None:
     """What makes an object other than what was announced, as a sentence."""
-    if there.size != recording.size:
-        return f"{there.size} bytes arrived where {recording.size} were announced"
+    if there.size != recording.whole_size:
+        return f"{there.size} bytes arrived where {recording.whole_size} were announced"
     if not media_types.same(there.content_type, recording.content_type):
         return f"The bytes did not arrive as {recording.content_type}"
     if recording.sha256 and there.sha256 and there.sha256 != recording.sha256:

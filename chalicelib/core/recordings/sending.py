@@ -36,12 +36,18 @@ class Sending(Struct, frozen=True):
     clock: Clock
 
     def resume(self, standing: Standing | None) -> BegunUpload:
-        """How to go on with an upload, which lives its whole time from now; NotFound."""
+        """How to go on with an upload, which lives its whole time from now; NotFound.
+
+        But for a live one, which is silent until something is announced or arrives.
+        """
         return self._instructions(self.prolonged(found(standing), 1))
 
-    def begin(self, recording: StoredRecording) -> BegunUpload:
-        """How to send what was announced; it gets its time again once half of it is over."""
-        return self._instructions(self.prolonged(recording, 0.5))
+    def begin(self, recording: StoredRecording, together: int = 1) -> BegunUpload:
+        """How to send what was announced; it gets its time again once half of it is over.
+
+        `together` is how many recordings the answer is about.
+        """
+        return self._instructions(self._given_time(recording, 0.5), together)
 
     def part(self, standing: Standing | None, number: int) -> PartUpload:
         """Where to send one part, be it again.
@@ -61,7 +67,19 @@ class Sending(Struct, frozen=True):
         return PartUpload(**structs.asdict(signed), expires_at=self._end_of_urls())
 
     def prolonged(self, recording: StoredRecording, when_left: float) -> StoredRecording:
-        """The recording, given its whole time again if no more than that part of it is left."""
+        """The recording, given its whole time again if no more than that part of it is left.
+
+        Not a live one: asking how to send is no sign that anything is recorded.
+        """
+        return recording if recording.in_pieces else self._given_time(recording, when_left)
+
+    def until(self, recording: StoredRecording, last_sign: datetime) -> datetime:
+        """When an upload's time is over, if that was the last sign of its phone."""
+        if recording.in_pieces:
+            return self.live_uploads.until(recording, last_sign)
+        return last_sign + timedelta(days=self.settings.upload_days)
+
+    def _given_time(self, recording: StoredRecording, when_left: float) -> StoredRecording:
         now = self.clock()
         if recording.upload_expires_at is None or recording.ended_at:
             return recording
@@ -71,19 +89,13 @@ class Sending(Struct, frozen=True):
         prolonged = self.stores.recordings.prolong(recording, until)
         return prolonged or live(self.stores.recordings, recording.user_id, recording.id)
 
-    def until(self, recording: StoredRecording, last_sign: datetime) -> datetime:
-        """When an upload's time is over, if that was the last sign of its phone."""
-        if recording.in_pieces:
-            return self.live_uploads.until(recording, last_sign)
-        return last_sign + timedelta(days=self.settings.upload_days)
-
-    def _instructions(self, recording: StoredRecording) -> BegunUpload:
+    def _instructions(self, recording: StoredRecording, together: int = 1) -> BegunUpload:
         if recording.status != "uploading":
             return BegunUpload(recording=recording.seen(), upload=None)
         if recording.upload_method == "multipart":
             return self._in_parts(recording)
         if recording.in_pieces:
-            pieces = self.live_uploads.instructions(recording)
+            pieces = self.live_uploads.instructions(recording, together)
             return BegunUpload(recording=recording.seen(), upload=pieces)
         seconds = self.settings.upload_url_seconds
         upload: Upload

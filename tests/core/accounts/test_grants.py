@@ -62,6 +62,12 @@ def down(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, Any]
     return fail
 
 
+def added(federation: Federation, phone: Phone, password: str) -> int:
+    """Add Apple to an account, by an app that hands over the code."""
+    body = {"id_token": federation.token("apple", sub="ann"), "authorization_code": f"{CODE}.ann"}
+    return phone.post("/me/sign-in/apple", body | {"password": password}).status
+
+
 def signed_in(federation: Federation, sub: str = "ann") -> Phone:
     """Somebody who signed in with Apple, whose app handed over the code."""
     answer = federation.sign_in("apple", {"authorization_code": f"{CODE}.{sub}"}, sub=sub)
@@ -99,6 +105,52 @@ def test_what_apple_gave_is_revoked_when_the_account_goes(
     assert told == [f"r.{CODE}.ann"]
     assert waiting(stored) == []
     assert "r.c0de" not in json.dumps(stored())
+
+
+def test_what_it_gave_each_app_is_revoked_and_of_each_the_last(
+    federation: Federation, told: list[str], configure: Callable[..., None]
+) -> None:
+    configure(
+        apple_keys_url=f"{federation.provider.url}/apple/keys",
+        apple_url=f"{federation.provider.url}/apple",
+        apple_client_ids="app.web,app.ios",
+        apple_client_secrets="app.web=a-secret,app.ios=another",
+    )
+    ann = Phone()
+    for code in ("web.1", "ios.2", "web.3"):
+        claims = {"sub": "ann", "aud": f"app.{code[:3]}"}
+        answer = federation.sign_in("apple", {"authorization_code": code}, **claims)
+        ann.tokens = answer.json
+        go_round()
+    assert told == []
+
+    proof = {"id_token": federation.token("apple", sub="ann", aud="app.ios")}
+    assert ann.delete("/me", body=proof).status == 204
+    go_round()
+
+    assert sorted(told) == ["r.ios.2", "r.web.3"]
+
+
+def test_what_it_gave_as_it_was_added_is_revoked_too(
+    federation: Federation, told: list[str], phone: Phone
+) -> None:
+    assert added(federation, phone, PASSWORD) == 204
+    go_round()
+
+    assert phone.delete("/me/sign-in/apple").status == 204
+    go_round()
+
+    assert told == [f"r.{CODE}.ann"]
+
+
+def test_what_is_not_added_leaves_no_code(
+    federation: Federation, told: list[str], phone: Phone, stored: Stored
+) -> None:
+    federation.phone("apple", sub="ann")
+
+    assert added(federation, phone, "wrong password") == 401
+    assert added(federation, phone, PASSWORD) == 409
+    assert (waiting(stored), told) == ([], [])
 
 
 @pytest.mark.parametrize("how", ["closed", "reset"])

@@ -123,15 +123,20 @@ def test_keys_are_used_for_an_hour_longer_while_the_provider_is_down(
 
 
 def test_while_the_provider_is_down_an_unknown_key_is_not_said_to_be_none(
-    keys: ProviderKeys, publisher: Publisher
+    keys: ProviderKeys, publisher: Publisher, clock: Clock
 ) -> None:
     keys.find("old")
     publisher.is_down = True
 
-    with pytest.raises(Unavailable):
-        keys.find("new")
-    publisher.is_down = False
-    assert keys.find("old") == OLD
+    for name in ("new", "new", "forged"):
+        with pytest.raises(Unavailable):
+            keys.find(name)
+        assert keys.find("old") == OLD
+    assert publisher.asked == 2
+
+    publisher.is_down, publisher.keys = False, {"new": NEW}
+    clock.advance(seconds=30)
+    assert keys.find("new") == NEW
 
 
 def test_a_provider_that_is_down_is_asked_again_when_callers_are_told_to_come_again(
@@ -204,7 +209,7 @@ def web() -> Iterator[Web]:
 
 def saying(body: bytes, status: int = 200, **headers: str) -> Answering:
     def answer(to: BaseHTTPRequestHandler) -> None:
-        to.send_response(status)
+        to.send_response_only(status)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         for name, value in ({"Content-Type": "application/json"} | named).items():
             to.send_header(name, value)
@@ -246,6 +251,36 @@ def test_keys_are_good_for_as_long_as_their_headers_say(web: Web, said: str) -> 
     found = published(web, saying(GOOD, Cache_Control=header))
 
     assert found.good_for == timedelta(seconds=HOW_LONG[said])
+
+
+DATE = "Sun, 29 Nov 2026 10:00:00 GMT"
+UNTIL: dict[str, tuple[dict[str, str], int]] = {
+    "a time": ({"Expires": "Sun, 29 Nov 2026 11:00:00 GMT"}, 3600),
+    "a time of asctime's": ({"Expires": "Sun Nov 29 11:00:00 2026"}, 3600),
+    "kept on the way": ({"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Age": "600"}, 3000),
+    "beyond a day": ({"Expires": "Fri, 31 Dec 9999 23:59:59 GMT"}, 86_400),
+    "past": ({"Expires": "Sun, 29 Nov 2026 09:00:00 GMT"}, 0),
+    "no time": ({"Expires": "0"}, 0),
+    "no day": ({"Expires": "Sun, 99 Nov 2026 11:00:00 GMT"}, 0),
+    "since no time": ({"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Date": "now"}, 300),
+    "less than max-age": (
+        {"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Cache-Control": "max-age=7200"},
+        7200,
+    ),
+    "not to be kept": (
+        {"Expires": "Sun, 29 Nov 2026 11:00:00 GMT", "Cache-Control": "no-cache"},
+        300,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNTIL)
+def test_keys_that_have_a_time_when_they_expire_are_good_until_then(web: Web, what: str) -> None:
+    headers, seconds = UNTIL[what]
+
+    found = published(web, saying(GOOD, 200, **{"Date": DATE} | headers))
+
+    assert found.good_for == timedelta(seconds=seconds)
 
 
 def test_what_a_cache_kept_them_for_is_taken_off(web: Web) -> None:
@@ -315,6 +350,20 @@ NO_KEYS: dict[str, Answering] = {
     "a key with a small exponent": saying(with_key(e="Aw")),
     "a key that is no number": saying(with_key(n="+/+/")),
 }
+
+
+ODD_KEYS: list[object] = [
+    *(PUBLIC | {"kid": None}, PUBLIC | {"kid": 7}, PUBLIC | {"use": None}, PUBLIC | {"n": 7}),
+    *({name: value for name, value in PUBLIC.items() if name != "kty"}, {}, [], "key", None),
+]
+
+
+def test_odd_keys_keep_nobody_from_the_others(web: Web) -> None:
+    among = json.dumps({"keys": [*ODD_KEYS, PUBLIC, *ODD_KEYS]}).encode()
+
+    assert set(published(web, saying(among)).keys) == {PUBLIC["kid"]}
+    with pytest.raises(Unavailable):
+        published(web, saying(json.dumps({"keys": ODD_KEYS}).encode()))
 
 
 @pytest.mark.parametrize("what", NO_KEYS)

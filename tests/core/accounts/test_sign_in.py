@@ -91,8 +91,9 @@ def test_the_subject_tells_who_it_is_whatever_becomes_of_the_address(
     ann = federation.phone("google", sub="ann", email="ann@gmail.com")
     moved = federation.phone("google", sub="ann", email="anna@gmail.com")
     silent = federation.phone("google", sub="ann", email=None, email_verified=None)
+    odd = federation.phone("google", sub="ann", email="nonsense")
 
-    assert ann.user_id == moved.user_id == silent.user_id
+    assert ann.user_id == moved.user_id == silent.user_id == odd.user_id
     assert moved.get("/me").json["email"] == "ann@gmail.com"
 
 
@@ -417,10 +418,12 @@ def test_a_stolen_access_token_adds_no_way(
     wrong = add(phone, "google", token, password="wrong password")
     anybodys = add(phone, "google", token, proof_id_token=other)
     its_own = add(phone, "google", token, proof_id_token=token)
+    endless = add(phone, "google", token, proof_id_token="x" * 16_385)
+    nothing = add(phone, "google", "x" * 16_385)
     neither = phone.post("/me/sign-in/google", {"id_token": token})
     both = add(phone, "google", token, password=PASSWORD, proof_id_token=other)
 
-    assert [each.status for each in (wrong, anybodys, its_own)] == [401] * 3
+    assert [each.status for each in (wrong, anybodys, its_own, endless, nothing)] == [401] * 5
     assert (neither.fields, both.fields) == (["password"], ["proof_id_token"])
     assert ways(phone) == ["password"]
     assert [name for name in identities(stored) if "mallory" in name] == []
@@ -646,6 +649,7 @@ def test_an_account_without_a_password_proves_it_by_a_fresh_id_token(
     for proof in (
         *({"password": PASSWORD}, {"id_token": old}, {"id_token": somebodys}),
         *({"id_token": by_another}, {"id_token": "garbage"}),
+        *({"id_token": ""}, {"id_token": "x" * 16_385}),
     ):
         answer = ask(ann, {**proof})
         assert (answer.status, answer.code) == (401, "invalid_credentials"), proof.keys()
@@ -666,6 +670,32 @@ def test_a_proof_with_a_nonce_is_good_for_one_thing_which_can_be_repeated(
 
     assert ann.delete("/me", body=proof).code == "invalid_credentials"
     assert Phone().post("/auth/google", proof).code == "invalid_credentials"
+
+
+def test_a_proof_with_a_nonce_adds_one_identity_and_no_other(federation: Federation) -> None:
+    ann = federation.phone("google", sub="ann")
+    proof = federation.token("google", sub="ann", nonce="n")
+
+    added = [
+        add(ann, "apple", federation.token("apple", sub=sub), proof_id_token=proof).status
+        for sub in ("ann", "ann", "mallory")
+    ]
+
+    assert added == [204, 204, 401]
+    assert federation.phone("apple", sub="ann").user_id == ann.user_id
+
+
+def test_a_proof_with_a_nonce_changes_to_one_address_and_no_other(federation: Federation) -> None:
+    ann = federation.phone("google", sub="ann")
+    proof = federation.token("google", sub="ann", nonce="n")
+
+    asked = [
+        ann.post("/me/email", {"email": email, "id_token": proof}).status
+        for email in ("ann@example.org", "Ann@Example.org", "mallory@example.org")
+    ]
+
+    assert asked == [202, 202, 401]
+    assert delivered_to("mallory@example.org") == []
 
 
 def test_a_token_that_signed_in_is_no_proof_once_its_nonce_was_used(

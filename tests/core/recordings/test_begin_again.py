@@ -19,6 +19,8 @@ SHORT = b"some sound"
 LONG = b"in parts"
 SOUNDS = {"put": SHORT, "post": SHORT, "multipart": LONG}
 
+METHODS = ["put", pytest.param("multipart", marks=pytest.mark.deep)]
+
 pytestmark = pytest.mark.usefixtures("small_parts")
 
 Expire = Callable[[Phone, str], None]
@@ -167,7 +169,7 @@ def about_to_settle(clock: Clock, expire: Expire) -> Callable[[str], tuple[Phone
     return leave
 
 
-@pytest.mark.parametrize("method", ["put", "multipart"])
+@pytest.mark.parametrize("method", METHODS)
 def test_upkeep_deletes_nothing_of_what_began_again_while_it_settled_a_tombstone(
     about_to_settle: Callable[[str], tuple[Phone, str]],
     services: Services,
@@ -202,7 +204,7 @@ def test_what_was_sent_while_upkeep_settled_a_tombstone_is_completed(
         assert phone.complete(id).status == 200, call
 
 
-@pytest.mark.parametrize("method", ["put", "multipart"])
+@pytest.mark.parametrize("method", METHODS)
 def test_upkeep_deletes_nothing_of_what_began_again_while_it_ended_the_upload(
     clock: Clock, services: Services, faults: Faults, invariants: Invariants, method: str
 ) -> None:

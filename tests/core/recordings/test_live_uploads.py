@@ -205,9 +205,19 @@ def test_a_recording_has_at_most_so_many_pieces(
     id = phone.record(ONE, TWO)
 
     assert phone.announce_pieces(id, len(ONE + TWO), THREE).code == "too_large"
-    # What was announced is signed again, and that so many times, too.
+
+
+def test_beyond_so_many_signed_again_what_is_missing_still_is(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_uploads, "MOST_PIECES", 2)
+    id = phone.record()
+    phone.announce_pieces(id, 0, ONE, TWO)
+
     assert phone.announce_pieces(id, 0, ONE, TWO).status == 200
     assert phone.announce_pieces(id, 0, ONE).code == "too_large"
+    send(phone.resume(id).json["upload"], ONE + TWO)
+    assert phone.complete_live(id, ONE + TWO).status == 200
 
 
 def test_an_announcement_costs_one_read_and_one_transaction(phone: Phone, faults: Faults) -> None:
@@ -266,15 +276,46 @@ def test_completing_what_is_ready_changes_nothing(phone: Phone) -> None:
     first = phone.complete_live(id, ONE).json
 
     assert phone.complete_live(id, ONE).json == first
-    assert phone.complete(id, {"size": 3}).json == first
+    assert phone.complete_live(id, ONE, sha256=first["sha256"]).json == first
+    assert phone.complete(id).json == first
     assert phone.resume(id).json["upload"] is None
     assert phone.announce_pieces(id, len(ONE), TWO).code == "not_ready"
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_what_it_is_not_is_refused_before_it_is_ready_and_after(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch, is_ready: bool
+) -> None:
+    monkeypatch.setattr(live_uploads, "FEW_PIECES", 100 * is_ready)
+    id, hashed = phone.record(ONE), {"sha256": sha256(ONE)}
+    phone.complete_live(id, ONE, **hashed)
+
+    assert phone.complete(id, {"size": len(ONE) + 1}).code == "upload_incomplete"
+    assert phone.complete(id, {"size": len(ONE) - 1}).code == "upload_mismatch"
+    assert phone.complete_live(id, ONE, sha256=sha256(TWO)).code == "upload_mismatch"
+    assert phone.complete_live(id, ONE, **hashed).status == (200 if is_ready else 202)
 
 
 def test_the_size_has_to_be_said(phone: Phone) -> None:
     refused = phone.complete(phone.record(ONE))
 
     assert (refused.status, refused.fields) == (400, ["size"])
+
+
+def test_what_was_announced_stays_counted_until_it_is_ready(
+    phone: Phone, configure: Callable[..., None], invariants: Invariants
+) -> None:
+    configure(quota_bytes=len(SOUND))
+    id, other = phone.record(ONE), phone.record()
+    [late] = phone.announce_pieces(id, len(ONE), TWO + THREE).json["pieces"]
+
+    assert phone.complete_live(id, ONE, sha256=sha256(TWO)).code == "upload_mismatch"
+    assert phone.resume(id).json["upload"]["offset"] == len(SOUND)
+    assert phone.announce_pieces(other, 0, b"x").code == "quota_exceeded"
+    send_piece(late, TWO + THREE)
+    assert phone.complete_live(id, SOUND).status == 200
+    assert phone.usage() == (len(SOUND), 2)
+    assert invariants.broken(phone.user_id) == []
 
 
 @pytest.mark.parametrize("size", [len(SOUND), len(SOUND) + 1])
@@ -524,7 +565,8 @@ def test_what_arrived_before_its_app_fell_silent_is_a_recording(
     assert phone.download(id).content == ONE + THREE
     assert phone.usage() == (13, 1)
     assert invariants.broken(phone.user_id) == []
-    assert phone.complete_live(id, SOUND).json["interrupted"] is True
+    assert phone.complete_live(id, SOUND).code == "upload_incomplete"
+    assert phone.complete(id, {"size": 13}).json["interrupted"] is True
     changes = phone.get("/recordings/changes").json["changes"]
     assert [change.get("interrupted") for change in changes if change["id"] == id] == [True]
     assert [it["interrupted"] for it in phone.get("/recordings").json["recordings"]] == [True]
@@ -597,6 +639,17 @@ def test_each_announcement_ends_the_silence(phone: Phone, clock: Clock) -> None:
         wiring.services().upkeep.run()
 
     assert phone.seen(id)["status"] == "uploading"
+
+
+@pytest.mark.parametrize("path", ["upload", "upload/parts/1"])
+def test_asking_does_not_end_the_silence(phone: Phone, clock: Clock, path: str) -> None:
+    id = phone.record(ONE)
+    clock.advance(hours=20)
+    phone.get(f"/recordings/{id}/{path}")
+    clock.advance(hours=5)
+    wiring.services().upkeep.run()
+
+    assert phone.seen(id)["status"] == "ready"
 
 
 def test_silence_is_as_long_as_it_is_set(
@@ -709,6 +762,22 @@ def test_a_batch_has_live_ones_too(phone: Phone) -> None:
     begun = phone.post("/recordings/batch", {"recordings": [live, put]}).json["recordings"]
 
     assert [each["upload"]["method"] for each in begun] == ["live", "put"]
+
+
+def test_those_of_a_batch_share_what_an_answer_can_say_is_missing(
+    phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_uploads, "PIECE_BYTES", 1)
+    monkeypatch.setattr(live_uploads, "MOST_MISSING", 6)
+    live = {"file_name": "a.aac", "content_type": "audio/aac", "upload_method": "live"}
+    batch = {"recordings": [live | {"id": uuid7()} for _ in range(2)]}
+    phone.post("/recordings/batch", batch)
+    for each in batch["recordings"]:
+        phone.announce_pieces(each["id"], 0, SOUND)
+    again = phone.post("/recordings/batch", batch).json["recordings"]
+
+    assert [len(each["upload"]["missing"]) for each in again] == [3, 3]
+    assert len(phone.resume(batch["recordings"][0]["id"]).json["upload"]["missing"]) == 6
 
 
 def test_the_audit_takes_pieces_for_what_they_are(

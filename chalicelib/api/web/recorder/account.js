@@ -18,7 +18,7 @@ export async function account(back = {}) {
     showDevices(devices).catch(failed(devices)),
   ]);
   const { user } = api.session() ?? {};
-  if (!user) return; // Logged out, as was just learned.
+  if (!user) return say(t("error_not_authenticated")); // As was just learned.
   const close = () => box.close();
   const again = (section) => (close(), account({ section }));
   const section = (name, ...inside) => {
@@ -38,27 +38,28 @@ export async function account(back = {}) {
     section("devices", devices),
     section("name", nameForm(user)),
     (providers || ways.some((way) => way !== "password")) && section("ways", ...waysList(ways, back, again)),
-    section("password", ways.includes("password") ? passwordForm() : firstPassword(user)),
+    section("password", ways.includes("password") ? passwordForm() : firstPassword()),
     section("export", exportForm(ways, back)),
     section("delete_account", deletionForm(ways, back, close)),
     el("div", { class: "actions" }, el("button", { type: "button", class: "quiet wide", onclick: attempt(() => leave(box)) }, t("log_out"))),
   );
+  // What is to be pressed next is below what was said, and may be below the edge.
+  [...box.querySelectorAll(".section[open] button")].at(-1)?.scrollIntoView({ block: "nearest" });
 }
 
 /**
  * A form for what wants a proof that it is the user: the password; or, of an account that has none,
- * what a provider has just said, to which `goal` leads and from which `back` comes. `act` is given
- * the proof as the API takes it.
+ * what a provider has just said, to which `goal` leads and from which `back` comes. Where none of
+ * those is offered any more, a first password is to be set. `act` is given the proof as the API takes
+ * it.
  */
 function provenForm(act, { ways, goal, back, button }, ...above) {
   const hasPassword = ways.includes("password");
+  if (!hasPassword && !providers?.offered.some((provider) => ways.includes(provider))) return firstPassword(...above);
   const given = back.section === goal.section ? back.given : undefined;
   const byPassword = () => [field(t("password"), password("password", "current-password")), button];
   const proven = () => [el("p", { class: "done", role: "status" }, t("proven", { provider: t(`way_${back.provider}`) })), button];
-  const byProvider = () =>
-    providers
-      ? [el("p", { class: "hint" }, t("prove")), providers.buttons("continue_with", ways, goal)]
-      : [el("p", { class: "hint" }, t("first_password"))];
+  const byProvider = () => [el("p", { class: "hint" }, t("prove")), providers.buttons("continue_with", ways, goal)];
   const place = el("div", { class: "proof" }, (hasPassword ? byPassword : given ? proven : byProvider)());
   const prove = async (typed, made) => {
     if (hasPassword) return act({ password: typed.password }, made);
@@ -158,26 +159,27 @@ function waysList(ways, back, again) {
 
 /** The first time somebody comes back it is with the way to add, and the second with the proof. */
 function additionForm(ways, back, again) {
-  const adding = back.adding ?? { provider: back.provider, id_token: back.given.id_token, nonce: back.given.nonce };
-  const { provider, id_token, nonce } = adding;
+  const { provider, given } = back.adding ?? back;
   const name = t(`way_${provider}`);
   const add = async ({ password, id_token: proof_id_token }) => {
-    await doing("adding", () => api.addWay(provider, { id_token, nonce, password, proof_id_token }));
+    await doing("adding", () => api.addWay(provider, { ...given, password, proof_id_token }));
     await again("ways");
     say(t("way_added", { way: name }));
   };
   const button = el("button", { class: "primary" }, t("add_way", { way: name }));
-  const goal = { section: "ways", adding };
+  const goal = { section: "ways", adding: { provider, given } };
   return provenForm(add, { ways, goal, back: back.adding ? back : {}, button }, el("p", {}, t("adding_way", { way: name })));
 }
 
 /** A mailed link sets the first password; the account's other ways to log in stay. */
-function firstPassword(user) {
+function firstPassword(...above) {
+  const { email } = api.session().user;
   return form(
     async (_, made) => {
-      await api.forgotPassword(user.email);
-      made.replaceChildren(el("p", { role: "status", class: "done" }, t("first_password_mailed", { email: user.email })));
+      await api.forgotPassword(email);
+      made.replaceChildren(el("p", { role: "status", class: "done" }, t("first_password_mailed", { email })));
     },
+    ...above,
     el("p", { class: "hint" }, t("first_password")),
     el("button", { class: "primary" }, t("send_link")),
   );

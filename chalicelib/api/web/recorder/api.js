@@ -62,7 +62,7 @@ export const endSession = (id) => authorized("DELETE", `me/sessions/${id}`);
 export const changePassword = (current_password, new_password) =>
   authorized("POST", "me/password", { body: { current_password, new_password } });
 
-/** Has somebody at a provider log in here too: {id_token, nonce}, and a proof, as below. */
+/** Has somebody at a provider log in here too: {id_token, nonce, …}, and a proof, as below. */
 export const addWay = (provider, given) => authorized("POST", `me/sign-in/${provider}`, { body: given });
 export const removeWay = (way) => authorized("DELETE", `me/sign-in/${way}`);
 

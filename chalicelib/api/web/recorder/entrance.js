@@ -29,10 +29,10 @@ export function entrance(back) {
 
 /** Signs in by what a provider said. What got no answer can be tried again, with the same. */
 async function enter(place, show, back) {
-  const { provider, given } = back;
+  const { provider, given, name } = back;
   place.replaceChildren(...heading(t("welcome"), ""), el("p", { role: "status", class: "done" }, t("signing_in", { provider: t(`way_${provider}`) })));
   try {
-    await doing("entering", () => api.signIn(provider, { ...given, device: thisDevice() }));
+    await doing("entering", () => api.signIn(provider, { ...given, name, device: thisDevice() }));
   } catch (error) {
     const again = !(error.status < 500) || error.status === 429;
     const retry = again && el("button", { type: "button", class: "link", onclick: () => enter(place, show, back) }, t("try_again"));

@@ -103,6 +103,7 @@ export function form(act, ...children) {
         await act(typed, made);
       } catch (error) {
         trouble.textContent = told(error);
+        trouble.scrollIntoView({ block: "nearest" });
       }
     });
   });

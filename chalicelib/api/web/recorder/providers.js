@@ -35,6 +35,10 @@ const LOGOS = {
   ]],
 };
 
+// Whoever logs out, or goes back to a page that was kept, waits for no answer any more.
+api.onSession(() => api.session() ?? take(ASKED));
+addEventListener("pageshow", ({ persisted }) => persisted && take(ASKED));
+
 /** By whom people may sign in here. */
 export const offered = [...DOORS.keys()];
 
@@ -60,12 +64,11 @@ export const buttons = (text, providers, goal) =>
 
 /**
  * What somebody has just come back with, once: the goal, with `trouble` in words, or with the
- * `provider` and what is `given` to the API. Null when nobody was away.
+ * `provider`, what is `given` to the API, and the `name` of who comes in. Null when nobody was away.
  */
 export function returned() {
-  const said = take(RETURNED);
+  const [said, asked] = [take(RETURNED), take(ASKED)];
   if (!said) return null;
-  const asked = take(ASKED);
   // Or it is not for whoever is logged in by now.
   if (!asked || asked.state !== said.state || asked.user !== whoIsIn()) return { trouble: t("sign_in_unmatched") };
   const { provider, goal, nonce } = asked;
@@ -74,8 +77,8 @@ export function returned() {
     return { ...goal, trouble: t(words, { provider: t(`way_${provider}`) }) };
   }
   const given = { id_token: said.id_token, nonce };
-  if (said.code) Object.assign(given, { authorization_code: said.code, redirect_uri: RETURN_TO, name: nameIn(said.user) });
-  return { ...goal, provider, given };
+  if (said.code) Object.assign(given, { authorization_code: said.code, redirect_uri: RETURN_TO });
+  return { ...goal, provider, given, name: nameIn(said.user) };
 }
 
 async function leaveFor(provider, goal) {
