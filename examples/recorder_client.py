@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 
 MIB = 1024 * 1024
+AGAIN = ("upload_incomplete", "upload_mismatch", "offset_conflict", "not_ready")  # Look again.
 TYPES = {"m4a": "mp4", "mp3": "mpeg", "3gp": "3gpp", "caf": "x-caf"}  # Others have their own name.
 
 
@@ -37,6 +38,11 @@ def upload(api: "Api", path: Path) -> None:
 
 def follow(api: "Api", path: Path, seconds: float) -> None:
     """Send a file while it is written, until it has not grown for so many seconds."""
+    began = time.time()
+    while not (path.exists() and path.stat().st_size):  # Nothing is announced of what is not there.
+        if time.time() - began > seconds:
+            sys.exit(f"There is nothing in {path}")
+        time.sleep(seconds / 4)
     new = announcement(path, {"upload_method": "live"})
     api.call("POST", "/recordings", new)
     here = f"/recordings/{new['id']}"
@@ -51,8 +57,13 @@ def follow(api: "Api", path: Path, seconds: float) -> None:
         elif time.time() - path.stat().st_mtime > seconds:
             api.call("POST", f"{here}/complete", {"size": at})  # 202 until a long one is together.
         time.sleep(seconds / 4)
+    there = api.call("GET", here)["size"]
     note_of(path).unlink(missing_ok=True)
-    print(new["id"])
+    if there < path.stat().st_size:  # It was taken for ended: this program was silent for a day.
+        print(f"{new['id']} ended at {there} bytes: all of it is sent anew", file=sys.stderr)
+        follow(api, path, seconds)
+    else:
+        print(new["id"])
 
 
 def told_of(path: Path) -> dict[str, Any]:
@@ -153,7 +164,7 @@ class Api:
             return self.call(method, path, body)
         if code == "email_taken":  # The program died after it had signed up.
             return self.call("POST", "/auth/login", body)
-        if answer.is_client_error and code not in ("upload_incomplete", "upload_mismatch"):
+        if answer.is_client_error and code not in AGAIN:
             sys.exit(answer.text)
         return answer.raise_for_status().json()
 
@@ -177,6 +188,8 @@ def main() -> None:
             if given.command == "upload":
                 return upload(api, Path(given.what))
             return download(api, given.what, given.out)
+        except FileNotFoundError as error:
+            sys.exit(str(error))
         except httpx.HTTPError as error:
             print(f"\n{getattr(error, 'response', error)!r}: trying again", file=sys.stderr)
             time.sleep(wait := min(2 * wait, 30))

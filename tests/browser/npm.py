@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-
-from tests.support import ROOT
 
 PINNED = Path(__file__).with_name("npm")
 # Beside what pip installs, so that it goes when that does.
@@ -41,13 +38,6 @@ def installed(name: str) -> Path:
         subprocess.run(command, cwd=folder, check=True)
         done.write_text(lock.read_text())
     return folder / "node_modules"
-
-
-def example(title: str) -> str:
-    """The code in docs/clients.md that begins with this comment."""
-    text = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
-    [code] = re.findall(rf"```js\n(// {re.escape(title)}.*?)```", text, re.DOTALL)
-    return str(code)
 
 
 @cache

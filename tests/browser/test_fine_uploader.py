@@ -9,6 +9,7 @@ import pytest
 from tests.browser import npm
 from tests.browser.chromium import Browser
 from tests.browser.test_uppy import LARGE, SMALL, TOOLS
+from tests.support import documented
 from tests.support.server import Server, eventually
 
 pytestmark = [
@@ -57,7 +58,7 @@ class Uploader:
     def open(self) -> None:
         self.tab.open(self._elsewhere)
         self.tab.load((npm.installed("uppy6") / LIBRARY).read_text(encoding="utf-8"))
-        self.tab.load(npm.bundled(npm.example("Fine Uploader"), "uppy6"))
+        self.tab.load(npm.bundled(documented.example("Fine Uploader"), "uppy6"))
         given = {"url": self._server.url, "token": self.user.token}
         self.tab.run(TOOLS + APP, **given)
 

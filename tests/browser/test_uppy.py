@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser import npm
 from tests.browser.chromium import Browser
+from tests.support import documented
 from tests.support.server import Server, eventually
 
 pytestmark = [
@@ -60,7 +61,7 @@ class Uploader:
 
     def open(self) -> None:
         self.tab.open(self._elsewhere)
-        code = npm.example(f"Uppy {self.version}:")
+        code = documented.example(f"Uppy {self.version}:")
         self.tab.load(npm.bundled(code, f"uppy{self.version}"))
         self.tab.run(TOOLS + APP, url=self.server.url, token=self.user.token)
 
@@ -94,7 +95,7 @@ def uploader(chrome: Browser, elsewhere: str, server: Server, request: Any) -> A
 
 def test_what_an_app_has_to_write_is_short() -> None:
     for title in ("Uppy 5:", "Uppy 6:", "Fine Uploader"):
-        assert len(npm.example(title).splitlines()) <= 40
+        assert len(documented.example(title).splitlines()) <= 40
 
 
 def test_a_small_file_is_sent_whole(uploader: Uploader) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chalicelib.models import media_types
-from tests.support import ROOT
+from tests.support import ROOT, documented
 from tests.support.server import free_port, running
 
 HERE = Path(__file__).parent
@@ -128,13 +128,17 @@ def typescript(url: str) -> None:
     check_silent(run(str(bin / "openapi-typescript"), str(DOCUMENT), "-o", schema))
     hey_api = ["-i", str(DOCUMENT), "-o", str(GENERATED / "hey-api"), "--no-log-file"]
     check_silent(run(str(bin / "openapi-ts"), *hey_api))
+    live = documented.example("Sent while it is recorded:")
+    (GENERATED / "live.ts").write_text(live, encoding="utf-8")
     run(str(bin / "tsc"), "-p", str(WORK))
-    for script in ("openapi_fetch", "hey_api"):
+    for script in ("openapi_fetch", "hey_api", "live"):
         run("node", str(WORK / "js" / f"{script}.js"), RECORDER_URL=url)
 
 
 def kotlin(url: str) -> None:
     """The Kotlin client: compiled and driven."""
+    sending = documented.example("What an upload asks for")
+    (WORK / "kotlin" / "Sending.kt").write_text(sending, encoding="utf-8")
     run("mvn", "-q", "-B", "-f", str(WORK / "kotlin"), "compile", "exec:java", RECORDER_URL=url)
 
 

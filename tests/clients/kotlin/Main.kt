@@ -1,7 +1,6 @@
+import java.io.File
 import java.util.UUID
-import okhttp3.OkHttpClient
 import okhttp3.Request
-import okhttp3.RequestBody.Companion.toRequestBody
 import org.openapitools.client.apis.AccountsApi
 import org.openapitools.client.apis.RecordingsApi
 import org.openapitools.client.apis.UploadsApi
@@ -10,10 +9,7 @@ import org.openapitools.client.infrastructure.ClientException
 import org.openapitools.client.models.NewRecording
 import org.openapitools.client.models.Recording
 import org.openapitools.client.models.SignUp
-import org.openapitools.client.models.Upload
 
-// No content type of OkHttp's own: it would not be the one that was signed.
-val http = OkHttpClient()
 val base: String = System.getenv("RECORDER_URL")
 
 fun main() {
@@ -36,28 +32,16 @@ fun thereAndBack(method: NewRecording.UploadMethod, size: Int) {
             uploadMethod = method,
         )
     )
-    send(begun.upload!!, data)
+    val file = File.createTempFile("sound", null)
+    file.deleteOnExit()
+    file.writeBytes(data)
+    send(begun.upload!!, file)
     val id = begun.recording.id
     check(uploads.completeUpload(id).status == Recording.Status.ready)
     check(recordings.listRecordings(limit = 10).recordings.any { it.id == id })
     val audio = recordings.getRecording(id).audio!!
-    val played = http.newCall(Request.Builder().url(audio.url).build()).execute().use { it.body.bytes() }
+    val played = s3.newCall(Request.Builder().url(audio.url).build()).execute().use { it.body.bytes() }
     check(played.contentEquals(data))
     recordings.deleteRecording(id, permanent = true)
     check(runCatching { recordings.getRecording(id) }.exceptionOrNull() is ClientException)
-}
-
-fun send(upload: Upload, data: ByteArray) = when (upload) {
-    is Upload.PutWrapper -> put(upload.value.url, data, upload.value.headers)
-    is Upload.MultipartWrapper -> upload.value.parts.forEach {
-        val start = (it.number - 1) * upload.value.partSize
-        put(it.url, data.copyOfRange(start.toInt(), (start + it.propertySize).toInt()))
-    }
-    is Upload.PostWrapper, is Upload.LiveWrapper -> error("Not what was asked for")
-}
-
-fun put(url: String, body: ByteArray, headers: Map<String, String> = emptyMap()) {
-    val request = Request.Builder().url(url).put(body.toRequestBody())
-    headers.forEach { (name, value) -> request.header(name, value) }
-    http.newCall(request.build()).execute().use { check(it.isSuccessful) { "S3 answers ${it.code}" } }
 }

@@ -15,14 +15,14 @@ export class Problem extends Error {
   constructor(status, said, retryAfter) {
     super(said.detail ?? said.title ?? String(status));
     this.status = status;
-    this.code = said.code ?? "internal_error";
+    this.code = said.code;
     this.errors = said.errors ?? [];
     this.offset = said.offset; // Of an offset_conflict.
     this.retryAfter = retryAfter;
   }
 }
 
-/** There was no answer, from the API or from S3. */
+/** There was no answer, from the API or from S3; what a proxy or a Wi-Fi's own page answers is none. */
 export class Unreachable extends Error {}
 
 // ---- Accounts ------------------------------------------------------------------------------
@@ -315,6 +315,7 @@ async function ask(method, path, { body, query, headers } = {}) {
   const url = new URL(path, API);
   for (const [name, value] of Object.entries(query ?? {})) url.searchParams.set(name, value);
   let answer;
+  let said;
   try {
     answer = await fetch(url, {
       method,
@@ -324,16 +325,13 @@ async function ask(method, path, { body, query, headers } = {}) {
       credentials: "omit",
       referrerPolicy: "no-referrer",
     });
+    said = JSON.parse((await answer.text()) || "null");
   } catch {
     throw new Unreachable();
   }
-  const text = await answer.text().catch(() => {
-    throw new Unreachable();
-  });
-  // A proxy between us and the API may answer in words of its own.
-  const said = text && answer.headers.get("Content-Type")?.includes("json") ? JSON.parse(text) : null;
   if (answer.ok) return said;
-  throw new Problem(answer.status, said ?? {}, Number(answer.headers.get("Retry-After")) || undefined);
+  if (!said?.code) throw new Unreachable();
+  throw new Problem(answer.status, said, Number(answer.headers.get("Retry-After")) || undefined);
 }
 
 /** Runs a task that only one tab may at a time. Pages without TLS have no locks, and do without. */

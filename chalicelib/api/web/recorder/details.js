@@ -69,7 +69,10 @@ async function download(recording) {
 }
 
 /** Saves what this device has of one that was not taken. */
-export const saveCopy = async (recording) => save(await outbox.sound(recording), recording);
+export async function saveCopy(recording) {
+  const { lightened, file_name } = recording;
+  save(await outbox.sound(recording), { ...recording, file_name: lightened ? t("incomplete", { name: file_name }) : file_name });
+}
 
 /** Has the browser save it under its title, with the ending that its type has. */
 function save(blob, { file_name, content_type }) {

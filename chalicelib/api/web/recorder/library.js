@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import * as outbox from "./outbox.js";
-import { attempt, bytes, clock, confirmed, date, el, icon, iconButton, say, spokenClock, t, told, toldOf } from "./page.js";
+import { attempt, bytes, clock, confirmed, date, el, icon, iconButton, say, spokenClock, t, told, whyNot } from "./page.js";
 import { discard, onSending, retry, sentOf } from "./sending.js";
 
 const MOST_PAGES = 20;
@@ -215,14 +215,11 @@ export function library() {
     if (waiting.children.length) empty.hidden = true;
   }
 
-  const troubleOf = (code) =>
-    code === "not_found" ? t("deleted_elsewhere") : toldOf(code) ?? t("refused", { code });
-
   function waitingCard(recording, key) {
     const { id, file_name, trouble, size, duration_ms, rescued } = recording;
     const sent = el("progress", { max: size, value: sentOf(id), "aria-label": t("sending_name", { name: file_name }) });
     const state = trouble
-      ? troubleOf(trouble)
+      ? whyNot(trouble)
       : t(navigator.onLine ? (rescued ? "rescued" : "sending") : "waits_for_network");
     return el(
       "li",

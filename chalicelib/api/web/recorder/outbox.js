@@ -1,11 +1,12 @@
 // What was recorded and has not arrived yet, on this device: in IndexedDB, where a closed tab, a
 // crash or a lost network leaves it.
 //
-// A recording is {id, sent_as, user, file_name, content_type, recorded_at, duration_ms, size, live, state,
-// trouble}. `state` is "recording", "copying", "waiting" or "discarded"; `sent_as` is the id that the API knows
+// A recording is {id, sent_as, user, file_name, content_type, recorded_at, duration_ms, size, live, lightened,
+// state, trouble}. `state` is "recording", "copying", "waiting" or "discarded"; `sent_as` is the id that the API knows
 // it by, which is its own unless that was refused for good. Its sound stands beside it in numbered pieces. One
 // that is `live` is sent while it is recorded; a piece's number is where it begins. All of it stays until it has
-// arrived as a whole, since the rest alone plays nowhere.
+// arrived as a whole, since the rest alone plays nowhere; but one that is `lightened` has a gap behind its
+// first piece, since this device was full.
 
 const NAME = "recorder";
 // Written through to the disk: a laptop's battery may end before a browser's own delay does.
@@ -75,7 +76,7 @@ export async function all(user) {
 
 export const find = (id) => transaction("readonly", (recordings) => recordings.get(id));
 
-/** Its sound so far. Piece by piece, so that hours of it are never in memory at once. */
+/** Its sound so far, over the gap of one that is lightened. Piece by piece, so that hours of it are never in memory at once. */
 export async function sound(recording) {
   const keys = await transaction("readonly", (_, pieces) => pieces.getAllKeys(piecesOf(recording.id)));
   const blobs = [];
@@ -105,10 +106,20 @@ export async function soundFrom(id, start) {
 /** Makes space: pieces of a live one that have arrived go, but for the first. */
 export function lighten(id, arrived) {
   const before = IDBKeyRange.bound([id, 0], [id, arrived]);
-  return transaction("readwrite", (_, pieces) => {
+  return transaction("readwrite", (recordings, pieces) => {
     // The last of these may have arrived in part.
-    const request = pieces.openKeyCursor(before, "prev");
-    request.onsuccess = () => request.result?.key[1] > 1 && pieces.delete(IDBKeyRange.bound([id, 1], request.result.key, false, true));
+    const last = pieces.openKeyCursor(before, "prev");
+    last.onsuccess = () => {
+      if (!(last.result?.key[1] > 1)) return;
+      const between = IDBKeyRange.bound([id, 1], last.result.key, false, true);
+      const some = pieces.openKeyCursor(between);
+      some.onsuccess = () => {
+        if (!some.result) return;
+        pieces.delete(between);
+        const recording = recordings.get(id);
+        recording.onsuccess = () => recordings.put({ ...recording.result, lightened: true });
+      };
+    };
   });
 }
 

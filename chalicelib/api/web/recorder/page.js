@@ -36,6 +36,9 @@ export async function doing(what, task) {
 /** What a code means; undefined for one that has no words here. */
 export const toldOf = (code) => TEXTS[`error_${code}`];
 
+/** Why the API does not take a recording, by its code. */
+export const whyNot = (code) => (code === "not_found" ? t("deleted_elsewhere") : toldOf(code) ?? t("refused", { code }));
+
 /**
  * An element. Properties that begin with "on" are listeners; `class`, `data-…`, `aria-…` and other
  * names with a dash are attributes; the rest are properties. What is null or false is left out.

@@ -1,7 +1,7 @@
 // The desk: a big button, the time, how loud it is.
 
 import * as api from "./api.js";
-import { attempt, clock, confirmed, el, icon, moment, say, spokenClock, t } from "./page.js";
+import { attempt, clock, confirmed, el, icon, moment, say, spokenClock, t, whyNot } from "./page.js";
 
 const BARS = 48;
 const TICK_MS = 80;
@@ -33,6 +33,7 @@ const load = () => import("./recording.js");
 export function desk() {
   let recording;
   let ticking;
+  let here; // What is wrong on this device, in words.
   const levels = Array(BARS).fill(0);
   const bars = levels.map(() => el("i"));
   const time = el("p", { class: "clock", "aria-hidden": "true" }, clock(0));
@@ -78,6 +79,7 @@ export function desk() {
 
   async function begin() {
     const { user } = api.session();
+    here = undefined;
     trouble.textContent = "";
     state.textContent = t("asking");
     try {
@@ -85,7 +87,7 @@ export function desk() {
       recording = await Recording.begin({
         user: user.id,
         fileName: moment(new Date()),
-        onTrouble: (error) => (trouble.textContent = error ? t("device_full") : ""),
+        onTrouble: (error) => (here = error && t("device_full")),
         onEnd: attempt(async () => {
           await finish();
           say(t("microphone_gone"));
@@ -105,6 +107,8 @@ export function desk() {
   function tick() {
     const text = clock(recording.elapsed / 1000);
     if (time.textContent !== text) time.textContent = text;
+    const wrong = here ?? (recording.trouble ? t("not_sent", { why: whyNot(recording.trouble) }) : "");
+    if (trouble.textContent !== wrong) trouble.textContent = wrong;
     levels.push(recording.level);
     levels.shift();
     bars.forEach((bar, at) => (bar.style.transform = `scaleY(${Math.max(0.04, levels[at])})`));
@@ -123,6 +127,7 @@ export function desk() {
     levels.fill(0);
     for (const bar of bars) bar.style.transform = "";
     time.textContent = clock(0);
+    trouble.textContent = "";
     show();
   }
 
@@ -132,7 +137,7 @@ export function desk() {
     try {
       await finished.finish();
     } catch (error) {
-      trouble.textContent = t(REFUSALS[error.name] ?? "unforeseen");
+      here = t(REFUSALS[error.name] ?? "unforeseen");
       throw error;
     }
     ended();

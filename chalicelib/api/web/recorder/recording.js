@@ -3,7 +3,7 @@
 
 import { uuid7 } from "./api.js";
 import * as outbox from "./outbox.js";
-import { arrivedOf, busyWith, changed, discard, sender } from "./sending.js";
+import { arrivedOf, busyWith, changed, discard, sender, troubleOf } from "./sending.js";
 
 // What a tab that dies has lost.
 const PIECE_MS = 1000;
@@ -28,7 +28,7 @@ export class Recording {
   #samples;
   #wake;
   #id = uuid7();
-  #send = sender(this.#id);
+  #sender = sender(this.#id);
   #sentAt = 0;
   #size = 0;
   #unkept = [];
@@ -103,6 +103,11 @@ export class Recording {
     this.#since = performance.now();
   }
 
+  /** Why the API takes nothing of it at present, as a code. */
+  get trouble() {
+    return troubleOf(this.#id);
+  }
+
   /** How loud it is right now, from 0 to 1, on a scale that ears would agree with. */
   get level() {
     if (!this.#analyser || this.paused) return 0;
@@ -154,7 +159,7 @@ export class Recording {
       await this.#keep({ duration_ms: elapsed }).then(() => this.onTrouble(null), this.onTrouble);
       if (!paused && elapsed - this.#sentAt < SENT_EVERY_MS) return;
       this.#sentAt = elapsed;
-      this.#send().catch(console.error);
+      this.#sender.unlessItWaits().catch(console.error);
     });
   }
 
@@ -193,7 +198,7 @@ export class Recording {
     this.#context?.close();
     this.#wake?.release();
     // What is just being sent ends first; the rest is then sent as that of any other.
-    await this.#send().catch(console.error);
+    await this.#sender.now().catch(console.error);
     await this.#release?.();
     changed();
   }

@@ -6,13 +6,14 @@
 
 import * as api from "./api.js";
 import * as outbox from "./outbox.js";
+import { t } from "./page.js";
 
 const FIRST_WAIT_MS = 2_000;
 const LONGEST_WAIT_MS = 60_000;
 // What S3 refuses a few times over it will refuse again.
 const MOST_REFUSALS = 4;
 // These pass by themselves, or somebody logs in again; whatever else was said needs a person.
-const PASSING = new Set(["not_authenticated", "token_expired", "refresh_token_reused", "upload_incomplete", "not_ready", "not_stored"]);
+const PASSING = new Set(["not_authenticated", "token_expired", "refresh_token_reused", "upload_incomplete", "upload_mismatch", "not_ready", "not_stored"]);
 // After these it is sent under another id.
 const FORGOTTEN = new Set(["not_found", "id_conflict", "upload_mismatch", "upload_incomplete"]);
 
@@ -24,8 +25,8 @@ const refusals = new Map();
 const watched = new Map();
 // How far S3 has what is sent while it is recorded.
 const arrived = new Map();
-let wait = FIRST_WAIT_MS;
-let timer;
+// What waits to be tried again.
+const waiting = new Set();
 
 /** Runs a task once at a time; asked for meanwhile, it runs once more. */
 function oneAtATime(task) {
@@ -45,6 +46,33 @@ function oneAtATime(task) {
     again = true;
     return (running ??= run());
   };
+}
+
+/** A task that is run again, after waits that grow, for as long as it answers that something is left. */
+function retrying(task) {
+  let wait = FIRST_WAIT_MS;
+  let timer;
+  const now = oneAtATime(async () => {
+    clearTimeout(timer);
+    waiting.delete(self);
+    if (await task()) self.later();
+    else wait = FIRST_WAIT_MS;
+  });
+  const self = {
+    now,
+    unlessItWaits: async () => waiting.has(self) || now(),
+    later() {
+      clearTimeout(timer);
+      waiting.add(self);
+      timer = setTimeout(now, wait);
+      wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    },
+    hurry() {
+      wait = FIRST_WAIT_MS;
+      return now();
+    },
+  };
+  return self;
 }
 
 /** Holds a recording's lock until the function that this gives is called, and has ended. */
@@ -71,7 +99,7 @@ function whenFree(id, user) {
   watched.set(id, watching);
   navigator.locks
     .request(lockOf(id), { signal: watching.signal }, () => sendOne(id, user))
-    .then((left) => left && later(), (error) => error.name === "AbortError" || console.error(error))
+    .then((left) => left && everything.later(), (error) => error.name === "AbortError" || console.error(error))
     .finally(() => watched.delete(id));
 }
 
@@ -97,31 +125,27 @@ export const arrivedOf = (id) => arrived.get(id) ?? 0;
 /** How many bytes of a recording have arrived, as far as any tab has said. */
 export const sentOf = (id) => progress.get(id) ?? 0;
 
-/** Sends all that waits, one after the other. */
-export const sendAll = oneAtATime(async () => {
-  clearTimeout(timer);
+/** Why the API does not take what this tab records; it is tried again all the same. */
+export const troubleOf = (id) => refusals.get(id)?.trouble;
+
+const everything = retrying(async () => {
   let left = false;
   const user = api.session()?.user.id;
   for (const { id } of user ? await outbox.all(user).catch(() => []) : []) {
     left = (await ifNobodyIsBusyWith(id, () => sendOne(id, user), () => whenFree(id, user))) || left;
   }
-  if (left) later();
-  else wait = FIRST_WAIT_MS;
+  return left;
 });
 
-/** Sends what there is of a recording that this tab records, each time that it is called. */
-export const sender = (id) => oneAtATime(() => sending(id, sendSoFar));
+/** Sends all that waits, one after the other. */
+export const sendAll = everything.now;
 
-function later() {
-  clearTimeout(timer);
-  timer = setTimeout(sendAll, wait);
-  wait = Math.min(wait * 2, LONGEST_WAIT_MS);
-}
+/** What sends what there is of a recording that this tab records. */
+export const sender = (id) => retrying(() => sending(id, sendSoFar));
 
 /** Try at once what had to wait. */
 export function hurry() {
-  wait = FIRST_WAIT_MS;
-  sendAll();
+  for (const each of new Set([everything, ...waiting])) each.hurry();
 }
 
 /** Takes the trouble off a recording, so that it is sent again; under another id, if need be. */
@@ -132,8 +156,9 @@ export async function retry(id) {
   changed();
 }
 
-/** Has it be another recording to the API, sent from its beginning. */
+/** Has it be another recording to the API, sent from its beginning; or all that is left of it, if it is lightened. */
 const anew = () => ({ sent_as: api.uuid7(), live: false });
+const isIncomplete = ({ live, lightened }) => lightened && !live;
 
 /** Gives a recording up, on this device at once, and on the server when it can be reached. */
 export async function discard(id) {
@@ -171,7 +196,8 @@ async function sending(id, way) {
 
 async function sendSoFar(recording, signal) {
   const { id } = recording;
-  if (recording.state !== "recording") return false;
+  // What is left of one goes as a whole, at its end.
+  if (recording.state !== "recording" || isIncomplete(recording)) return false;
   if (!arrived.has(id)) {
     // Noted first: once the API has heard of it, it is one that comes in pieces.
     if (!(await outbox.change(id, { live: true }))) return false;
@@ -185,14 +211,14 @@ async function sendSoFar(recording, signal) {
 }
 
 async function sendWhole(recording, signal) {
-  const { id, sent_as, size } = recording;
+  const { id, sent_as, live, size } = recording;
   if (recording.state === "discarded") return sendDiscarded(recording);
-  const there = recording.live
+  const there = live
     ? await sendRest(recording, signal)
     : await api.send(announcement(recording), await outbox.sound(recording), shown(id), signal);
   if (there.status === "uploading") return true; // It is put together.
-  if (there.size < size) {
-    // It was taken for ended before: so all of it is another one.
+  if (live && there.size < size) {
+    // It was taken for ended before: so all of it, or what is left, is another one.
     await outbox.change(id, anew());
     return true;
   }
@@ -231,14 +257,18 @@ async function sendDiscarded({ id, sent_as }) {
   return false;
 }
 
-/** What is announced of it. How long it is, is known at its end. */
-const announcement = ({ sent_as, file_name, content_type, recorded_at, duration_ms, state }) => ({
-  id: sent_as,
-  file_name,
-  content_type,
-  recorded_at,
-  ...(state === "waiting" && duration_ms && { duration_ms }),
-});
+/** What is announced of it. How long it is, is known at its end; how much is left of it, by its sound alone. */
+function announcement(recording) {
+  const { sent_as, file_name, content_type, recorded_at, duration_ms, state } = recording;
+  const incomplete = isIncomplete(recording);
+  return {
+    id: sent_as,
+    file_name: incomplete ? t("incomplete", { name: file_name }) : file_name,
+    content_type,
+    recorded_at,
+    ...(state === "waiting" && duration_ms && !incomplete && { duration_ms }),
+  };
+}
 
 const shown = (id) => (sent) => tell({ kind: "progress", id, sent });
 
@@ -260,10 +290,13 @@ async function refused(recording, error) {
     console.error(error); // It could not be read, say. It stays, and is tried again.
     return true;
   }
-  const times = (refusals.get(recording.id) ?? 0) + 1;
-  refusals.set(recording.id, times);
+  const times = (refusals.get(recording.id)?.times ?? 0) + 1;
   const passing = PASSING.has(error.code) && (error.status === 401 || times < MOST_REFUSALS);
-  if (!passing) await outbox.change(recording.id, { trouble: error.code });
+  const trouble = passing ? undefined : error.code;
+  refusals.set(recording.id, { times, trouble });
+  // While it is recorded there is time: somebody may make room, or move on to another network.
+  if (recording.state === "recording") return true;
+  if (trouble) await outbox.change(recording.id, { trouble });
   tell({ kind: "changed" });
   return passing;
 }
