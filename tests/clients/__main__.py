@@ -21,6 +21,7 @@ from pathlib import Path
 from chalicelib.models import media_types
 from tests.support import ROOT, documented
 from tests.support.server import free_port, running
+from tests.support.unwinding import unwinding
 
 HERE = Path(__file__).parent
 WORK = ROOT / "out" / "clients"
@@ -62,7 +63,8 @@ def main() -> int:
             target.parent.mkdir(exist_ok=True)
             shutil.copy(file, target)
     failed = False
-    with running("make", "run", f"PORT={(port := free_port())}", log=WORK / "log", port=port):
+    server = running("make", "run", f"PORT={(port := free_port())}", log=WORK / "log", port=port)
+    with unwinding("clients"), server:
         for step, needs in STEPS.items():
             if missing := [tool for tool in needs if not shutil.which(tool)]:
                 print(f"{step.__name__}: NOT RUN, since there is no {', '.join(missing)} here")

@@ -20,7 +20,8 @@ from tests.deployed.jobs import JOBS, Deployed
 from tests.deployed.main_job import MAIN_JOB, Job, it_answers, told
 from tests.deployed.providers import PROVIDERS, make_apple_secret
 from tests.deployed.stages import Stage
-from tests.deployed.steps import Failed, Steps, say, unwinding
+from tests.deployed.steps import Failed, Steps, say
+from tests.support.unwinding import unwinding
 
 
 def main() -> int:

@@ -9,7 +9,8 @@ import httpx
 
 from tests.deployed.main_job import MAIN_JOB, Job, told
 from tests.deployed.people import Api
-from tests.deployed.steps import say, unwinding
+from tests.deployed.steps import say
+from tests.support.unwinding import unwinding
 
 
 def main() -> int:

@@ -12,18 +12,15 @@ So what comes to the API is driven by one more function beside those that are th
 from __future__ import annotations
 
 import re
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 On = TypeVar("On")
 Step = Callable[[On], None]
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Failed(AssertionError):
@@ -57,26 +54,6 @@ class Steps(Generic[On]):
             else:
                 say(f"  {time.monotonic() - began:5.1f} s  {fact}")
         return failed
-
-
-@contextmanager
-def unwinding(title: str) -> Iterator[None]:
-    """Have whatever ends this process unwind what is under way, once, and be told in a line."""
-
-    def leave(number: int, _: object) -> None:
-        for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)
-        sys.exit(f"{title}: ended by {signal.Signals(number).name}")
-
-    before = {each: signal.getsignal(each) for each in ENDING}
-    for each, handler in before.items():
-        if handler is not signal.SIG_IGN:  # As nohup has it.
-            signal.signal(each, leave)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def say(what: str) -> None:

@@ -17,6 +17,7 @@ from local.embedded.environment import REGION
 from local.embedded.template import resources
 from tests.engines import dynamodb_local, versitygw
 from tests.support import ROOT, engines
+from tests.support.unwinding import unwinding
 
 OF_OPERATORS = ("audit", "audit_in_use", "operations", "users")
 # All that stands on a table and buckets. The rest looks at documents, at deployments to moto, and
@@ -55,11 +56,11 @@ NOT_AS_S3 = " and ".join(
 
 def main() -> int:
     """Run what can be run; 1 if a test failed, and 0 if none did."""
-    codes = [
-        _on("DynamoDB Local and the embedded S3", dynamodb_local.missing(), _suite),
-        _on("versitygw", versitygw.missing(), _rules_of_s3),
-    ]
-    return max(codes)
+    with unwinding("engines"):
+        return max(
+            _on("DynamoDB Local and the embedded S3", dynamodb_local.missing(), _suite),
+            _on("versitygw", versitygw.missing(), _rules_of_s3),
+        )
 
 
 def _on(name: str, missing: list[str], run: Any) -> int:

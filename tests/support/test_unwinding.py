@@ -1,4 +1,4 @@
-"""How a run of steps ends."""
+"""What ends a command ends what it started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.deployed.steps import ENDING, unwinding
+from tests.support.unwinding import ENDING, unwinding
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -22,8 +22,8 @@ def test_a_signal_unwinds_what_is_under_way_and_is_told_in_a_line(number: int) -
             os.kill(os.getpid(), number)
             unwound.append(number)
 
-    with pytest.raises(SystemExit) as ended, unwinding("driven"):
+    with pytest.raises(SystemExit) as ended, unwinding("driving"):
         be_ended()
 
     assert unwound == [number]
-    assert ended.value.code == f"driven: ended by {signal.Signals(number).name}"
+    assert ended.value.code == f"driving: ended by {signal.Signals(number).name}"
