@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.support import ROOT
 from tests.support.server import BIN, free_port, running
+from tests.support.unwinding import unwinding
 
 # What the server says of a request that it has answered as it should.
 ORDINARY = re.compile(r"[A-Z]+ /\S* [1-4]\d\d\b")
@@ -35,6 +36,7 @@ def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
     config, document = Path(__file__).with_name("schemathesis.toml"), ROOT / "docs" / "openapi.json"
     command = [str(BIN / "schemathesis"), "--config-file", str(config), "run", str(document)]
     with (
+        unwinding("fuzz"),
         tempfile.TemporaryDirectory() as folder,
         running(
             "make",

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.support import ROOT
 from tests.support.server import BIN, free_port, running
+from tests.support.unwinding import unwinding
 
 # What a password's hash costs is not looked at here, and everybody calls from one source.
 ENVIRON = {
@@ -46,6 +47,7 @@ def load(clients: int, seconds: int, *, hostile: bool = False) -> float | None:
     options += ["--run-time", f"{seconds}s", "--stop-timeout", str(SECONDS_TO_END)]
     people = ["Person", "Hostile"] if hostile else ["Person"]
     with (
+        unwinding("load"),
         tempfile.TemporaryDirectory() as folder,
         running(
             *("make", "run", f"PORT={port}", f"DATA={folder}/data"),
