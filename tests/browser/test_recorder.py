@@ -351,14 +351,34 @@ def test_who_types_is_not_disturbed_by_what_arrives(listed: Browser) -> None:
 
 # Links
 
+# What is asked for first is answered last.
+LATE = """
+const asked = window.fetch;
+let late = true;
+window.fetch = async (url, ...given) => {
+  const held = late && String(url).endsWith(path);
+  late &&= !held;
+  const answer = await asked(url, ...given);
+  if (held) {
+    await new Promise((done) => setTimeout(done, 1000));
+    setTimeout(() => (window.answered = true), 100);
+  }
+  return answer;
+};
+"""
+
 
 def test_a_link_opens_for_anybody_until_it_is_taken_back(home: Browser, chrome: Browser) -> None:
     record(home, 2)
     home.click("Stop and keep")
     [recording] = arrived(home)
     home.click(f"Details of {recording['file_name']}")
+    # That there is none yet is answered last.
+    home.run(LATE, path="/links")
     home.click("Share")
     home.click("Make a link")
+    home.shows("The link is copied")
+    home.until("return window.answered")
     url = home.until("return document.querySelector('.address')?.value")
 
     stranger = chrome.tab(fresh=True)

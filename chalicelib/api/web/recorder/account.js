@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { password, providers } from "./entrance.js";
 import * as outbox from "./outbox.js";
-import { attempt, bytes, confirmed, date, dialog, doing, el, field, form, say, t, told } from "./page.js";
+import { attempt, bytes, confirmed, date, dialog, doing, el, field, fill, form, say, t, told } from "./page.js";
 
 /**
  * Everything of the account's, in a dialog, which is whole when it opens: nothing in it moves.
@@ -97,27 +97,23 @@ async function showUsage(place) {
   return sign_in;
 }
 
-async function showDevices(place) {
-  const sessions = await api.sessions();
-  place.replaceChildren(
-    ...sessions.map(({ id, device, current, last_used_at }) => {
-      const name = device ?? t(current ? "this_device" : "some_device");
-      const hint = current ? device && t("this_device") : t("last_used", { date: date(last_used_at) });
-      const end = attempt(async () => {
-        await api.endSession(id);
-        await showDevices(place);
-        say(t("session_ended"));
-      });
-      return el(
-        "li",
-        {},
-        el("div", { class: "grow" }, el("strong", {}, name), hint && el("span", { class: "hint" }, hint)),
-        !current &&
-          el("button", { type: "button", class: "quiet", "aria-label": t("end_session", { device: name }), onclick: end }, t("log_out")),
-      );
-    }),
-  );
-}
+const showDevices = (place) => fill(place, async () =>
+  (await api.sessions()).map(({ id, device, current, last_used_at }) => {
+    const name = device ?? t(current ? "this_device" : "some_device");
+    const hint = current ? device && t("this_device") : t("last_used", { date: date(last_used_at) });
+    const end = attempt(async () => {
+      await api.endSession(id);
+      await showDevices(place);
+      say(t("session_ended"));
+    });
+    return el(
+      "li",
+      {},
+      el("div", { class: "grow" }, el("strong", {}, name), hint && el("span", { class: "hint" }, hint)),
+      !current &&
+        el("button", { type: "button", class: "quiet", "aria-label": t("end_session", { device: name }), onclick: end }, t("log_out")),
+    );
+  }));
 
 function nameForm(user) {
   return form(

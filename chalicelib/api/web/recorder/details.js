@@ -5,7 +5,7 @@
 
 import * as api from "./api.js";
 import * as outbox from "./outbox.js";
-import { attempt, confirmed, date, el, field, form, icon, iconButton, say, t } from "./page.js";
+import { attempt, confirmed, date, el, field, fill, form, icon, iconButton, say, t } from "./page.js";
 
 const DAY = 86_400;
 const ENDINGS = { mp4: "m4a", mpeg: "mp3", quicktime: "mov" };
@@ -120,7 +120,7 @@ function sharing(recording) {
   const anew = () => (id = api.uuid7());
   anew();
   for (const choice of [name, until]) choice.addEventListener("change", anew);
-  const refresh = async () => rows.replaceChildren(...(await api.links(recording.id)).map((link) => linkRow(recording, link, refresh)));
+  const refresh = () => fill(rows, async () => (await api.links(recording.id)).map((link) => linkRow(recording, link, refresh)));
   const make = form(
     async (given) => {
       const link = await api.share(recording.id, { id, seconds: Number(given.seconds) || null, showName: given.show_name === "on" });

@@ -34,6 +34,17 @@ export async function doing(what, task) {
 }
 
 /** What a code means; undefined for one that has no words here. */
+// How many loadings of a place have begun.
+const loadings = new WeakMap();
+
+/** Have a place show what the last of its loadings brings: an earlier one may be answered later. */
+export async function fill(place, load) {
+  const turn = (loadings.get(place) ?? 0) + 1;
+  loadings.set(place, turn);
+  const children = await load();
+  if (turn === loadings.get(place)) place.replaceChildren(...children);
+}
+
 export const toldOf = (code) => TEXTS[`error_${code}`];
 
 /** Why the API does not take a recording, by its code. */
