@@ -29,6 +29,8 @@ UPKEEP_SECONDS = 45
 TIMES = ("due_at", "upload_expires_at", "purge_at")
 # What a job says to an event that is none.
 PROVOKED = "KeyError: 'object'"
+# Until a stage that is new to API Gateway is deployed whole, its jobs do not know its address.
+NO_ADDRESS_YET = "is tried again: RECORDER_PUBLIC_URL is not set"
 LONG_AGO = "2020-01-01T00:00:00.000000Z"
 
 
@@ -105,7 +107,8 @@ class Deployed:
     def check_that_all_is_well(self) -> None:
         """Fail at a dead letter, and at what a function logged that was not provoked."""
         letters = self.dead_letters()
-        faults = [each for each in self.stage.faults() if PROVOKED not in each]
+        expected = (PROVOKED, NO_ADDRESS_YET)
+        faults = [each for each in self.stage.faults() if not any(it in each for it in expected)]
         assert not letters, letters
         assert not faults, faults
 
