@@ -75,6 +75,13 @@ def account(page: Browser, section: str) -> None:
     page.click(section)
 
 
+def come_with_apple(page: Browser, who: str) -> None:
+    """Come back with whose Apple is to log in to the account, too."""
+    account(page, "Ways to log in")
+    page.click("Continue with Apple")
+    choose(page, "Apple", who)
+
+
 def log_out(page: Browser) -> None:
     page.run("document.querySelector('.who-button').click()")
     page.click("Log out")
@@ -119,9 +126,7 @@ def test_nor_of_what_was_asked_by_who_comes_back_without_an_answer(
     page: Browser, federated: Server
 ) -> None:
     sign_in(page, "Google", "ann")
-    account(page, "Ways to log in")
-    page.click("Continue with Apple")
-    choose(page, "Apple", "cleo")
+    come_with_apple(page, "cleo")
     page.shows("Prove that it is you")
     page.click("Continue with Google")
     page.shows("Who are you?")
@@ -327,9 +332,7 @@ def test_a_way_is_removed_and_the_last_one_stays(page: Browser) -> None:
 
 def test_a_second_way_is_proved_by_the_first(page: Browser) -> None:
     sign_in(page, "Google", "ann")
-    account(page, "Ways to log in")
-    page.click("Continue with Apple")
-    choose(page, "Apple", "cleo")
+    come_with_apple(page, "cleo")
     page.shows("Prove that it is you")
     page.click("Continue with Google")
     choose(page, "Google", "bob")
@@ -358,9 +361,7 @@ def test_a_small_phone_shows_what_is_to_be_pressed_next(page: Browser) -> None:
 def test_and_why_it_was_not_done(page: Browser) -> None:
     page.look(320, 568)
     sign_up(page, "cleo@example.org")
-    account(page, "Ways to log in")
-    page.click("Continue with Apple")
-    choose(page, "Apple", "cleo")
+    come_with_apple(page, "cleo")
     page.type("Password", "not the password")
     page.run("document.querySelector('.section[open] form').requestSubmit()")
     page.shows("That did not prove that it is you")
@@ -384,9 +385,7 @@ def test_what_logs_in_to_another_account_is_not_added(page: Browser) -> None:
     page.shows("Press to record")
     log_out(page)
     sign_up(page, "cleo@example.org")
-    account(page, "Ways to log in")
-    page.click("Continue with Apple")
-    choose(page, "Apple", "ann")
+    come_with_apple(page, "ann")
     page.type("Password", PASSWORD)
     page.click("Add Apple")
 
@@ -437,9 +436,7 @@ def test_apple_is_told_of_it_with_the_code_that_came_to_the_browser(
 
 def test_and_with_the_code_of_an_apple_that_was_added(page: Browser, provider: str) -> None:
     sign_in(page, "Google", "ann")
-    account(page, "Ways to log in")
-    page.click("Continue with Apple")
-    choose(page, "Apple", "cleo")
+    come_with_apple(page, "cleo")
     page.click("Continue with Google")
     choose(page, "Google", "ann")
     page.click("Add Apple")

@@ -1,7 +1,6 @@
-import createClient from "openapi-fetch";
 import { sendLive } from "./generated/live";
-import type { paths } from "./generated/schema";
-import { BASE, assert, play, same, sound } from "./sending";
+import { assert, play, same, sound } from "./sending";
+import { signedIn } from "./signed_in";
 
 // What MediaRecorder gives, with a pause in it.
 const HEARD = [1000, 2000, 0, 3000].map((size) => new Blob([sound(size)]));
@@ -29,17 +28,7 @@ class Network {
 async function main(): Promise<void> {
   const network = new Network();
   globalThis.fetch = network.fetch;
-  const client = createClient<paths>({ baseUrl: BASE });
-  const signedUp = await client.POST("/auth/signup", {
-    body: { email: `${crypto.randomUUID()}@example.com`, password: "battery staple, correctly" },
-  });
-  assert(signedUp.data, "signed up");
-  client.use({
-    onRequest({ request }) {
-      request.headers.set("Authorization", `Bearer ${signedUp.data.access_token}`);
-      return request;
-    },
-  });
+  const client = await signedIn();
 
   /** Records it, and has requests get lost from this one on; how many there were. */
   async function recorded(lost: number, answered: boolean): Promise<number> {

@@ -1,19 +1,8 @@
-import createClient from "openapi-fetch";
-import type { paths } from "./generated/schema";
-import { BASE, SIZES, assert, play, same, send, sound } from "./sending";
+import { SIZES, assert, play, same, send, sound } from "./sending";
+import { signedIn } from "./signed_in";
 
 async function main(): Promise<void> {
-  const client = createClient<paths>({ baseUrl: BASE });
-  const signedUp = await client.POST("/auth/signup", {
-    body: { email: `${crypto.randomUUID()}@example.com`, password: "battery staple, correctly" },
-  });
-  assert(signedUp.data, "signed up");
-  client.use({
-    onRequest({ request }) {
-      request.headers.set("Authorization", `Bearer ${signedUp.data.access_token}`);
-      return request;
-    },
-  });
+  const client = await signedIn();
   for (const method of ["put", "multipart"] as const) {
     const data = sound(SIZES[method]);
     const begun = await client.POST("/recordings", {

@@ -216,7 +216,11 @@ class RecordingsTable(Struct, frozen=True):
             condition, values = _upload(recording, OF_THESE_BYTES, its_sha256=sha256)
         if unused := recording.size - recording.whole_size:
             ready |= {"size": recording.whole_size, **news(recording.id, now)}
-            return self._give_back(recording, Usage(unused, 0), ready, condition, **values)
+            update = self.table.updating(_key(recording), ready, condition, **values)
+            if not self._giving_back(recording.user_id, Usage(unused, 0), update):
+                return None
+            standing = self.find(recording.user_id, recording.id)
+            return standing if isinstance(standing, StoredRecording) else None
         return self._change(_key(recording), now, ready, condition, **values)
 
     def revise(
@@ -269,17 +273,8 @@ class RecordingsTable(Struct, frozen=True):
         goes_too = [self.table.deleting(waveform)] if is_drawn else []
         # A tombstone that cannot be read has none.
         used = Usage(0, 0) if recording.status == "deleted" else Usage(recording.size, 1)
-        try:
-            self.table.transact(
-                self.table.adding(tombstone_item(tombstone), condition, **read),
-                self.table.updating(account_key(recording.user_id), used.given_back(), THERE),
-                *goes_too,
-            )
-        except ConditionFailed as error:
-            if error.index == 0:
-                return False
-            raise NotAuthenticated("The account is gone") from error
-        return True
+        buried = self.table.adding(tombstone_item(tombstone), condition, **read)
+        return self._giving_back(recording.user_id, used, buried, *goes_too)
 
     def seal(self, tombstone: Tombstone) -> bool:
         return self._note(tombstone, {"expired": False})
@@ -318,27 +313,22 @@ class RecordingsTable(Struct, frozen=True):
         changed = {**changes, **news(key["sk"].removeprefix("REC#"), now)}
         return self._update(key, changed, condition, **values)
 
-    def _give_back(
+    def _giving_back(
         self,
-        recording: StoredRecording,
-        unused: Usage,
-        changes: Item,
-        condition: str,
-        **values: Any,
-    ) -> StoredRecording | None:
-        """Update a recording, and count no more what it does not use, both or neither."""
-        account = account_key(recording.user_id)
+        user_id: str,
+        used: Usage,
+        write: TransactWriteItemTypeDef,
+        *more: TransactWriteItemTypeDef,
+    ) -> bool:
+        """Write, and count no more what was used, all or nothing; False if `write` may not be."""
+        counting = self.table.updating(account_key(user_id), used.given_back(), THERE)
         try:
-            self.table.transact(
-                self.table.updating(_key(recording), changes, condition, **values),
-                self.table.updating(account, unused.given_back(), THERE),
-            )
+            self.table.transact(write, counting, *more)
         except ConditionFailed as error:
             if error.index == 0:
-                return None
+                return False
             raise NotAuthenticated("The account is gone") from error
-        standing = self.find(recording.user_id, recording.id)
-        return standing if isinstance(standing, StoredRecording) else None
+        return True
 
     def _update(
         self, key: Key, changes: Item, condition: str, **values: Any

@@ -152,10 +152,8 @@ class LiveUploads(Struct, frozen=True):
             raise UploadIncomplete("Nothing has arrived")
         arrived = slices.in_order(pieces)
         if recording.ended_at:
-            made_of = slices.without(arrived, recording.gaps or [], recording.whole_size)
-            time_over = (
-                slices.total(made_of) != recording.whole_size
-            )  # Pieces are gone: what is left?
+            # Pieces are gone: what is left?
+            time_over = slices.total(_made_of(recording, arrived)) != recording.whole_size
             until = now + JOB
         else:
             until = self.until(recording, max(piece.arrived_at for piece in pieces))
@@ -189,7 +187,8 @@ class LiveUploads(Struct, frozen=True):
             there = self.stores.uploads.find(recording)
             if recording.status != "uploading" or (there and there.upload == recording.upload_name):
                 return
-            made_of = self._made_of(recording)
+            arrived = slices.in_order(self.stores.pieces.arrived(recording))
+            made_of = _made_of(recording, arrived)
             is_all = slices.total(made_of) == recording.whole_size
             try:
                 if is_all and self._fill(recording, made_of):
@@ -283,11 +282,6 @@ class LiveUploads(Struct, frozen=True):
         if (end := arrived[-1].piece.end) > size:
             raise UploadMismatch(f"{end} bytes arrived where {size} were recorded", field="size")
 
-    def _made_of(self, recording: StoredRecording) -> list[Slice]:
-        """What one that has ended is made of; less than it is to have when pieces are gone."""
-        arrived = slices.in_order(self.stores.pieces.arrived(recording))
-        return slices.without(arrived, recording.gaps or [], recording.whole_size)
-
     def _fill(self, recording: StoredRecording, made_of: list[Slice]) -> bool:
         """Have S3 get the parts that it has not, and make an object of them.
 
@@ -317,6 +311,11 @@ class LiveUploads(Struct, frozen=True):
             return self.stores.parts.copy(recording, number, wanted[0])
         data = self.stores.pieces.read(recording, wanted)
         return self.stores.parts.write(recording, number, data)
+
+
+def _made_of(recording: StoredRecording, arrived: list[Slice]) -> list[Slice]:
+    """What one that has ended is made of; less than it is to have when pieces are gone."""
+    return slices.without(arrived, recording.gaps or [], recording.whole_size)
 
 
 def _is_same(seen: StoredRecording, standing: StoredRecording) -> bool:

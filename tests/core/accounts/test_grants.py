@@ -77,6 +77,17 @@ def signed_in(federation: Federation, sub: str = "ann") -> Phone:
     return phone
 
 
+def with_a_password_too(federation: Federation) -> Phone:
+    """The same of somebody who had signed up, and then added Apple."""
+    phone = Phone()
+    phone.email = "ann@gmail.com"
+    phone.sign_up()
+    body = {"id_token": federation.token("apple", sub="ann"), "password": PASSWORD}
+    assert phone.post("/me/sign-in/apple", body).status == 204
+    assert signed_in(federation).user_id == phone.user_id
+    return phone
+
+
 def close(federation: Federation, phone: Phone, sub: str = "ann") -> int:
     return phone.delete("/me", body={"id_token": federation.token("apple", sub=sub)}).status
 
@@ -162,12 +173,7 @@ def test_what_apple_gives_at_the_very_moment_stands_in_nobodys_way(
         faults.meanwhile("dynamodb", "TransactWriteItems", go_round)
         assert close(federation, ann) == 204
     else:
-        phone = Phone()
-        phone.email = "ann@gmail.com"
-        phone.sign_up()
-        body = {"id_token": federation.token("apple", sub="ann"), "password": PASSWORD}
-        assert phone.post("/me/sign-in/apple", body).status == 204
-        assert signed_in(federation).user_id == phone.user_id
+        phone = with_a_password_too(federation)
         reset = {"token": link_for(phone), "new_password": "quite another one"}
         faults.meanwhile("dynamodb", "TransactWriteItems", go_round)
         assert Phone().post("/auth/password/reset", reset).status == 204
@@ -181,18 +187,13 @@ def test_what_apple_gives_at_the_very_moment_stands_in_nobodys_way(
 def test_so_it_is_wherever_the_identity_goes(
     federation: Federation, told: list[str], how: str
 ) -> None:
-    phone = Phone()
-    phone.email = "ann@gmail.com"
-    phone.sign_up()
-    body = {"id_token": federation.token("apple", sub="ann"), "password": PASSWORD}
-    assert phone.post("/me/sign-in/apple", body).status == 204
-    assert signed_in(federation).user_id == phone.user_id
+    phone = with_a_password_too(federation)
     go_round()
 
     if how == "removed":
         assert phone.delete("/me/sign-in/apple").status == 204
     elif how == "replaced":
-        body["id_token"] = federation.token("apple", sub="bob")
+        body = {"id_token": federation.token("apple", sub="bob"), "password": PASSWORD}
         assert phone.post("/me/sign-in/apple", body).status == 204
     elif how == "reset":
         reset = {"token": link_for(phone), "new_password": "quite another one"}
